@@ -1,0 +1,1 @@
+"""From DICOM on disk to batches of windows and clinical rows."""

@@ -1,0 +1,1 @@
+"""MMCAF-Net, block by block."""

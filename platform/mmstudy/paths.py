@@ -1,0 +1,75 @@
+"""Where everything of a study lies: every path is a property here, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["StudyPaths"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPaths:
+    """The files of the study folder `root` (layout: README, "The study folder")."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name is its folder's."""
+        return self.root.name
+
+    @property
+    def study(self) -> Path:
+        """Resolved spec, digests, folds and versions."""
+        return self.root / "study.json"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal: what the sampler knows."""
+        return self.root / "optuna.journal"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one driver that may write; names its host and process."""
+        return self.root / "driver.lock"
+
+    @property
+    def trials(self) -> Path:
+        """One Parquet file per trial, written by the driver."""
+        return self.root / "trials"
+
+    @property
+    def metrics(self) -> Path:
+        """One Parquet file per trial, written by the trial."""
+        return self.root / "metrics"
+
+    @property
+    def predictions(self) -> Path:
+        """One Parquet file per trial, written by the trial."""
+        return self.root / "predictions"
+
+    @property
+    def artifacts(self) -> Path:
+        """Checkpoints and logs, one folder per trial."""
+        return self.root / "artifacts"
+
+    def trial(self, number: int) -> Path:
+        """State, params and value of one trial."""
+        return self.trials / f"{number:05d}.parquet"
+
+    def trial_metrics(self, number: int) -> Path:
+        """One row per fold and epoch."""
+        return self.metrics / f"{number:05d}.parquet"
+
+    def trial_predictions(self, number: int) -> Path:
+        """One row per fold, epoch and validation case."""
+        return self.predictions / f"{number:05d}.val.parquet"
+
+    def trial_artifacts(self, number: int) -> Path:
+        """Folder of one trial's checkpoints and log."""
+        return self.artifacts / f"{number:05d}"
+
+    def claim(self, number: int) -> Path:
+        """Which attempt owns the trial's files."""
+        return self.trial_artifacts(number) / "claim.json"

@@ -1,0 +1,150 @@
+"""The study record: one explicit, versioned Arrow schema per table, and the values that fill it.
+
+Readers always pass these schemas; a later version may only add nullable columns. Rates are
+fractions in [0, 1]; undefined is null, never 0. Times are UTC. No case is named by its patient id:
+`case` is a keyed hash whose key stays with the cohort.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = [
+    "METRICS",
+    "PREDICTIONS",
+    "RATES",
+    "SCHEMA_VERSION",
+    "TRIALS",
+    "EpochRow",
+    "State",
+    "TrialRow",
+]
+
+SCHEMA_VERSION = 1
+
+# The seven metrics of the paper's tables, then three that do not depend on a threshold's luck.
+RATES = (
+    "auroc",
+    "accuracy",
+    "f1",
+    "specificity",
+    "sensitivity",
+    "ppv",
+    "npv",
+    "auprc",
+    "brier",
+)
+
+
+class State(StrEnum):
+    """How far a trial came; only COMPLETE ones can be the best."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "fail"
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+TRIALS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("params", pa.string(), nullable=False),  # JSON object: dotted path -> value
+        pa.field("value", pa.float64()),  # the objective; null unless complete
+        pa.field("best_epoch", pa.int32()),  # the one epoch shared by all folds
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("started", _TIME, nullable=False),
+        pa.field("ended", _TIME),
+        pa.field("seconds", pa.float64()),  # spent computing, over all attempts that reported
+        pa.field("device", pa.string()),
+        pa.field("threads", pa.int32()),
+        pa.field("parameters", pa.int64()),  # trainable weights of the network
+        pa.field("reason", pa.string()),  # why it was pruned or failed
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("attempt", pa.int32(), nullable=False),
+        pa.field("n_train", pa.int32(), nullable=False),
+        pa.field("n_val", pa.int32(), nullable=False),
+        pa.field("n_val_positive", pa.int32(), nullable=False),
+        pa.field("train_loss", pa.float64()),
+        pa.field("val_loss", pa.float64()),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("lr", pa.float64()),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("written", _TIME, nullable=False),
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("case", pa.string(), nullable=False),
+        pa.field("label", pa.int8(), nullable=False),  # 1 = squamous, 0 = adenocarcinoma
+        pa.field("probability", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One row of `TRIALS`."""
+
+    number: int
+    state: State
+    params: str
+    seed: int
+    attempts: int
+    started: datetime
+    value: float | None = None
+    best_epoch: int | None = None
+    ended: datetime | None = None
+    seconds: float | None = None
+    device: str | None = None
+    threads: int | None = None
+    parameters: int | None = None
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Column -> value."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One row of `METRICS`: what one fold's validation cases said after one epoch."""
+
+    number: int
+    fold: int
+    epoch: int
+    attempt: int
+    n_train: int
+    n_val: int
+    n_val_positive: int
+    train_loss: float
+    val_loss: float
+    rates: dict[str, float | None]
+    lr: float
+    seconds: float
+    written: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """Column -> value, the rates spread over their columns."""
+        row = asdict(self)
+        rates = row.pop("rates")
+        return row | {rate: rates.get(rate) for rate in RATES}
