@@ -37,15 +37,23 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `path`, whole or not at all."""
+    """Write `checkpoint` to `path`, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file is unchanged.
+        TypeError: the meta data are not JSON values.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
     header = {"format": _FORMAT, "meta": json.dumps(dict(checkpoint.meta))}
     with replacing(path) as beside:
-        save_file(tensors, beside, metadata=header)
+        try:
+            save_file(tensors, beside, metadata=header)
+        except SafetensorError as error:  # how that library reports a full disk
+            raise OSError(str(error)) from error
 
 
 def load(path: Path) -> Checkpoint:
-    """The checkpoint in `path`.
+    """The checkpoint in `path`, its tensors on the CPU.
 
     Raises:
         DataError: missing, truncated or not one of ours.
@@ -54,11 +62,14 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != _FORMAT:
-                found = header.get("format", "none")
                 raise DataError(
-                    f"{path.name} is no checkpoint of this version: need {_FORMAT}, got {found}."
+                    f"{path.name} is no checkpoint this program can read: need format {_FORMAT}, "
+                    f"got {header.get('format', 'none')}. Train again, or use the version it is of."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(tensors, json.loads(header["meta"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"Cannot load the checkpoint {path.name}: {error}") from error
+        raise DataError(
+            f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
+            " delete it to begin again."
+        ) from error

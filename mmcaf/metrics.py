@@ -22,6 +22,7 @@ __all__ = [
     "auroc_interval",
     "auroc_standard_error",
     "brier",
+    "f1",
     "rates",
 ]
 
@@ -92,7 +93,11 @@ class ConfusionMatrix:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of sensitivity and PPV; NaN when no case is positive or called so."""
+        """Harmonic mean of sensitivity and PPV; NaN when no case is positive or called so.
+
+        >>> ConfusionMatrix(tp=10, fp=4, fn=5, tn=24).f1
+        0.6896551724137931
+        """
         total = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / total if total else nan
 
@@ -125,7 +130,11 @@ def auroc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
 def auroc_interval(
     labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """DeLong's interval on the logit scale, which keeps its coverage near 1; (0, 1) if unknown."""
+    """DeLong's interval on the logit scale, which keeps its coverage near 1.
+
+    (0, 1), excluding nothing, where the method gives none: fewer than two cases of a class, classes
+    that scores separate wholly, scores without any spread.
+    """
     area, error = auroc(labels, scores), auroc_standard_error(labels, scores)
     if not 0 < area < 1 or not error > 0:
         return 0.0, 1.0
@@ -151,23 +160,45 @@ def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Mean squared difference between probability and label; NaN without cases."""
+    """Mean squared difference between probability and label; NaN without cases.
+
+    Raises:
+        ValueError: a probability outside [0, 1], such as a logit.
+    """
     y, p = _checked(labels, probabilities)
+    if len(p) and not 0 <= p.min() <= p.max() <= 1:
+        raise ValueError(
+            f"Need probabilities in [0, 1], got values from {p.min():g} to {p.max():g}."
+        )
     return float(((p - y) ** 2).mean()) if len(y) else nan
+
+
+def f1(labels: ArrayLike, probabilities: ArrayLike, *, threshold: float) -> float:
+    """`ConfusionMatrix.f1` of the cases called positive when `probability >= threshold`."""
+    return ConfusionMatrix.from_scores(labels, probabilities, threshold=threshold).f1
 
 
 def rates(
     labels: ArrayLike, probabilities: ArrayLike, *, threshold: float = 0.5
 ) -> dict[str, float | None]:
-    """The paper's seven metrics, AUPRC and Brier, of arrays of shape (cases,).
+    """The paper's seven metrics, then AUPRC and Brier, of arrays of shape (cases,).
 
-    The threshold is fixed beforehand: one chosen on the same cases flatters.
+    What these cases do not define (a rate of an absent class, say) is None. The threshold is fixed
+    beforehand: one chosen on the same cases flatters.
+
+    Raises:
+        ValueError: a probability is NaN, infinite or outside [0, 1]; labels other than 0 and 1.
     """
     matrix = ConfusionMatrix.from_scores(labels, probabilities, threshold=threshold)
+    shares = {name: float(rate) for name, rate in matrix.rates().items()}
     found = {
         "auroc": auroc(labels, probabilities),
+        "accuracy": shares["accuracy"],
         "f1": matrix.f1,
-        **{name: float(rate) for name, rate in matrix.rates().items()},
+        "specificity": shares["specificity"],
+        "sensitivity": shares["sensitivity"],
+        "ppv": shares["ppv"],
+        "npv": shares["npv"],
         "auprc": auprc(labels, probabilities),
         "brier": brier(labels, probabilities),
     }
@@ -187,5 +218,9 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], F
     if y.ndim != 1 or y.shape != s.shape:
         raise ValueError(f"Need two arrays of one shape (cases,), got {y.shape} and {s.shape}.")
     if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
-        raise ValueError("Need labels in {0, 1} and finite scores.")
+        odd = int((~np.isfinite(s)).sum())
+        raise ValueError(
+            "Need labels in {0, 1} and finite scores, got labels "
+            f"{np.unique(y)[:5].tolist()} and {odd} of {len(s)} scores that are NaN or infinite."
+        )
     return y.astype(np.int64), s

@@ -1,8 +1,10 @@
 """Training as a generator: one report per epoch; the caller stops by not asking for more.
 
-Every random number of an epoch follows from (seed, epoch): a run resumed from a snapshot computes
-bit for bit what the uninterrupted one would have, on the same hardware with the same number of
-threads.
+Every random number of an epoch follows from (seed, epoch): torch's global generators are seeded at
+its start, and nothing else of the process is changed. A run resumed from a snapshot therefore
+computes bit for bit what the uninterrupted one would have, on a CPU with the same number of
+threads. On a GPU that also takes `torch.use_deterministic_algorithms(True)`, which is the caller's
+to set because it holds for the whole process.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +26,10 @@ from torch.nn import functional as F
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import TrainConfig
 from mmcaf.data.batches import EvalBatches, FoldBatches
+from mmcaf.errors import DataError
 from mmcaf.metrics import rates
 
-__all__ = ["EpochReport", "Predictions", "fit", "focal_loss", "predict"]
+__all__ = ["EpochReport", "Predictions", "fit", "focal_loss", "load_model_state", "predict"]
 
 _CLAMP = 1e-7  # keeps the log loss of a saturated probability finite
 
@@ -48,8 +52,9 @@ class Predictions:
 class EpochReport:
     """What one epoch gave; `epoch` counts from 0.
 
-    `train_loss` is the mean over training windows in training mode, `val_loss` the log loss of the
-    validation cases' probabilities: the two are not on one footing.
+    `train_loss` is the mean of the configured loss over training windows, in training mode;
+    `val_loss` is the log loss of the validation cases' probabilities, each the mean over a case's
+    windows: the two are not on one footing.
     """
 
     epoch: int
@@ -59,7 +64,7 @@ class EpochReport:
     predictions: Predictions
     lr: float
     seconds: float
-    snapshot: Callable[[], Checkpoint] = field(repr=False)
+    snapshot: Callable[[], Checkpoint] = field(repr=False)  # only before the next epoch is begun
 
 
 def fit(
@@ -74,7 +79,7 @@ def fit(
     """Train `model`, whose call `(volume [B,1,D,H,W], table [B,7])` gives logits [B].
 
     Args:
-        model: changed in place.
+        model: changed in place; its initial weights are the caller's to seed.
         batches: training and validation of one fold.
         config: optimiser, loss, number of epochs.
         seed: decides dropout and stochastic depth, together with the epoch.
@@ -82,20 +87,26 @@ def fit(
         resume: a snapshot of the same run; training goes on with the epoch after it.
 
     Raises:
-        FloatingPointError: the loss became NaN or infinite; names epoch and batch.
+        FloatingPointError: a loss or a probability became NaN or infinite; names the epoch.
+        DataError: `resume` is of another network or optimiser.
     """
     model.to(device)
-    optimizer = _optimizer(model, config)
+    run = _Run(model, _optimizer(model, config), batches)
     first = 0
     if resume is not None:
-        model.load_state_dict(resume.part("model."))
-        _load_optimizer(optimizer, resume)
+        load_model_state(model, resume)
+        _load_optimizer(run.optimizer, resume)
         first = int(resume.meta["epoch"]) + 1
     for epoch in range(first, config.epochs):
         started = time.perf_counter()
+        run.epoch = epoch
         torch.manual_seed(_epoch_seed(seed, epoch))
-        train_loss = _train_epoch(model, optimizer, batches, config, epoch, device)
+        train_loss = _train_epoch(run, config, device)
         found = predict(model, batches.val, device=device)
+        if not np.isfinite(found.probability).all():
+            raise FloatingPointError(
+                f"A validation probability became NaN after epoch {epoch}; lower train.lr."
+            )
         yield EpochReport(
             epoch=epoch,
             train_loss=train_loss,
@@ -104,22 +115,24 @@ def fit(
             predictions=found,
             lr=config.lr,
             seconds=time.perf_counter() - started,
-            snapshot=lambda epoch=epoch: _snapshot(  # type: ignore[misc]
-                model, optimizer, epoch, batches.fitted()
-            ),
+            snapshot=partial(run.snapshot, epoch),
         )
 
 
 @torch.no_grad()
 def predict(model: nn.Module, batches: EvalBatches, *, device: str = "cpu") -> Predictions:
-    """Probability of every case: the mean over its windows, whatever their number."""
+    """Probability of every case: the mean over its windows, whatever their number.
+
+    Leaves `model` on `device` and in evaluation mode.
+    """
     model.to(device).eval()
-    total, count = np.zeros(batches.rows.height), np.zeros(batches.rows.height)
+    case, label = batches.case, batches.label
+    total, count = np.zeros(len(case)), np.zeros(len(case))
     for batch in batches:
         logits = model(batch.volume.to(device), batch.table.to(device))
         np.add.at(total, batch.case, torch.sigmoid(logits.double()).cpu().numpy())
         np.add.at(count, batch.case, 1)
-    return Predictions(batches.case, batches.label, total / count)
+    return Predictions(case, label, total / count)
 
 
 def focal_loss(
@@ -127,30 +140,75 @@ def focal_loss(
 ) -> Float[Tensor, ""]:
     """Binary focal loss (Lin et al. 2017, without class weights), mean over the batch."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    missed = 1 - torch.exp(-cross_entropy)  # 1 - probability of the true class
+    missed = -torch.expm1(-cross_entropy)  # 1 - probability of the true class
     return (missed**gamma * cross_entropy).mean()
 
 
-def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: FoldBatches,
-    config: TrainConfig,
-    epoch: int,
-    device: str,
-) -> float:
-    model.train()
+def load_model_state(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Give `model` the weights and running statistics of `checkpoint`.
+
+    Raises:
+        DataError: names or shapes differ; lists them.
+    """
+    given, wanted = checkpoint.part("model."), model.state_dict()
+    faults = [f"{name} is missing" for name in wanted if name not in given]
+    faults += [f"{name} is not the network's" for name in given if name not in wanted]
+    faults += [
+        f"{name} has shape {list(given[name].shape)} instead of {list(wanted[name].shape)}"
+        for name in wanted
+        if name in given and given[name].shape != wanted[name].shape
+    ]
+    if faults:
+        raise DataError(
+            f"The checkpoint is of another network ({len(faults)} differences: "
+            f"{'; '.join(faults)}). Build the network from the config it was trained with."
+        )
+    model.load_state_dict(given)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a snapshot is taken of."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batches: FoldBatches
+    epoch: int = -1  # the one last begun
+
+    def snapshot(self, epoch: int) -> Checkpoint:
+        """A copy of the state after `epoch`, untouched by further training."""
+        if epoch != self.epoch:
+            raise RuntimeError(
+                f"The snapshot of epoch {epoch} was asked for after epoch {self.epoch} had begun; "
+                "take it before asking for the next report."
+            )
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{name}"] = value
+        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        kind = type(self.optimizer).__name__
+        return Checkpoint(copies, {"epoch": epoch, "optimizer": kind, **self.batches.fitted()})
+
+
+def _train_epoch(run: _Run, config: TrainConfig, device: str) -> float:
+    """One pass over the training windows; their mean loss."""
+    run.model.train()
     loss_of = focal_loss if config.loss == "focal" else F.binary_cross_entropy_with_logits
     total, count = 0.0, 0
-    for index, batch in enumerate(batches.train.epoch(epoch)):
-        logits = model(batch.volume.to(device), batch.table.to(device))
+    for index, batch in enumerate(run.batches.train.epoch(run.epoch)):
+        logits = run.model(batch.volume.to(device), batch.table.to(device))
         loss = loss_of(logits, batch.label.to(device))
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise FloatingPointError(f"loss {value} in epoch {epoch}, batch {index}")
-        optimizer.zero_grad(set_to_none=True)
+            raise FloatingPointError(
+                f"The training loss became {value} in epoch {run.epoch}, batch {index}; "
+                "lower train.lr."
+            )
+        run.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        run.optimizer.step()
         total, count = total + value * len(batch.case), count + len(batch.case)
     return total / count
 
@@ -168,25 +226,18 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     )
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big")
-
-
-def _snapshot(
-    model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, fitted: Mapping[str, Any]
-) -> Checkpoint:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
-    return Checkpoint(tensors, {"epoch": epoch, **fitted})
-
-
 def _load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Momentum and moments; learning rate and the like are the config's."""
+    ours, theirs = type(optimizer).__name__, checkpoint.meta["optimizer"]
+    if ours != theirs:
+        raise DataError(f"The checkpoint was trained with {theirs}, the config says {ours}.")
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in checkpoint.part("optimizer.").items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
+    groups: list[Mapping[str, Any]] = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big")

@@ -8,7 +8,7 @@ raise it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcaf.config import DataConfig, TrainConfig
-from mmcaf.data.augment import centre_crop, cut, evaluation_starts, generator, training_window
+from mmcaf.data.augment import (
+    centre_crop,
+    centred_start,
+    cut,
+    evaluation_starts,
+    stream,
+    training_window,
+)
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.splits import Fold
+from mmcaf.errors import DataError
 
 __all__ = ["Batch", "EvalBatches", "FoldBatches", "TrainBatches", "fold_batches"]
 
@@ -31,12 +39,12 @@ Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows with their clinical rows; `case` has one index into the rows per window."""
+    """Windows with their clinical rows."""
 
-    volume: Float[Tensor, "b 1 d h w"]
-    table: Float[Tensor, "b 7"]
-    label: Float[Tensor, " b"]
-    case: NDArray[np.int64]
+    volume: Float[Tensor, "b 1 d h w"]  # normalised by the training fold's `Intensity`
+    table: Float[Tensor, "b 7"]  # within [-1, 1]
+    label: Float[Tensor, " b"]  # 1 squamous, 0 adenocarcinoma
+    case: NDArray[np.int64]  # for each window the index of its case among the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +58,94 @@ class _Cases:
     config: DataConfig
     batch_size: int
 
+    def __post_init__(self) -> None:
+        if self.rows.is_empty():
+            raise DataError("Need at least one case to make batches of, got none.")
+        side = self.config.window[1]
+        for case in self.case:
+            if case not in self.volumes:
+                raise DataError(f"Case {case} has no cached volume; ingest the cohort again.")
+            found = self.volumes[case].shape
+            if len(found) != 3 or 0 in found or min(found[1:]) < side:
+                raise DataError(
+                    f"The volume of case {case} has shape {list(found)}, too small for a window "
+                    f"of {side} x {side}; choose a smaller data.window, or ingest with more pixels."
+                )
+
     @property
     def case(self) -> tuple[str, ...]:
         """Case names, in row order."""
-        return tuple(self.rows["case"])
+        return tuple(self.rows["case"].to_list())
 
     @property
     def label(self) -> NDArray[np.int64]:
         """1 for squamous, 0 for adenocarcinoma; shape (cases,)."""
         return self.rows["label"].to_numpy().astype(np.int64)
 
+    def _ordered_volumes(self) -> list[NDArray[np.int16]]:
+        return [self.volumes[case] for case in self.case]
+
+    def _lesions(self) -> list[tuple[int, int]]:
+        """First and last annotated slice; the volume's middle slice where nothing is annotated."""
+        spans = self.rows.select("z_first_lesion", "z_last_lesion").iter_rows()
+        found = []
+        for (first, last), volume in zip(spans, self._ordered_volumes(), strict=True):
+            unknown = first is None or last is None or first < 0
+            middle = len(volume) // 2
+            found.append((middle, middle) if unknown else (int(first), int(last)))
+        return found
+
     def _batch(
-        self, windows: list[NDArray[np.float32]], case: NDArray[np.int64], table: NDArray[Any]
+        self,
+        windows: Sequence[NDArray[np.float32]],
+        case: NDArray[np.int64],
+        table: NDArray[np.float32],
+        label: NDArray[np.int64],
     ) -> Batch:
         volume = self.intensity.apply(np.stack(windows))
         return Batch(
-            volume=torch.from_numpy(volume).unsqueeze(1),
+            volume=torch.from_numpy(volume).unsqueeze(1),  # b d h w -> b 1 d h w
             table=torch.from_numpy(table[case]),
-            label=torch.from_numpy(self.label[case].astype(np.float32)),
+            label=torch.from_numpy(label[case].astype(np.float32)),
             case=case,
         )
-
-    def _lesion(self, index: int) -> tuple[int, int]:
-        """First and last annotated slice; the middle of the volume where nothing is annotated."""
-        first, last = self.rows["z_first_lesion"][index], self.rows["z_last_lesion"][index]
-        if first < 0:
-            middle = len(self.volumes[self.case[index]]) // 2
-            return middle, middle
-        return int(first), int(last)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainBatches(_Cases):
-    """One augmented window per case and epoch, squamous cases repeated to parity if asked."""
+    """One augmented window per case and epoch, squamous cases repeated to parity if asked.
+
+    A repeated case is drawn anew, so its windows differ. Windows are always drawn around the
+    annotated lesion.
+    """
 
     seed: int
     oversample: bool
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`, a function of the seed and it alone."""
-        random = generator(self.seed, number)
+        random = stream(self.seed, number)
         order = random.permutation(self._drawn(random))
-        table = self.encoder.transform(self.rows)
-        names, seen = self.case, np.zeros(self.rows.height, dtype=np.int64)
+        names, volumes, lesions = self.case, self._ordered_volumes(), self._lesions()
+        table, label = self.encoder.transform(self.rows), self.label
+        draws = np.zeros(len(names), dtype=np.int64)
         for case in self._split(order):
             windows = []
             for index in case:
-                draw = generator(self.seed, number, _key(names[index]), int(seen[index]))
-                seen[index] += 1
-                volume = self.volumes[names[index]]
-                windows.append(training_window(volume, self._lesion(int(index)), self.config, draw))
-            yield self._batch(windows, case, table)
+                draw = stream(self.seed, number, names[index], int(draws[index]))
+                draws[index] += 1
+                windows.append(training_window(volumes[index], lesions[index], self.config, draw))
+            yield self._batch(windows, case, table, label)
 
     def _drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
-        everyone = np.arange(self.rows.height)
-        positive, negative = everyone[self.label == 1], everyone[self.label == 0]
-        missing = len(negative) - len(positive)
-        if not self.oversample or missing <= 0 or not len(positive):
+        """Row indices of one epoch, each case at least once."""
+        label = self.label
+        everyone = np.arange(len(label))
+        positive = everyone[label == 1]
+        lacking = len(label) - 2 * len(positive)
+        if not self.oversample or lacking <= 0 or not len(positive):
             return everyone
-        times, rest = divmod(missing, len(positive))
+        times, rest = divmod(lacking, len(positive))
         extra = random.choice(positive, size=rest, replace=False)
         return np.concatenate([everyone, np.repeat(positive, times), extra])
 
@@ -117,7 +154,7 @@ class TrainBatches(_Cases):
         starts = list(range(0, len(order), self.batch_size))
         if len(starts) > 1 and len(order) - starts[-1] == 1:
             starts.pop()
-        return [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
+        return np.split(order, starts[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +162,29 @@ class EvalBatches(_Cases):
     """All fixed windows of every case, or the lesion-centred one where the config says oracle."""
 
     def __iter__(self) -> Iterator[Batch]:
-        table = self.encoder.transform(self.rows)
-        planned = [
-            (index, start) for index in range(self.rows.height) for start in self._starts(index)
-        ]
-        depth, rows, columns = self.config.window
+        volumes, side = self._ordered_volumes(), self.config.window[1]
+        table, label = self.encoder.transform(self.rows), self.label
+        planned = self._planned(volumes)
         for first in range(0, len(planned), self.batch_size):
             part = planned[first : first + self.batch_size]
             windows = [
-                centre_crop(cut(self.volumes[self.case[i]], start, depth), rows, columns)
-                for i, start in part
+                centre_crop(cut(volumes[index], start, self.config.window[0]), side)
+                for index, start in part
             ]
-            yield self._batch(windows, np.array([i for i, _ in part]), table)
+            yield self._batch(windows, np.array([index for index, _ in part]), table, label)
 
-    def _starts(self, index: int) -> tuple[int, ...]:
-        slices, depth = len(self.volumes[self.case[index]]), self.config.window[0]
-        if self.config.location == "oracle" and slices > depth:
-            first, last = self._lesion(index)
-            start = (first + last + 1) // 2 - depth // 2
-            return (min(max(start, 0), slices - depth),)
-        return evaluation_starts(slices, depth, self.config.tile_stride)
+    def _planned(self, volumes: Sequence[NDArray[np.int16]]) -> list[tuple[int, int]]:
+        """Row index and first slice of every window."""
+        depth, stride = self.config.window[0], self.config.tile_stride
+        if self.config.location == "oracle":
+            pairs = zip(self._lesions(), volumes, strict=True)
+            starts = [centred_start(lesion, len(volume), depth) for lesion, volume in pairs]
+            return list(enumerate(starts))
+        return [
+            (index, start)
+            for index, volume in enumerate(volumes)
+            for start in evaluation_starts(len(volume), depth, stride)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +211,41 @@ def fold_batches(
     train: TrainConfig,
     seed: int,
 ) -> FoldBatches:
-    """Fit on the training cases of `fold`, and on nothing else; prepare both parts."""
-    train_rows, val_rows = (
-        rows.filter(pl.col("case").is_in(list(part))).sort("case")
-        for part in (fold.train, fold.val)
-    )
+    """Fit on the training cases of `fold`, and on nothing else; prepare both parts.
+
+    Args:
+        rows: the cohort's patients; may hold more cases than the fold.
+        volumes: case -> int16 HU, at least as wide as the window; `data.in_plane_px` gives room
+            for crop jitter.
+        fold: which cases train and which validate.
+        data: how windows are cut.
+        train: batch size and oversampling.
+        seed: decides order and augmentation; give each fold its own.
+
+    Raises:
+        DataError: a case of the fold has no row or no volume, or fewer than two train.
+    """
+    train_rows, val_rows = _rows_of(rows, fold.train), _rows_of(rows, fold.val)
+    if train_rows.height < 2:
+        raise DataError(f"Batch norm needs at least two training cases, got {train_rows.height}.")
     encoder = TableEncoder.fit(train_rows)
-    intensity = Intensity.fit([volumes[case] for case in train_rows["case"]], data.hu)
+    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.hu)
+    fitted = (volumes, encoder, intensity, data)
     return FoldBatches(
         train=TrainBatches(
-            train_rows,
-            volumes,
-            encoder,
-            intensity,
-            data,
-            train.batch_size,
-            seed=seed,
-            oversample=train.oversample,
+            train_rows, *fitted, train.batch_size, seed=seed, oversample=train.oversample
         ),
-        val=EvalBatches(val_rows, volumes, encoder, intensity, data, 2 * train.batch_size),
+        val=EvalBatches(val_rows, *fitted, 2 * train.batch_size),
     )
 
 
-def _key(case: str) -> int:
-    return int.from_bytes(case.encode(), "big")
+def _rows_of(rows: pl.DataFrame, cases: Sequence[str]) -> pl.DataFrame:
+    """One row per case, sorted by name: the order of the cohort's rows has no effect."""
+    found = rows.filter(pl.col("case").is_in(list(cases))).sort("case")
+    absent = sorted(set(cases) - set(found["case"]))
+    if absent:
+        raise DataError(
+            f"{len(absent)} cases of the fold are not in the cohort, {absent[0]} for one; "
+            "give the cohort the study was begun with."
+        )
+    return found

@@ -1,23 +1,45 @@
 """What is fitted on the training fold, and on nothing else: the clinical row and the intensities.
 
-The state of both is a few numbers, kept as JSON in the checkpoint.
+The state of both is a few numbers, kept as readable JSON in the checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["CLINICAL", "Intensity", "TableEncoder"]
+from mmcaf.errors import DataError
+
+__all__ = ["CLINICAL", "Column", "Intensity", "TableEncoder"]
 
 # Columns of the cohort table, in the order the network reads them.
 CLINICAL = ("sex", "age_years", "weight_kg", "t_ord", "n_ord", "m_ord", "smoker")
-_MINUS_ONE_IS_MISSING = ("sex", "smoker")
+_MISSING = -1  # beside null; none of the seven can be negative
+_FIT_STEP = 4  # every fourth voxel per axis says enough about intensities
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What training rows say about one clinical value, in its own unit."""
+
+    median: float
+    low: float
+    high: float
+
+    def scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Within [-1, 1]; missing ones at the median, all 0 where training saw a single value."""
+        if self.low == self.high:
+            return np.zeros_like(values)
+        known = np.where(np.isnan(values), self.median, values)
+        scaled = 2 * (known - self.low) / (self.high - self.low) - 1
+        within: NDArray[np.float64] = np.clip(scaled, -1, 1)
+        return within
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,44 +50,43 @@ class TableEncoder:
     in training are clipped to it.
     """
 
-    median: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    columns: tuple[Column, ...]  # in the order of `CLINICAL`
 
     @classmethod
     def fit(cls, rows: pl.DataFrame) -> TableEncoder:
-        """Learn from training rows; a column without any value is 0 throughout."""
+        """Learn from training rows; a column without any value becomes 0 throughout.
+
+        Raises:
+            ValueError: no rows.
+            DataError: a column is absent, or a value infinite.
+        """
         if rows.is_empty():
-            raise ValueError("Need at least one training row to fit the clinical encoder.")
-        columns = [_values(rows, name) for name in CLINICAL]
-        seen = [values[~np.isnan(values)] for values in columns]
-        known = [values if len(values) else np.zeros(1) for values in seen]
-        return cls(
-            median=tuple(float(np.median(values)) for values in known),
-            low=tuple(float(values.min()) for values in known),
-            high=tuple(float(values.max()) for values in known),
-        )
+            raise ValueError("Need at least one training row to fit the clinical encoder, got 0.")
+        return cls(tuple(_fitted(_values(rows, name)) for name in CLINICAL))
 
     def transform(self, rows: pl.DataFrame) -> NDArray[np.float32]:
-        """Rows as an array of shape (rows, 7) within [-1, 1]."""
-        columns = []
-        state = zip(CLINICAL, self.median, self.low, self.high, strict=True)
-        for name, median, low, high in state:
-            values = _values(rows, name)
-            values = np.where(np.isnan(values), median, values)
-            span = high - low
-            scaled = 2 * (values - low) / span - 1 if span else np.zeros_like(values)
-            columns.append(np.clip(scaled, -1, 1))
-        return np.stack(columns, axis=1).astype(np.float32)
+        """Rows as an array of shape (rows, 7) within [-1, 1].
 
-    def to_json(self) -> dict[str, list[float]]:
-        """Plain lists, one entry per column of `CLINICAL`."""
-        return {name: list(values) for name, values in asdict(self).items()}
+        Raises:
+            DataError: a column is absent, or a value infinite.
+        """
+        pairs = zip(CLINICAL, self.columns, strict=True)
+        scaled = [column.scaled(_values(rows, name)) for name, column in pairs]
+        return np.stack(scaled, axis=1).astype(np.float32)
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """Column name -> median, low, high."""
+        return {n: asdict(column) for n, column in zip(CLINICAL, self.columns, strict=True)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Sequence[float]]) -> TableEncoder:
+    def from_json(cls, value: Mapping[str, Mapping[str, float]]) -> TableEncoder:
         """The inverse of `to_json`."""
-        return cls(tuple(value["median"]), tuple(value["low"]), tuple(value["high"]))
+        if set(value) != set(CLINICAL):
+            raise DataError(
+                f"Need the clinical columns {', '.join(CLINICAL)}, got {', '.join(value)}; "
+                "this state was written by another version."
+            )
+        return cls(tuple(Column(**value[name]) for name in CLINICAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +94,38 @@ class Intensity:
     """HU window mapped to [0, 1], then centred and scaled by what the training volumes hold."""
 
     hu: tuple[float, float]
-    mean: float
+    mean: float  # of values in [0, 1]
     std: float
 
     @classmethod
-    def fit(
-        cls, volumes: Sequence[NDArray[np.int16]], hu: tuple[float, float], *, step: int = 4
-    ) -> Intensity:
-        """Learn from every `step`-th voxel per axis of training volumes [slices, rows, columns]."""
-        if not volumes:
-            raise ValueError("Need at least one training volume to fit intensities.")
-        parts = [_scaled(v[::step, ::step, ::step], hu).ravel() for v in volumes]
-        voxels = np.concatenate(parts).astype(np.float64)
-        return cls(hu, float(voxels.mean()), float(voxels.std()) or 1.0)
+    def fit(cls, volumes: Iterable[NDArray[np.int16]], hu: tuple[float, float]) -> Intensity:
+        """Learn from every fourth voxel per axis of training volumes [slices, rows, columns].
+
+        Volumes are read one after another, each voxel counts the same.
+
+        Raises:
+            ValueError: no volumes.
+        """
+        count, total, squares = 0, 0.0, 0.0
+        for volume in volumes:
+            some = np.asarray(volume[::_FIT_STEP, ::_FIT_STEP, ::_FIT_STEP])
+            voxels = _scaled(some, hu).astype(np.float64)
+            count += voxels.size
+            total += float(voxels.sum())
+            squares += float((voxels**2).sum())
+        if not count:
+            raise ValueError("Need at least one training volume to fit intensities, got 0.")
+        mean = total / count
+        std = sqrt(max(squares / count - mean**2, 0.0))
+        # Below that the volumes are of one grey, and rounding is all that would be scaled up.
+        return cls(hu, mean, std if std > 1e-6 else 1.0)
 
     def apply(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalise a window in HU of any shape."""
-        return ((_scaled(window, self.hu) - self.mean) / self.std).astype(np.float32)
+        """Normalise HU values of any shape: (scaled to [0, 1] - mean) / std."""
+        scaled = _scaled(window, self.hu)
+        scaled -= np.float32(self.mean)
+        scaled /= np.float32(self.std)
+        return scaled
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -103,12 +139,27 @@ class Intensity:
 
 
 def _scaled(values: NDArray[Any], hu: tuple[float, float]) -> NDArray[np.float32]:
+    """A new array: `hu` mapped to [0, 1], clipped outside."""
     low, high = hu
-    scaled = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    clipped: NDArray[np.float32] = np.clip(scaled, 0, 1)
-    return clipped
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled /= np.float32(high - low)
+    np.clip(scaled, 0, 1, out=scaled)
+    return scaled
+
+
+def _fitted(values: NDArray[np.float64]) -> Column:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Column(0.0, 0.0, 0.0)
+    return Column(float(np.median(known)), float(known.min()), float(known.max()))
 
 
 def _values(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """One column, NaN where missing."""
+    if name not in rows.columns:
+        raise DataError(f"The cohort has no column {name}; ingest it again.")
     values = rows[name].cast(pl.Float64).to_numpy().astype(np.float64)
-    return np.where(values == -1, np.nan, values) if name in _MINUS_ONE_IS_MISSING else values
+    if np.isinf(values).any():
+        raise DataError(f"The cohort's column {name} holds an infinite value; mend the sheet.")
+    return np.where(values == _MISSING, np.nan, values)

@@ -2,18 +2,21 @@
 
 Decided once per study from case names, labels, groups and a seed; independent of the order of
 rows. Stratified by class; a group (one patient under two ids, say) never crosses a border. Test
-cases are set aside first and appear in no fold.
+cases are set aside first and appear in no fold. Sizes are counted in groups, which are single cases
+in nearly every cohort.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 __all__ = ["Fold", "Protocol", "Split", "assign"]
+
+Kind = Literal["holdout", "kfold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,33 @@ class Split:
 class Protocol:
     """How to split: `kfold` uses `folds`, `holdout` one fold with the share `fraction`."""
 
-    kind: Literal["holdout", "kfold"] = "kfold"
+    kind: Kind = "kfold"
     folds: int = 5
     fraction: float = 0.25
     seed: int = 0
     test: tuple[float, int] | None = None  # fraction, seed
 
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            allowed = ", ".join(get_args(Kind))
+            raise ValueError(f"Need kind to be one of {allowed}, got {self.kind!r}.")
+        if self.folds < 2:
+            raise ValueError(f"Need at least 2 folds, got {self.folds!r}; or use kind: holdout.")
+        for share in (self.fraction, *(self.test or ())[:1]):
+            if not 0 < share < 1:
+                raise ValueError(f"Need a fraction between 0 and 1, got {share!r}.")
+
 
 def assign(
     cases: Sequence[str], labels: Sequence[int], groups: Sequence[str], *, protocol: Protocol
 ) -> Split:
-    """Split `cases` (all three sequences have one entry per case).
+    """Split the cohort.
+
+    Args:
+        cases: distinct names.
+        labels: 1 squamous, 0 adenocarcinoma; one per case.
+        groups: cases of one group stay on one side of every border; one per case.
+        protocol: what is asked for.
 
     Raises:
         ValueError: too few groups of a class for what is asked; says how many there are.
@@ -65,17 +84,18 @@ def assign(
     test: list[str] = []
     if protocol.test is not None:
         fraction, seed = protocol.test
-        set_aside = _share(members, fraction, seed, "the test set")
+        set_aside = _share(members, fraction, seed, "The test set")
         test = [case for group in set_aside for case in members[group][1]]
         members = {g: found for g, found in members.items() if g not in set_aside}
     if protocol.kind == "holdout":
-        parts = [_share(members, protocol.fraction, protocol.seed, "the validation set")]
+        parts = [_share(members, protocol.fraction, protocol.seed, "The validation set")]
     else:
         parts = _parts(members, protocol.folds, protocol.seed)
     return Split(tuple(sorted(test)), tuple(_fold(members, part) for part in parts))
 
 
 Members = dict[str, tuple[int, list[str]]]  # group -> label, cases
+_CLASS = ("adenocarcinoma", "squamous")
 
 
 def _groups(cases: Sequence[str], labels: Sequence[int], groups: Sequence[str]) -> Members:
@@ -85,7 +105,11 @@ def _groups(cases: Sequence[str], labels: Sequence[int], groups: Sequence[str]) 
             f"{len(cases)} cases, {len(labels)} labels, {len(groups)} groups."
         )
     if len(set(cases)) != len(cases):
-        raise ValueError("Need distinct case names, got some twice.")
+        twice = next(case for case in cases if list(cases).count(case) > 1)
+        raise ValueError(f"Need distinct case names, got {twice!r} more than once.")
+    odd = sorted(set(labels) - {0, 1})
+    if odd:
+        raise ValueError(f"Need labels in {{0, 1}}, got {odd[0]!r} too.")
     members: Members = {}
     for case, label, group in sorted(zip(cases, labels, groups, strict=True)):
         known = members.setdefault(group, (label, []))
@@ -96,7 +120,7 @@ def _groups(cases: Sequence[str], labels: Sequence[int], groups: Sequence[str]) 
 
 def _shuffled(members: Members, label: int, seed: int) -> list[str]:
     names = sorted(group for group, (of, _) in members.items() if of == label)
-    np.random.Generator(np.random.Philox([seed, label])).shuffle(names)
+    np.random.Generator(np.random.Philox([seed % 2**64, label])).shuffle(names)
     return names
 
 
@@ -107,8 +131,9 @@ def _share(members: Members, fraction: float, seed: int, what: str) -> set[str]:
         size = round(fraction * len(names))
         if not 0 < size < len(names):
             raise ValueError(
-                f"{what} with fraction {fraction} would hold {size} of {len(names)} cases of "
-                f"class {label}; both it and the rest need at least one of each class."
+                f"{what} with fraction {fraction} would hold {size} of the {len(names)} "
+                f"{_CLASS[label]} cases; it and the rest need at least one each. "
+                "Choose another fraction, or ingest more patients."
             )
         chosen.update(names[:size])
     return chosen
@@ -121,8 +146,8 @@ def _parts(members: Members, folds: int, seed: int) -> list[set[str]]:
         names = _shuffled(members, label, seed)
         if len(names) < folds:
             raise ValueError(
-                f"{folds} folds need at least {folds} cases of each class, "
-                f"got {len(names)} of class {label}; ask for fewer folds."
+                f"{folds} folds need at least {folds} {_CLASS[label]} cases outside the test set, "
+                f"got {len(names)}. Ask for fewer folds, or ingest more patients."
             )
         for name in names:  # dealing on across classes keeps the folds equally large
             parts[dealt % folds].add(name)
