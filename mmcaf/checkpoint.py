@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         try:
             save_file(tensors, beside, metadata=header)
         except SafetensorError as error:  # how that library reports a full disk
-            raise OSError(str(error)) from error
+            raise OSError(errno.EIO, str(error)) from error
 
 
 def load(path: Path) -> Checkpoint:

@@ -111,7 +111,7 @@ def _groups(cases: Sequence[str], labels: Sequence[int], groups: Sequence[str]) 
     if odd:
         raise ValueError(f"Need labels in {{0, 1}}, got {odd[0]!r} too.")
     members: Members = {}
-    for case, label, group in sorted(zip(cases, labels, groups, strict=True)):
+    for case, label, group in zip(cases, labels, groups, strict=True):
         known = members.setdefault(group, (label, []))
         # A mixed group is stratified with its positive members, the rarer class.
         members[group] = (max(known[0], label), [*known[1], case])

@@ -49,7 +49,8 @@ def test_without_augmentation_a_window_is_a_slice_of_the_volume() -> None:
 
 def test_a_window_is_float32_and_contiguous() -> None:
     found = window(flip=True, rotate_degrees=5.0, side=32)
-    assert (found.dtype, found.shape) == (np.float32, (4, 16, 16))
+    assert found.dtype == np.float32
+    assert found.shape == (4, 16, 16)
     assert found.flags["C_CONTIGUOUS"]
 
 

@@ -13,9 +13,14 @@ from mmcaf.data.batches import Batch, EvalBatches, TrainBatches
 from mmcaf.errors import DataError
 
 if TYPE_CHECKING:
-    from conftest import SmallCohort
+    from tests.mmcaf.conftest import SmallCohort
 
-AUGMENTED = {"rotate_degrees": 15.0, "flip": True, "sharpen": True, "jitter_slices": 2}
+AUGMENTED: dict[str, Any] = {
+    "rotate_degrees": 15.0,
+    "flip": True,
+    "sharpen": True,
+    "jitter_slices": 2,
+}
 
 
 def identical(first: list[Batch], second: list[Batch]) -> bool:

@@ -107,6 +107,16 @@ def test_a_group_of_both_classes_is_kept_together() -> None:
         assert ("case000" in fold.val) == ("case001" in fold.val)
 
 
+def test_a_group_of_both_classes_counts_as_squamous() -> None:
+    found = assign(
+        ["a", "b", "c", "d", "e"],
+        [1, 0, 1, 0, 0],
+        ["ab", "ab", "c", "d", "e"],
+        protocol=Protocol(folds=2),
+    )
+    assert sorted(sum(case in "ac" for case in fold.val) for fold in found.folds) == [1, 1]
+
+
 def test_a_split_survives_json() -> None:
     found = split(Protocol(folds=3, test=(0.2, 0)))
     assert Split.from_json(json.loads(json.dumps(found.to_json()))) == found
