@@ -1,0 +1,191 @@
+"""Metrics of a binary diagnosis, each with what a reader needs to judge it: counts or an interval.
+
+Pure numpy: no torch, no files, no plots, so the dashboard may import it. A proportion keeps its
+numerator and denominator; what is undefined is None or NaN, never 0. Label 1 is squamous-cell
+carcinoma, 0 adenocarcinoma. One code serves trials, reports and tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log, nan, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "ConfusionMatrix",
+    "Proportion",
+    "auprc",
+    "auroc",
+    "auroc_interval",
+    "auroc_standard_error",
+    "brier",
+    "rates",
+]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """`hits` successes among `total` cases."""
+
+    hits: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.total:
+            raise ValueError(f"Need 0 <= hits <= total, got hits={self.hits}, total={self.total}.")
+
+    def __float__(self) -> float:
+        return self.hits / self.total if self.total else nan
+
+    def wilson(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Score interval: stays within [0, 1] and has a width even at 0 of n.
+
+        >>> [round(bound, 3) for bound in Proportion(34, 43).wilson()]
+        [0.648, 0.886]
+        """
+        if self.total == 0:  # no case seen, no rate excluded
+            return 0.0, 1.0
+        n, p = self.total, float(self)
+        z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionMatrix:
+    """Counts of decision against truth."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @classmethod
+    def from_scores(
+        cls, labels: ArrayLike, scores: ArrayLike, *, threshold: float
+    ) -> ConfusionMatrix:
+        """Call a case positive when `score >= threshold`; both arrays have shape (cases,).
+
+        >>> ConfusionMatrix.from_scores([1, 1, 0, 0], [0.9, 0.2, 0.7, 0.1], threshold=0.5)
+        ConfusionMatrix(tp=1, fp=1, fn=1, tn=1)
+        """
+        y, s = _checked(labels, scores)
+        sick, called = y == 1, s >= threshold
+        pairs = ((sick, called), (~sick, called), (sick, ~called), (~sick, ~called))
+        return cls(*(int((truth & call).sum()) for truth, call in pairs))
+
+    def rates(self) -> dict[str, Proportion]:
+        """The five proportions reported for every trial, in the order they are shown."""
+        return {
+            "sensitivity": Proportion(self.tp, self.tp + self.fn),
+            "specificity": Proportion(self.tn, self.tn + self.fp),
+            "ppv": Proportion(self.tp, self.tp + self.fp),
+            "npv": Proportion(self.tn, self.tn + self.fn),
+            "accuracy": Proportion(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn),
+        }
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of sensitivity and PPV; NaN when no case is positive or called so."""
+        total = 2 * self.tp + self.fp + self.fn
+        return 2 * self.tp / total if total else nan
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Probability that a positive case scores above a negative one, ties counting half.
+
+    NaN where one class is missing.
+
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
+    """
+    y, s = _checked(labels, scores)
+    if y.min(initial=1) == y.max(initial=0):
+        return nan
+    return float(_placements(s[y == 1], s[y == 0]).mean())
+
+
+def auroc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Standard error of `auroc` after DeLong et al. 1988; NaN with fewer than two of a class."""
+    y, s = _checked(labels, scores)
+    positive, negative = s[y == 1], s[y == 0]
+    if min(len(positive), len(negative)) < 2:
+        return nan
+    of_positive = _placements(positive, negative)
+    of_negative = 1 - _placements(negative, positive)
+    return sqrt(of_positive.var(ddof=1) / len(positive) + of_negative.var(ddof=1) / len(negative))
+
+
+def auroc_interval(
+    labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """DeLong's interval on the logit scale, which keeps its coverage near 1; (0, 1) if unknown."""
+    area, error = auroc(labels, scores), auroc_standard_error(labels, scores)
+    if not 0 < area < 1 or not error > 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    centre, half = log(area / (1 - area)), z * error / (area * (1 - area))
+    return 1 / (1 + exp(half - centre)), 1 / (1 + exp(-half - centre))
+
+
+def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision: precision at each distinct score, weighted by the recall gained there.
+
+    NaN where no case is positive. Its chance level is the prevalence, not 0.5.
+    """
+    y, s = _checked(labels, scores)
+    if not y.any():
+        return nan
+    order = np.argsort(-s, kind="stable")
+    last_of_tie = np.append(np.diff(s[order]) != 0, True)
+    hits = np.cumsum(y[order])[last_of_tie]
+    called = np.flatnonzero(last_of_tie) + 1
+    gained = np.diff(hits, prepend=0) / y.sum()
+    return float((gained * hits / called).sum())
+
+
+def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean squared difference between probability and label; NaN without cases."""
+    y, p = _checked(labels, probabilities)
+    return float(((p - y) ** 2).mean()) if len(y) else nan
+
+
+def rates(
+    labels: ArrayLike, probabilities: ArrayLike, *, threshold: float = 0.5
+) -> dict[str, float | None]:
+    """The paper's seven metrics, AUPRC and Brier, of arrays of shape (cases,).
+
+    The threshold is fixed beforehand: one chosen on the same cases flatters.
+    """
+    matrix = ConfusionMatrix.from_scores(labels, probabilities, threshold=threshold)
+    found = {
+        "auroc": auroc(labels, probabilities),
+        "f1": matrix.f1,
+        **{name: float(rate) for name, rate in matrix.rates().items()},
+        "auprc": auprc(labels, probabilities),
+        "brier": brier(labels, probabilities),
+    }
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+
+def _placements(ours: Floats, others: Floats) -> Floats:
+    """For each of `ours` the share of `others` below it, ties counting half."""
+    ranked = np.sort(others)
+    below = np.searchsorted(ranked, ours, side="left")
+    not_above = np.searchsorted(ranked, ours, side="right")
+    return (below + not_above) / (2 * len(others))
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    y, s = np.asarray(labels), np.asarray(scores, dtype=float)
+    if y.ndim != 1 or y.shape != s.shape:
+        raise ValueError(f"Need two arrays of one shape (cases,), got {y.shape} and {s.shape}.")
+    if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
+        raise ValueError("Need labels in {0, 1} and finite scores.")
+    return y.astype(np.int64), s
