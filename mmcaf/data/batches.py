@@ -65,9 +65,9 @@ class _Cases:
     ) -> Batch:
         volume = self.intensity.apply(np.stack(windows))
         return Batch(
-            volume=torch.from_numpy(volume).unsqueeze(1),
-            table=torch.from_numpy(table[case]),
-            label=torch.from_numpy(self.label[case].astype(np.float32)),
+            volume=_tensor(volume).unsqueeze(1),
+            table=_tensor(table[case]),
+            label=_tensor(self.label[case].astype(np.float32)),
             case=case,
         )
 
@@ -191,6 +191,11 @@ def fold_batches(
         ),
         val=EvalBatches(val_rows, volumes, encoder, intensity, data, 2 * train.batch_size),
     )
+
+
+def _tensor(array: NDArray[np.float32]) -> Tensor:
+    """A copy in torch's own memory: numpy's is aligned by luck, and sums may depend on that."""
+    return torch.from_numpy(array).clone()
 
 
 def _key(case: str) -> int:

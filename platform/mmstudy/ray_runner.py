@@ -140,9 +140,7 @@ class _Bridge:
         if (fault := result.get("fault")) is not None:
             self._faults[trial_id] = fault
             return True  # it ends by itself
-        if "row" not in result or trial_id not in self._numbers:
-            return True
-        row = EpochRow(**result["row"])
+        row = EpochRow.from_json(result["row"])
         return bool(self._guarded(lambda: self.conductor.on_epoch(row)))
 
     def ended(self, trial_id: str, *, error: bool) -> None:
@@ -209,7 +207,7 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
     def trial(config: dict[str, Any]) -> None:
         try:
             for row in objective(TrialTask(**config)):
-                tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": asdict(row)})
+                tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
         except TrialFailed as error:
             tune.report({_METRIC: 0.0, "fault": str(error)})
 
