@@ -37,6 +37,7 @@ __all__ = ["AIR_HU", "INSTANCES", "find_files", "read_hu", "scan"]
 
 AIR_HU, MAX_HU = -1024, 3071
 _MAX_BYTES = 64 * 2**20
+_ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _PATIENT_ID = re.compile(r"(?:Lung_Dx-)?([ABEG]\d{4})")
@@ -158,19 +159,20 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def _usable(path: Path) -> dict[str, Any]:
-    dataset = _header(path)
+    dataset, pixel_bytes = _header(path)
     identity = {
         "patient_id": _patient(dataset),
         "series_uid": str(dataset.SeriesInstanceUID),
         "sop_uid": str(dataset.SOPInstanceUID),
     }
     try:
-        return identity | _geometry(dataset, path)
+        return identity | _geometry(dataset, pixel_bytes)
     except _Refused as refusal:
         return identity | {"reason": str(refusal)}
 
 
-def _header(path: Path) -> FileDataset:
+def _header(path: Path) -> tuple[FileDataset, int]:
+    """The header, and how many bytes of pixels follow it."""
     if path.stat().st_size > _MAX_BYTES:
         raise _Refused("E_NOT_DICOM")
     with path.open("rb") as file:
@@ -184,7 +186,9 @@ def _header(path: Path) -> FileDataset:
             raise _Refused("E_SOP_CLASS")
         if syntax not in _UNCOMPRESSED:
             raise _Refused("E_TS_UNSUPPORTED")
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        with path.open("rb") as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+            pixel_bytes = path.stat().st_size - file.tell() - _ELEMENT_HEADER
         for needed in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
             if dataset.get(needed) in (None, ""):
                 raise _Refused("E_UNREADABLE")
@@ -192,7 +196,7 @@ def _header(path: Path) -> FileDataset:
         raise
     except (Exception, RecursionError) as error:  # malformed files raise anything
         raise _Refused("E_UNREADABLE") from error
-    return dataset
+    return dataset, pixel_bytes
 
 
 def _patient(dataset: FileDataset) -> str:
@@ -204,7 +208,7 @@ def _patient(dataset: FileDataset) -> str:
     return found.group(1)
 
 
-def _geometry(dataset: FileDataset, path: Path) -> dict[str, Any]:
+def _geometry(dataset: FileDataset, pixel_bytes: int) -> dict[str, Any]:
     if dataset.get("SamplesPerPixel", 1) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
         raise _Refused("E_RGB")
     if "LOCALIZER" in [str(part).upper() for part in dataset.get("ImageType") or []]:
@@ -220,7 +224,7 @@ def _geometry(dataset: FileDataset, path: Path) -> dict[str, Any]:
     normal = np.cross(axes[0], axes[1])
     if abs(normal[2]) < 0.9:
         raise _Refused("E_NON_AXIAL")
-    if path.stat().st_size < dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8:
+    if pixel_bytes < dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8:
         raise _Refused("E_PIXEL_LEN")
     return {
         "acquisition": _integer(dataset.get("AcquisitionNumber")),

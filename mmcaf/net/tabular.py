@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,6 +33,8 @@ class KAN(nn.Module):
             KANLayer(in_dim=before, out_dim=after, num=grid, k=order)
             for before, after in pairwise(sizes)
         )
+        for layer in self.layers:
+            _draw_splines(layer.coef, grid)
 
     def forward(self, row: Float[Tensor, "b n"]) -> Float[Tensor, "b m e"]:
         """One token per input of the last layer; the splines live on [-1, 1]."""
@@ -40,6 +43,16 @@ class KAN(nn.Module):
             row = layer(row)[0]
         curves: Tensor = last(row)[2]  # [B,E,M]: what input m adds to output e
         return curves.transpose(1, 2)
+
+
+@torch.no_grad()
+def _draw_splines(coefficients: Tensor, grid: int) -> None:
+    """Curves as small as pykan's own, but drawn directly.
+
+    Pykan fits them to noise by an ill-conditioned least squares whose rounding differs from one
+    process to the next, so that the same seed would not give the same network.
+    """
+    coefficients.uniform_(-0.25 / grid, 0.25 / grid)
 
 
 class MLP(nn.Module):
