@@ -34,7 +34,7 @@ class KAN(nn.Module):
             for before, after in pairwise(sizes)
         )
         for layer in self.layers:
-            _draw_splines(layer.coef, grid)
+            _draw_splines(layer.get_parameter("coef"), grid)
 
     def forward(self, row: Float[Tensor, "b n"]) -> Float[Tensor, "b m e"]:
         """One token per input of the last layer; the splines live on [-1, 1]."""
