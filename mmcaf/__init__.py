@@ -1,1 +1,1 @@
-"""MMCAF-Net for lung CT: data, network, training, metrics. Knows nothing of studies, Ray or Optuna."""
+"""MMCAF-Net for lung CT: data, network, training, metrics. Knows nothing of studies."""

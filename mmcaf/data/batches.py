@@ -104,9 +104,9 @@ class _Cases:
     ) -> Batch:
         volume = self.intensity.apply(np.stack(windows))
         return Batch(
-            volume=torch.from_numpy(volume).unsqueeze(1),  # b d h w -> b 1 d h w
-            table=torch.from_numpy(table[case]),
-            label=torch.from_numpy(label[case].astype(np.float32)),
+            volume=_tensor(volume).unsqueeze(1),  # b d h w -> b 1 d h w
+            table=_tensor(table[case]),
+            label=_tensor(label[case].astype(np.float32)),
             case=case,
         )
 
@@ -237,6 +237,11 @@ def fold_batches(
         ),
         val=EvalBatches(val_rows, *fitted, 2 * train.batch_size),
     )
+
+
+def _tensor(array: NDArray[np.float32]) -> Tensor:
+    """A copy in torch's own memory: numpy's is aligned by luck, and sums may depend on that."""
+    return torch.from_numpy(array).clone()
 
 
 def _rows_of(rows: pl.DataFrame, cases: Sequence[str]) -> pl.DataFrame:

@@ -1,10 +1,10 @@
 """Everything `mmstudy` raises on purpose, with the exit code each one ends in.
 
-    MMStudyError            1  the run failed
-    ├── UsageError          2  wrong usage or configuration; lists every fault
-    ├── TooManyFailures     3  finished, but more trials failed than allowed
-    ├── CheckFailed         4  a check did not hold
-    └── Interrupted       130  stopped by the user, state written
+MMStudyError            1  the run failed
+├── UsageError          2  wrong usage or configuration; lists every fault
+├── TooManyFailures     3  finished, but more trials failed than allowed
+├── CheckFailed         4  a check did not hold
+└── Interrupted       130  stopped by the user, state written
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ fractions in [0, 1]; undefined is null, never 0. Times are UTC. No case is named
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -148,3 +149,13 @@ class EpochRow:
         row = asdict(self)
         rates = row.pop("rates")
         return row | {rate: rates.get(rate) for rate in RATES}
+
+    def to_json(self) -> str:
+        """As text, for a runner whose channel takes only flat values."""
+        return json.dumps(asdict(self) | {"written": self.written.isoformat()})
+
+    @classmethod
+    def from_json(cls, text: str) -> EpochRow:
+        """The inverse of `to_json`."""
+        value = json.loads(text)
+        return cls(**(value | {"written": datetime.fromisoformat(value["written"])}))

@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import log_loss
+from small_cohort import SmallCohort, small_cohort
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,8 +22,10 @@ from mmcaf.errors import DataError
 from mmcaf.metrics import rates
 from mmcaf.training import EpochReport, Predictions, fit, focal_loss, load_model_state, predict
 
-if TYPE_CHECKING:
-    from tests.mmcaf.conftest import SmallCohort
+
+@pytest.fixture
+def small() -> SmallCohort:
+    return small_cohort()
 
 
 class TinyNet(nn.Module):
@@ -178,9 +181,10 @@ def test_training_learns_what_the_table_tells(small: SmallCohort) -> None:
 
 def test_the_training_loss_is_that_of_the_windows(small: SmallCohort) -> None:
     config = replace(small.train, epochs=1, lr=1e-9)
-    report = next(iter(fit(Constant(1.0), small.batches(batch_size=5), config, seed=0)))
-    both = math.log1p(math.exp(-1)), math.log1p(math.exp(1))  # parity: half of either class
-    assert report.train_loss == pytest.approx(sum(both) / 2)
+    batches = small.batches(batch_size=3, oversample=False)  # 3, 3 and 2 windows
+    report = next(iter(fit(Constant(1.0), batches, config, seed=0)))
+    of_squamous, of_adenocarcinoma = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
+    assert report.train_loss == pytest.approx((2 * of_squamous + 6 * of_adenocarcinoma) / 8)
 
 
 def test_a_cases_probability_is_the_mean_over_its_windows(small: SmallCohort) -> None:

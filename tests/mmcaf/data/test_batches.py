@@ -2,18 +2,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from small_cohort import SmallCohort, small_cohort
 
 from mmcaf.data.batches import Batch, EvalBatches, TrainBatches
 from mmcaf.errors import DataError
-
-if TYPE_CHECKING:
-    from tests.mmcaf.conftest import SmallCohort
 
 AUGMENTED: dict[str, Any] = {
     "rotate_degrees": 15.0,
@@ -21,6 +19,11 @@ AUGMENTED: dict[str, Any] = {
     "sharpen": True,
     "jitter_slices": 2,
 }
+
+
+@pytest.fixture
+def small() -> SmallCohort:
+    return small_cohort()
 
 
 def identical(first: list[Batch], second: list[Batch]) -> bool:
@@ -51,6 +54,12 @@ def test_a_batch_carries_its_own_cases_rows(small: SmallCohort) -> None:
     for batch in batches.epoch(0):
         assert np.array_equal(batch.table.numpy(), table[batch.case])
         assert batch.label.tolist() == batches.label[batch.case].tolist()
+
+
+def test_tensors_lie_in_aligned_memory_of_torch(small: SmallCohort) -> None:
+    fold = small.batches()  # sums over numpy's memory may depend on where it happens to begin
+    for batch in [*fold.train.epoch(0), *fold.val]:
+        assert {t.data_ptr() % 64 for t in (batch.volume, batch.table, batch.label)} == {0}
 
 
 def test_an_epoch_is_the_same_whenever_it_is_asked_for(small: SmallCohort) -> None:

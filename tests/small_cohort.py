@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
-import torch
 from numpy.typing import NDArray
 
 from mmcaf.config import DataConfig, TrainConfig
@@ -51,8 +49,8 @@ class SmallCohort:
         )
 
 
-@pytest.fixture
-def small() -> SmallCohort:
+def small_cohort() -> SmallCohort:
+    """A fresh one, the same every time."""
     names = [f"c{index:02}" for index in range(len(SLICES))]
     random = np.random.default_rng(0)
     rows = pl.DataFrame(
@@ -75,8 +73,3 @@ def small() -> SmallCohort:
         for name, n in zip(names, SLICES, strict=True)
     }
     return SmallCohort(rows, volumes, Fold(train=tuple(names[:8]), val=tuple(names[8:])))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -1,0 +1,38 @@
+# Every target makes .venv and installs what it needs, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test test-slow lint dashboard clean
+.DEFAULT_GOAL := demo
+
+# One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
+$(VENV)/.run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint,test]'
+	touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/python -m mmstudy.demo $(DEMO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy mmcaf platform/mmstudy dashboards
+
+dashboard: $(VENV)/.run
+	$(BIN)/mmstudy dashboard --root $(DEMO)/studies
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis test-results

@@ -1,0 +1,38 @@
+"""The only cache: a study is read again when a file of it was added or changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from mmstudy.results import Study, list_studies, open_study
+
+__all__ = ["comparison", "fingerprint", "studies", "tables"]
+
+
+def studies(root: Path) -> list[Study]:
+    """Readable studies, the newest first."""
+    return sorted(list_studies(root), key=lambda s: str(s.about.get("created", "")), reverse=True)
+
+
+def fingerprint(study: Study) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every table file: what a cached result depends on."""
+    folders = (study.paths.trials, study.paths.metrics)
+    files = sorted(path for folder in folders for path in folder.glob("[0-9]*.parquet"))
+    return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def tables(folder: str, seen: tuple[tuple[str, int, int], ...]) -> tuple[object, object]:
+    """Trials and epochs of a study as frames."""
+    study = open_study(Path(folder))
+    return study.trials(), study.epochs()
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def comparison(folder: str, seen: tuple[tuple[str, int, int], ...]) -> object:
+    """The best trial beside the paper's rows."""
+    from mmstudy.paper import compare
+
+    return compare(open_study(Path(folder)))

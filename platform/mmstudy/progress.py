@@ -1,0 +1,57 @@
+"""Progress on stderr: a line that rewrites itself on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mmstudy.conductor import Standing
+
+__all__ = ["Reporter"]
+
+_EVERY_SECONDS = 10.0  # between two lines where nobody watches
+
+
+class Reporter:
+    """Shows one changing line at a time."""
+
+    def __init__(self) -> None:
+        self._tty = sys.stderr.isatty()
+        self._last = 0.0
+        self._width = 0
+
+    def steps(self, what: str, done: int, of: int) -> None:
+        """`done` of `of` steps of long work."""
+        self._show(f"{what}: {done}/{of}", final=done == of)
+
+    def standing(self, now: Standing) -> None:
+        """How a study stands: done, running, pruned, failed, best, time left."""
+        done = now.complete + now.pruned
+        parts = [
+            f"trials {done}/{now.asked}",
+            f"{now.running} running",
+            f"{now.pruned} pruned",
+            f"{now.failed} failed",
+        ]
+        if now.best is not None:
+            parts.append(f"best AUROC {now.best:.3f} (trial {now.best_number})")
+        if now.seconds_left is not None:
+            parts.append(f"about {_duration(now.seconds_left)} left")
+        self._show(" | ".join(parts), final=done >= now.asked and not now.running)
+
+    def _show(self, text: str, *, final: bool) -> None:
+        if self._tty:
+            end = "\n" if final else ""
+            sys.stderr.write(f"\r{text.ljust(self._width)}{end}")
+            self._width = 0 if final else len(text)
+        elif final or time.monotonic() - self._last > _EVERY_SECONDS:
+            sys.stderr.write(text + "\n")
+            self._last = time.monotonic()
+        sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

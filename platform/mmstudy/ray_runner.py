@@ -1,0 +1,214 @@
+"""Trials on Ray Tune: resources, processes and retries are Ray's; decisions and records are ours.
+
+Tune's own searcher, scheduler state and experiment snapshots are not used: after a crash they lose
+or corrupt trials. Here they are two thin stubs that pass every event to the conductor, and the Tune
+experiment is disposable: each launch makes a new one in a temporary folder and throws it away.
+A worker that dies is started again by Ray and goes on from the trial's own checkpoint; an error
+that would happen again is reported as a result, so Ray does not retry it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import ConcurrencyLimiter, Searcher
+
+from mmstudy.records import EpochRow
+from mmstudy.runner import Conductor, Objective, Runner, TrialFailed, TrialTask
+from mmstudy.spec import ResourceSpec
+
+__all__ = ["RayRunner", "ray_cluster"]
+
+_T = TypeVar("_T")
+_METRIC = "auroc"
+_WORKER_RETRIES = 3  # of a process that died, not of an error
+
+
+class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
+    """Connect to the cluster named by RAY_ADDRESS, or start one of this machine's CPUs and GPUs.
+
+    Leaving the block shuts down only what entering it started.
+    """
+
+    def __init__(self, cpus: int | None = None) -> None:
+        self._cpus = cpus
+        self._mine = False
+
+    def __enter__(self) -> None:
+        """Connect, unless already connected."""
+        if ray.is_initialized():
+            return
+        # Ray 2.60 turns token authentication on by itself in one place and not in another.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        address = os.environ.get("RAY_ADDRESS")
+        # Another cluster's sizes are its own.
+        local: dict[str, Any] = {} if address else {"num_cpus": self._cpus}
+        ray.init(
+            include_dashboard=False if not address else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=False,
+            **local,
+        )
+        self._mine = True
+
+    def __exit__(self, *_: object) -> None:
+        """Shut down what was started here."""
+        if self._mine:
+            ray.shutdown()
+
+
+class RayRunner(Runner):
+    """As many trials at once as the resources allow."""
+
+    def __init__(self, resources: ResourceSpec) -> None:
+        self._resources = resources
+
+    def run(self, conductor: Conductor, objective: Objective) -> None:
+        """See `Runner.run`."""
+        with ray_cluster(), tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
+            bridge = _Bridge(conductor)
+            concurrent = self._concurrent()
+            searcher = ConcurrencyLimiter(_Asker(bridge), max_concurrent=concurrent)
+            per_trial = {"cpu": self._resources.cpu, "gpu": self._resources.gpu}
+            tuner = tune.Tuner(
+                tune.with_resources(_trainable(objective), per_trial),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=_Stopper(bridge),
+                    num_samples=-1,
+                    # A GPU trial gets a process, and so a CUDA context, of its own.
+                    reuse_actors=not self._resources.gpu,
+                    trial_dirname_creator=lambda trial: f"{trial.trial_id}",
+                ),
+                run_config=tune.RunConfig(
+                    name="trials",
+                    storage_path=scratch,
+                    failure_config=tune.FailureConfig(max_failures=_WORKER_RETRIES),
+                    verbose=0,
+                ),
+            )
+            # With its own result files off, Tune complains that it cannot read them.
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+            tuner.fit()
+        if bridge.error is not None:
+            raise bridge.error
+        if not conductor.finished:  # Tune takes the interrupt itself and returns
+            raise KeyboardInterrupt
+
+    def _concurrent(self) -> int:
+        if self._resources.concurrent != "auto":
+            return int(self._resources.concurrent)
+        total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        room = [total.get("CPU", 0) / self._resources.cpu]
+        if self._resources.gpu:
+            room.append(total.get("GPU", 0) / self._resources.gpu)
+        return max(1, math.floor(min(room)))
+
+
+class _Bridge:
+    """Tune's trial ids on one side, the conductor's numbers on the other."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.error: BaseException | None = None  # the first one of ours; it ends the run
+        self._numbers: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.error is not None or self.conductor.finished:
+            return str(Searcher.FINISHED)
+        task = self._guarded(self.conductor.next_task)
+        if task is None:
+            return str(Searcher.FINISHED) if self.conductor.finished or self.error else None
+        self._numbers[trial_id] = task.number
+        return asdict(task)
+
+    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
+        if (fault := result.get("fault")) is not None:
+            self._faults[trial_id] = fault
+            return True  # it ends by itself
+        row = EpochRow.from_json(result["row"])
+        return bool(self._guarded(lambda: self.conductor.on_epoch(row)))
+
+    def ended(self, trial_id: str, *, error: bool) -> None:
+        number = self._numbers.pop(trial_id, None)
+        if number is None:
+            return
+        fault = self._faults.pop(trial_id, None)
+        if error and fault is None:
+            fault = f"its process died {_WORKER_RETRIES + 1} times"
+        self._guarded(lambda: self.conductor.on_end(number, fault))
+
+    def _guarded(self, call: Callable[[], _T]) -> _T | None:
+        """Tune swallows or garbles what a searcher raises: keep it, and end the run."""
+        if self.error is not None:
+            return None
+        try:
+            return call()
+        except Exception as error:
+            self.error = error
+            return None
+
+
+class _Asker(Searcher):
+    """Tune asks here for trials and tells here how they ended."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__(metric=_METRIC, mode="max")
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        return self._bridge.suggest(trial_id)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self._bridge.ended(trial_id, error=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        Path(checkpoint_path).write_text("{}", encoding="utf-8")  # the journal is the state
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a run is never restored, it is begun anew on the same journal."""
+
+    def __reduce__(self) -> tuple[Any, ...]:  # keeps the study out of Tune's pickles
+        return (Searcher, (self.metric, self.mode))
+
+
+class _Stopper(FIFOScheduler):
+    """Tune shows every result here before it goes on; we say whether it may."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge = bridge
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        goes_on = self._bridge.goes_on(trial.trial_id, result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FIFOScheduler, ())
+
+
+def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
+    def trial(config: dict[str, Any]) -> None:
+        try:
+            for row in objective(TrialTask(**config)):
+                tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
+        except TrialFailed as error:
+            tune.report({_METRIC: 0.0, "fault": str(error)})
+
+    return trial

@@ -1,0 +1,150 @@
+"""A stored trial again: to check that its numbers hold, or to use its networks on other patients.
+
+Both train anew from the plan alone, which on the same hardware and number of threads gives the same
+numbers bit for bit; so no trial needs to keep its weights of every fold and epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mmcaf import checkpoint
+from mmcaf.checkpoint import Checkpoint
+from mmcaf.data import cohort as cohorts
+from mmcaf.data import volumes
+from mmcaf.data.batches import EvalBatches
+from mmcaf.data.encoding import Intensity, TableEncoder
+from mmcaf.data.volumes import VolumeSpec
+from mmcaf.training import predict as predict_cases
+from mmstudy.errors import MMStudyError
+from mmstudy.objective import build_model, derive_seed, load_plan, train
+from mmstudy.records import RATES, TRIALS, State
+from mmstudy.results import Study
+from mmstudy.runner import TrialTask
+from mmstudy.spec import parse_spec, trial_config
+from mmstudy.store import read_rows
+
+__all__ = ["predict", "rerun", "task_of"]
+
+_COMPARED = ("train_loss", "val_loss", *RATES)
+
+
+def task_of(study: Study, number: int, cohort: Path, seed: int | None = None) -> TrialTask:
+    """The task of a stored trial, with another seed if given."""
+    row = read_rows(study.paths.trial(number), TRIALS)
+    if not row:
+        raise MMStudyError(f"{study.name} has no trial {number}.")
+    return TrialTask(
+        study=str(study.paths.root.resolve()),
+        cohort=str(cohort.resolve()),
+        number=number,
+        params=row[0]["params"],
+        seed=row[0]["seed"] if seed is None else seed,
+        threads=row[0]["threads"] or 1,
+        device=row[0]["device"] or "cpu",
+    )
+
+
+def rerun(
+    study: Study, number: int, cohort: Path, *, seed: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train trial `number` again; one row per fold, epoch and metric, stored beside computed.
+
+    Goes as far as the stored trial went; writes nothing. `difference` is null where either is
+    undefined.
+    """
+    stored = {(row["fold"], row["epoch"]): row for row in study.epochs(number).to_dicts()}
+    if not stored:
+        raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
+    for done in train(load_plan(task_of(study, number, cohort, seed))):
+        row = stored.get((done.fold, done.report.epoch))
+        if row is not None:
+            yield from _compared(row, done)
+        if (done.fold, done.report.epoch) == max(stored):
+            return
+
+
+def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
+    computed = {
+        "train_loss": done.report.train_loss,
+        "val_loss": done.report.val_loss,
+        **done.report.rates,
+    }
+    for metric in _COMPARED:
+        old, new = row[metric], computed[metric]
+        same = old == new or (old is None and new is None)
+        yield {
+            "fold": done.fold,
+            "epoch": done.report.epoch,
+            "metric": metric,
+            "stored": old,
+            "computed": new,
+            "difference": 0.0 if same else None if None in (old, new) else new - old,
+            "same": same,
+        }
+
+
+def predict(
+    study: Study,
+    number: int,
+    cohort: Path,
+    other: Path,
+    progress: Callable[[str, int, int], None],
+) -> pl.DataFrame:
+    """Probabilities of every case of the cohort `other`: case, label, probability.
+
+    The mean over the networks of all folds at the trial's best epoch. They are kept in the trial's
+    artifacts; where they are missing they are trained again first.
+
+    Raises:
+        MMStudyError: the trial is not complete, or `other` is the cohort it was trained on.
+    """
+    row = study.trial(number)
+    if row["state"] != State.COMPLETE:
+        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
+    patients = cohorts.load(other)
+    if patients.digest == study.about["cohort_digest"]:
+        raise MMStudyError("That is the cohort the study was trained on; give another one.")
+    task = task_of(study, number, cohort)
+    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    spec = VolumeSpec(config.data.in_plane_px)
+    volumes.build(patients, spec, progress)
+    cases = patients.patients.sort("case")
+    opened = volumes.open_volumes(patients, spec)
+    total = np.zeros(cases.height)
+    for fold, path in enumerate(_networks(study, task, int(row["best_epoch"]), progress)):
+        kept = checkpoint.load(path)
+        model = build_model(config, derive_seed(task.seed, fold))
+        model.load_state_dict(kept.part("model."))
+        batches = EvalBatches(
+            cases,
+            opened,
+            TableEncoder.from_json(kept.meta["encoder"]),
+            Intensity.from_json(kept.meta["intensity"]),
+            config.data,
+            8,
+        )
+        total += predict_cases(model, batches).probability
+    return cases.select("case", "label").with_columns(probability=total / study.folds)
+
+
+def _networks(
+    study: Study, task: TrialTask, epoch: int, progress: Callable[[str, int, int], None]
+) -> list[Path]:
+    folder = study.paths.trial_artifacts(task.number)
+    paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
+    if all(path.exists() for path in paths):
+        return paths
+    for done in train(load_plan(task)):
+        progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
+        if done.report.epoch == epoch:
+            snapshot = done.report.snapshot()
+            weights = {k: t for k, t in snapshot.tensors.items() if k.startswith("model.")}
+            checkpoint.save(paths[done.fold], Checkpoint(weights, snapshot.meta))
+    return paths

@@ -1,0 +1,42 @@
+"""What several tests need: a tiny cohort and network, and torch on one thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.ingest import ingest
+from mmcaf.data.synthetic import SyntheticSpec, write
+
+TINY_SPEC = {
+    "question": "Does it run?",
+    "protocol": {"kind": "kfold", "folds": 2},
+    "data": {"window": [8, 32, 32], "tile_stride": 8},
+    "model": {"width": 0.0625, "token_grid": [1, 1, 2], "tabular": "mlp"},
+    "train": {"epochs": 2, "optimizer": "adamw"},
+    "space": {
+        "train.lr": {"float": [1e-4, 1e-2], "log": True},
+        "model.pyramid_scales": {"choice": [[3], [2, 3]]},
+    },
+    "search": {"trials": 2, "startup_trials": 2},
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def dicom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dicom") / "tree"
+    write(folder, SyntheticSpec(patients=12, size=48, slices=12, seed=5))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(dicom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return ingest([dicom_folder], tmp_path_factory.mktemp("cohort"), in_plane_px=48)

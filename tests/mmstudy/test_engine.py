@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY_SPEC
+
+from mmcaf.data.cohort import Cohort
+from mmstudy.cli import main
+from mmstudy.conductor import Standing
+from mmstudy.engine import plan_study, run_study
+from mmstudy.errors import TooManyFailures, UsageError
+from mmstudy.records import METRICS, State
+from mmstudy.rerun import rerun
+from mmstudy.results import Study, open_study
+from mmstudy.runner import InlineRunner, TrialFailed, TrialTask
+from mmstudy.search import Search
+from mmstudy.spec import parse_spec
+from mmstudy.store import read_rows, write_rows
+
+
+def run(cohort: Cohort, root: Path, runner: Any = None, **changes: Any) -> Study:
+    spec = parse_spec(deepcopy(TINY_SPEC) | changes)
+    plan = plan_study(spec, cohort=cohort.folder, root=root, name="s")
+    run_study(plan, runner or InlineRunner(), notify=ignore, progress=lambda *_: None)
+    return open_study(root / "s")
+
+
+def ignore(_: Standing) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def done(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return run(cohort, tmp_path_factory.mktemp("root"))
+
+
+def test_every_epoch_of_every_fold_is_recorded_once(done: Study) -> None:
+    places = done.epochs().select("number", "fold", "epoch").rows()
+    assert places == [(n, f, e) for n in range(2) for f in range(2) for e in range(2)]
+
+
+def test_the_objective_is_the_best_shared_epoch(done: Study) -> None:
+    for trial in done.trials().to_dicts():
+        means = done.epochs(trial["number"]).group_by("epoch").mean().sort("epoch")["auroc"]
+        assert trial["value"] == pytest.approx(means.max(), abs=1e-12)
+        assert trial["best_epoch"] == means.arg_max()
+
+
+def test_each_case_is_validated_once_per_epoch(done: Study) -> None:
+    assert sorted(done.out_of_fold(0)["case"]) == sorted(
+        case for fold in done.about["split"]["folds"] for case in fold["val"]
+    )
+
+
+def test_the_same_spec_and_seed_give_the_same_study(
+    cohort: Cohort, done: Study, tmp_path: Path
+) -> None:
+    again = run(cohort, tmp_path)
+    columns = ["number", "value", "param:train.lr", "param:model.pyramid_scales"]
+    assert again.trials().select(columns).equals(done.trials().select(columns))
+
+
+def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    study = run(cohort, tmp_path)
+    assert all(row["same"] for row in rerun(study, 0, cohort.folder))
+    path = study.paths.trial_metrics(0)
+    rows = read_rows(path, METRICS)
+    rows[-1]["brier"] += 1e-9
+    write_rows(path, METRICS, rows)
+    wrong = [row for row in rerun(study, 0, cohort.folder) if not row["same"]]
+    assert [(row["fold"], row["epoch"], row["metric"]) for row in wrong] == [(1, 1, "brier")]
+
+
+class KilledAfter(InlineRunner):
+    """Leaves everything as a SIGKILL would after `epochs` epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def run(self, conductor: Any, objective: Any) -> None:
+        task = conductor.next_task()
+        for _ in objective(task):
+            self.left -= 1
+            if not self.left:  # the epoch is recorded, its report never arrives
+                return
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_an_interrupted_trial_goes_on_from_its_checkpoint_to_the_same_numbers(
+    cohort: Cohort, done: Study, tmp_path: Path, epochs: int
+) -> None:
+    run(cohort, tmp_path, KilledAfter(epochs))
+    study = run(cohort, tmp_path)
+    assert study.counts() == {"running": 0, "complete": 2, "pruned": 0, "fail": 0}
+    row = study.trial(0)
+    assert row["attempts"] == 2
+    drop = ["attempt", "seconds", "written"]
+    assert study.epochs(0).drop(drop).equals(done.epochs(0).drop(drop))
+    assert Counter(study.epochs(0)["attempt"]) == {1: epochs, 2: 4 - epochs}
+
+
+def test_failed_trials_do_not_count_and_too_many_end_the_study(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    class Failing(InlineRunner):
+        def run(self, conductor: Any, objective: Any) -> None:
+            def fail(task: TrialTask) -> Any:
+                raise TrialFailed("on purpose")
+                yield
+
+            super().run(conductor, fail)
+
+    with pytest.raises(TooManyFailures, match="3 trials failed"):
+        run(cohort, tmp_path, Failing(), limits={"failed_trials": 2})
+    study = open_study(tmp_path / "s")
+    assert study.counts()["fail"] == 3
+    assert set(study.trials()["reason"]) == {"on purpose"}
+    assert study.best() is None
+
+
+def test_a_second_driver_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    class Nested(InlineRunner):
+        def run(self, conductor: Any, objective: Any) -> None:
+            with pytest.raises(UsageError, match=rf"process {os.getpid()}"):
+                run(cohort, tmp_path)
+
+    run(cohort, tmp_path, Nested())
+
+
+def test_another_space_refuses_to_go_on_and_says_what_changed(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    run(cohort, tmp_path)
+    with pytest.raises(UsageError, match=r"train\.epochs was 2, is 3"):
+        run(cohort, tmp_path, train={"epochs": 3, "optimizer": "adamw"})
+
+
+def test_the_journal_re_attaches_running_trials_under_their_number(tmp_path: Path) -> None:
+    spec = parse_spec(TINY_SPEC)
+    first = Search(tmp_path / "optuna.journal", spec)
+    asked = first.ask()
+    again = Search(tmp_path / "optuna.journal", spec)
+    assert again.interrupted() == [asked.number]
+    assert again.take_up(asked.number) == asked
+    again.complete(asked.number, 0.5)
+    assert again.states() == {0: State.COMPLETE}
+
+
+def test_re_opening_a_study_does_not_repeat_suggestions(tmp_path: Path) -> None:
+    spec = parse_spec(TINY_SPEC)
+    seen = set()
+    for _ in range(4):
+        seen.add(Search(tmp_path / "optuna.journal", spec).ask().params["train.lr"])
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["status", "nowhere"], 1, "No study in"),
+        (["run", "nowhere"], 2, "ready are: smoke"),
+        (["data", "ingest", "nowhere", "--out", "x"], 2, "No folder nowhere"),
+        (["run", "smoke"], 2, "give --cohort"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_an_exit_code(
+    arguments: list[str],
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mmstudy", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == code
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_driver_killed_under_ray_is_continued_exactly(cohort: Cohort, tmp_path: Path) -> None:
+    spec = deepcopy(TINY_SPEC) | {"search": {"trials": 5, "startup_trials": 2}}
+    spec["train"] = {"epochs": 6, "optimizer": "adamw"}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    command = [sys.executable, "-m", "mmstudy.cli", "run", str(tmp_path / "spec.yaml")]
+    command += ["--cohort", str(cohort.folder), "--root", str(tmp_path), "--name", "s"]
+    metrics = tmp_path / "s" / "metrics"
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(metrics.glob("[0-9]*.parquet")):
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    study = open_study(tmp_path / "s")
+    assert study.counts() == {"running": 0, "complete": 5, "pruned": 0, "fail": 0}
+    assert study.trials()["attempts"].max() >= 2
+    places = study.epochs().select("number", "fold", "epoch").rows()
+    assert places == [(n, f, e) for n in range(5) for f in range(2) for e in range(6)]
+    assert all(row["same"] for row in rerun(study, 0, cohort.folder))
