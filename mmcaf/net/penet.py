@@ -1,0 +1,143 @@
+"""The image trunk: PENet's stem and three stages of grouped bottlenecks, without its decoders.
+
+PENet (Huang et al., 2020) is a 3D residual network for CT windows. MMCAF-Net uses the outputs of
+its three stages; decoders and ASPP head never influence the fused output and are not built.
+
+Axes: b batch, c channels, d slices (depth), h rows, w columns. Group norm has 16 channels a group.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmcaf.net.config import ModelConfig
+
+__all__ = ["Bottleneck", "ChannelExcitation", "PENetTrunk", "Stem", "group_norm"]
+
+_BLOCKS = (3, 4, 6)
+_CONV_GROUPS = 32  # at full width
+_LAST_SURVIVAL = 0.5  # towards which survival falls, linearly with depth
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm with 16 channels a group, or one group where there are fewer."""
+    return nn.GroupNorm(max(1, channels // 16), channels)
+
+
+class Stem(nn.Module):
+    """Convolution 7³ that halves rows and columns, group norm, leaky ReLU.
+
+    The published stem sees the window three times, as if in colour, and its weight keeps the
+    three channels, because weights trained on video exist for it. Equal channels may be added up
+    before they are weighted: one input channel and a third of the work, for the same numbers.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, channels, 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.norm = group_norm(channels)
+
+    def forward(self, x: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b c d h2 w2"]:
+        """Features at full depth and half the rows and columns."""
+        weight = self.conv.weight.sum(1, keepdim=True)
+        x = F.conv3d(x, weight, stride=self.conv.stride, padding=3)
+        return F.leaky_relu(self.norm(x), 0.01)
+
+
+class ChannelExcitation(nn.Module):
+    """Squeeze and excitation: each channel is weighted by what all channels hold on average."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        reduced = max(1, channels // 16)
+        self.squeeze = nn.Linear(channels, reduced)
+        self.excite = nn.Linear(reduced, channels)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        """The same map with its channels weighted."""
+        mean = x.mean((2, 3, 4))
+        weight = torch.sigmoid(self.excite(F.leaky_relu(self.squeeze(mean), 0.01)))
+        return x * weight[:, :, None, None, None]
+
+
+class Bottleneck(nn.Module):
+    """Convolutions 1³, 3³ (grouped, strided) and 1³ with channel excitation beside a shortcut.
+
+    In training the branch beside the shortcut is kept with probability `survival`, for the whole
+    batch and without rescaling (stochastic depth); the draw is from torch's global generator.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, *, stride: int, groups: int, survival: float
+    ) -> None:
+        super().__init__()
+        outputs = 2 * channels
+        self.survival = survival
+        self.conv1 = nn.Conv3d(inputs, channels, 1, bias=False)
+        self.norm1 = group_norm(channels)
+        self.conv2 = nn.Conv3d(
+            channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False
+        )
+        self.norm2 = group_norm(channels)
+        self.conv3 = nn.Conv3d(channels, outputs, 1, bias=False)
+        self.norm3 = group_norm(outputs)
+        self.excitation = ChannelExcitation(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), group_norm(outputs)
+            )
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
+        """Twice `channels`, at the size divided by `stride` and rounded up."""
+        out = self.shortcut(x)
+        if not self.training or torch.rand(()).item() < self.survival:
+            x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01)
+            x = F.leaky_relu(self.norm2(self.conv2(x)), 0.01)
+            out = out + self.excitation(self.norm3(self.conv3(x)))
+        return F.leaky_relu(out, 0.01)
+
+
+class PENetTrunk(nn.Module):
+    """A CT window to feature maps at three scales, each half as large as the one before."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inputs = config.scaled(64)
+        groups = max(1, round(_CONV_GROUPS * config.width))
+        self.stem = Stem(inputs)
+        self.stages = nn.ModuleList()
+        built, total = 0, sum(_BLOCKS)
+        for number, outputs in enumerate(config.stage_channels):
+            stage = nn.Sequential()
+            for index in range(_BLOCKS[number]):
+                stage.append(
+                    Bottleneck(
+                        inputs,
+                        outputs // 2,
+                        stride=2 if index == 0 and number > 0 else 1,
+                        groups=groups,
+                        survival=1 - (1 - _LAST_SURVIVAL) * built / total,
+                    )
+                )
+                inputs, built = outputs, built + 1
+            self.stages.append(stage)
+
+    def forward(
+        self, volume: Float[Tensor, "b 1 d h w"]
+    ) -> tuple[
+        Float[Tensor, "b c1 d1 h1 w1"],
+        Float[Tensor, "b c2 d2 h2 w2"],
+        Float[Tensor, "b c3 d3 h3 w3"],
+    ]:
+        """Maps of `config.stage_channels`, finest first.
+
+        A window of 12 x 192 x 192 gives 6 x 48 x 48, 3 x 24 x 24 and 2 x 12 x 12.
+        """
+        x = F.max_pool3d(self.stem(volume), 3, stride=2, padding=1)
+        s1 = self.stages[0](x)
+        s2 = self.stages[1](s1)
+        return s1, s2, self.stages[2](s2)
