@@ -113,7 +113,8 @@ def load_reference(state_dict: Mapping[str, Any]) -> MMCAFNet:
     """
     given = {key.removeprefix("module."): value for key, value in state_dict.items()}
     given = {key: value for key, value in given.items() if not _DROPPED.match(key)}
-    model = MMCAFNet(ModelConfig(preset="reference"))
+    with torch.device("meta"):  # names and shapes; no time or memory for weights to be replaced
+        model = MMCAFNet(ModelConfig(preset="reference"))
     wanted = {reference_name(key): (key, value) for key, value in model.state_dict().items()}
     faults = [f"missing: {key}" for key in wanted if key not in given]
     faults += [f"unexpected: {key}" for key in given if key not in wanted]
@@ -126,7 +127,11 @@ def load_reference(state_dict: Mapping[str, Any]) -> MMCAFNet:
             "fit. Give the model_state of a network of that structure.\n"
             + "\n".join(sorted(faults))
         )
-    model.load_state_dict({ours: given[theirs] for theirs, (ours, _) in wanted.items()})
+    weights = {
+        ours: torch.empty_like(value, device="cpu").copy_(given[theirs])
+        for theirs, (ours, value) in wanted.items()
+    }
+    model.load_state_dict(weights, assign=True)
     return model.eval()
 
 
@@ -138,15 +143,18 @@ def load_reference_file(path: Path) -> MMCAFNet:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"Cannot read {path.name}: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path.name} is no PyTorch checkpoint, or holds code besides tensors, which is never "
-            f"run: {_first_line(error)} Save its model_state alone, or download it again."
+            f"{path.name} is no PyTorch checkpoint, or holds objects besides tensors, which are "
+            "never loaded because that would run code. Give a file with the model_state alone, or "
+            "download it again."
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file may send torch's reader anywhere
         raise DataError(
-            f"Cannot read the checkpoint {path.name}: {_first_line(error)} It must be a whole "
-            "file written by torch.save; copy or download it again."
+            f"{path.name} is damaged or cut short ({type(error).__name__} while reading it): it "
+            "must be a whole file written by torch.save. Copy or download it again."
         ) from error
     state = content.get("model_state", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
@@ -169,7 +177,3 @@ def _misfit(key: str, given: object, wanted: Tensor) -> str | None:
             " it cannot run as published; a checkpoint of the repaired class has 24)"
         )
     return fault
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."

@@ -83,14 +83,20 @@ def _kan_layer(inputs: int, outputs: int, *, intervals: int, order: int) -> nn.M
     """
     from kan.KANLayer import KANLayer  # three seconds, which only who builds a network should wait
 
-    layer: nn.Module = KANLayer(in_dim=inputs, out_dim=outputs, num=intervals, k=order)
+    with torch.device("cpu"):  # it moves itself there, which fails from a `meta` device
+        layer: nn.Module = KANLayer(in_dim=inputs, out_dim=outputs, num=intervals, k=order)
+        _start(layer, inputs, outputs, intervals=intervals, order=order)
+    return layer
+
+
+def _start(layer: nn.Module, inputs: int, outputs: int, *, intervals: int, order: int) -> None:
+    """Small random curves: noise at the knots of the grid, interpolated by splines."""
     knots = torch.linspace(-1, 1, intervals + 1, dtype=torch.float64)
     noise = (torch.rand(intervals + 1, inputs * outputs) - 0.5) * _NOISE / intervals
     fitted = _least_norm(_spline_basis(knots, intervals, order), noise.double())
     with torch.no_grad():
         coefficients = fitted.view(-1, inputs, outputs).permute(1, 2, 0)
         layer.get_parameter("coef").copy_(coefficients)
-    return layer
 
 
 def _spline_basis(x: Float[Tensor, " x"], intervals: int, order: int) -> Float[Tensor, "x basis"]:
