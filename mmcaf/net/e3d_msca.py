@@ -1,162 +1,159 @@
-"""E3D-MSCA: efficient 3D multi-scale convolutional attention, and the pyramid made of it.
+"""E3D-MSCA: the top-down pyramid that re-weights each scale and looks at it with several kernels.
 
-E3D-MSCA(x) = DCFB(SAB(CAB(x))). CAB gates channels, SAB gates positions, DCFB mixes depth-wise
-convolutions of several sizes. The pyramid runs from the coarsest stage to the finest one.
+Each scale of the trunk passes a channel gate (CAB), a spatial gate (SAB) and a residual block of
+parallel depth-wise convolutions (DCFB). The result is upsampled (UCB) and added to the next finer
+scale before that one is treated. The spatial gate is one module shared by all scales, as in the
+authors' code.
+
+Axes: b batch, c channels, d slices, h rows, w columns. Scales: 1 finest, 3 coarsest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-__all__ = [
-    "ChannelAttention",
-    "DepthwiseFusion",
-    "E3DPyramid",
-    "SpatialAttention",
-    "UpBlock",
-    "resize",
-]
+from mmcaf.net.config import ModelConfig
 
-Map = Float[Tensor, "b c d h w"]
+__all__ = ["ChannelGate", "DepthwiseFusion", "Pyramid", "SpatialGate", "UpBlock", "resized"]
+
+_INITIAL_STD = 0.02
 
 
-def resize(x: Map, size: torch.Size | Sequence[int]) -> Map:
-    """Trilinear, corners aligned; nothing where the size is right already."""
-    if tuple(x.shape[2:]) == tuple(size):
+def resized(x: Float[Tensor, "b c d h w"], like: Tensor) -> Float[Tensor, "b c d2 h2 w2"]:
+    """`x` at the size of the map `like`: trilinear, corners aligned."""
+    size = like.shape[2:]
+    if x.shape[2:] == size:
         return x
-    return F.interpolate(x, size=tuple(size), mode="trilinear", align_corners=True)
+    return F.interpolate(x, size=size, mode="trilinear", align_corners=True)
 
 
-class ChannelAttention(nn.Module):
-    """CAB: gate channels by their global mean and maximum."""
+class ChannelGate(nn.Module):
+    """CAB: channels weighted by their global mean and maximum, through one shared bottleneck."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         reduced = max(1, channels // 16)
-        self.reduce = nn.Conv3d(channels, reduced, 1, bias=False)
-        self.expand = nn.Conv3d(reduced, channels, 1, bias=False)
-        _normal_convolutions(self)
+        self.squeeze = nn.Conv3d(channels, reduced, 1, bias=False)
+        self.excite = nn.Conv3d(reduced, channels, 1, bias=False)
+        _start_small(self)
 
-    def forward(self, x: Map) -> Map:
-        """`x` times a gate per channel."""
-        mean, peak = x.mean(dim=(2, 3, 4), keepdim=True), x.amax(dim=(2, 3, 4), keepdim=True)
-        return x * torch.sigmoid(self._gate(mean) + self._gate(peak))
-
-    def _gate(self, pooled: Map) -> Map:
-        gate: Tensor = self.expand(F.relu(self.reduce(pooled)))
-        return gate
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        """The same map with its channels weighted."""
+        mean, top = x.mean((2, 3, 4), keepdim=True), x.amax((2, 3, 4), keepdim=True)
+        logits = sum(self.excite(F.relu(self.squeeze(pooled))) for pooled in (mean, top))
+        return x * torch.sigmoid(logits)
 
 
-class SpatialAttention(nn.Module):
-    """SAB: gate positions by the mean and maximum over channels around them."""
+class SpatialGate(nn.Module):
+    """SAB: voxels weighted by mean and maximum over the channels in a neighbourhood of 7³."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv3d(2, 1, 7, padding=3, bias=False)
 
-    def forward(self, x: Map) -> Map:
-        """`x` times a gate per position."""
-        seen = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.conv(seen))
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        """The same map with its voxels weighted."""
+        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.conv(pooled))
 
 
 class DepthwiseFusion(nn.Module):
-    """DCFB: widen, depth-wise convolutions of all `kernel_sizes` in parallel, shuffle, narrow."""
+    """DCFB: twice the channels, one depth-wise convolution for each kernel size, and back.
 
-    def __init__(self, channels: int, kernel_sizes: Sequence[int]) -> None:
+    The branches are added; then channels are shuffled so that the closing 1³ convolution sees
+    those that lie C apart side by side.
+    """
+
+    def __init__(self, channels: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        wide = 2 * channels
-        self.channels = channels
-        self.widen = _pointwise(channels, wide)
-        self.depthwise = nn.ModuleList(_depthwise(wide, size) for size in kernel_sizes)
-        self.narrow = _pointwise(wide, channels)
-        _normal_convolutions(self)
+        inner = 2 * channels
+        self.expand = nn.Sequential(
+            nn.Conv3d(channels, inner, 1, bias=False), nn.BatchNorm3d(inner), nn.ReLU6()
+        )
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv3d(inner, inner, k, padding=k // 2, groups=inner, bias=False),
+                nn.BatchNorm3d(inner),
+                nn.ReLU6(),
+            )
+            for k in kernel_sizes
+        )
+        self.reduce = nn.Sequential(
+            nn.Conv3d(inner, channels, 1, bias=False), nn.BatchNorm3d(channels)
+        )
+        _start_small(self)
 
-    def forward(self, x: Map) -> Map:
-        """`x` plus what the convolutions add."""
-        y = F.relu6(self.widen(x))
-        y = torch.stack([F.relu6(branch(y)) for branch in self.depthwise]).sum(dim=0)
-        # b (groups two) d h w -> b (two groups) d h w: neighbours come from different groups
-        batch, _, *size = y.shape
-        y = y.reshape(batch, self.channels, 2, *size).transpose(1, 2).flatten(1, 2)
-        narrowed: Tensor = self.narrow(y)
-        return x + narrowed
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
+        """The map plus what the branches found in it."""
+        wide = self.expand(x)
+        total = self.branches[0](wide)
+        for branch in self.branches[1:]:
+            total = total + branch(wide)
+        # [b, c*2, d, h, w] -> [b, c, 2, d, h, w] -> [b, 2, c, d, h, w] -> [b, 2*c, d, h, w]
+        shuffled = total.view(len(x), -1, 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+        out: Tensor = x + self.reduce(shuffled)
+        return out
 
 
 class UpBlock(nn.Module):
-    """UCB: twice the size, half the channels."""
+    """UCB: twice the size (trilinear, corners aligned), half the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise = _depthwise(channels, 3)
-        self.halve = nn.Conv3d(channels, channels // 2, 1)
-        _normal_convolutions(self)
+        self.depthwise = nn.Conv3d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm = nn.BatchNorm3d(channels)
+        self.pointwise = nn.Conv3d(channels, channels // 2, 1)
+        _start_small(self)
 
-    def forward(self, x: Map) -> Float[Tensor, "b c2 d2 h2 w2"]:
-        """[B,C,D,H,W] -> [B,C/2,2D,2H,2W]."""
-        y = resize(x, [2 * size for size in x.shape[2:]])
-        halved: Tensor = self.halve(F.relu(self.depthwise(y)))
-        return halved
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
+        """The map for the next finer scale, not yet at exactly its size."""
+        x = F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=True)
+        out: Tensor = self.pointwise(F.relu(self.norm(self.depthwise(x))))
+        return out
 
 
-class E3DPyramid(nn.Module):
-    """Maps of the trunk's stages -> attended maps d3, d2, d1 of the `scales` used.
+class Pyramid(nn.Module):
+    """The chosen scales, coarsest first; modules are keyed by the scale they serve."""
 
-    `channels` has the channels of stages 1, 2 and 3. One spatial gate is shared by all scales.
-    """
-
-    def __init__(
-        self,
-        channels: Sequence[int],
-        scales: Sequence[int],
-        kernel_sizes: Sequence[int],
-        dropout: float,
-    ) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.scales = tuple(sorted(scales, reverse=True))  # coarsest first
-        of = {scale: channels[scale - 1] for scale in self.scales}
-        self.entry = nn.ModuleDict(
-            {
-                str(scale): nn.Sequential(nn.BatchNorm3d(size), nn.ReLU(), nn.Dropout(dropout))
-                for scale, size in of.items()
-            }
-        )
-        self.channel = nn.ModuleDict({str(s): ChannelAttention(size) for s, size in of.items()})
-        self.spatial = SpatialAttention()
-        self.fusion = nn.ModuleDict(
-            {str(s): DepthwiseFusion(size, kernel_sizes) for s, size in of.items()}
-        )
-        self.up = nn.ModuleDict({str(s - 1): UpBlock(of[s]) for s in self.scales[:-1]})
+        self.scales = config.pyramid_scales[::-1]
+        self.entries = nn.ModuleDict()
+        self.channel_gates = nn.ModuleDict()
+        self.spatial_gate = SpatialGate()
+        self.fusions = nn.ModuleDict()
+        self.ups = nn.ModuleDict()  # the one at "2" brings scale 3 to scale 2
+        for scale in self.scales:
+            channels, key = config.stage_channels[scale - 1], str(scale)
+            self.entries[key] = nn.Sequential(
+                nn.BatchNorm3d(channels), nn.ReLU(), nn.Dropout(0.3 if config.drop else 0.0)
+            )
+            self.channel_gates[key] = ChannelGate(channels)
+            self.fusions[key] = DepthwiseFusion(channels, config.kernel_sizes)
+            if scale < self.scales[0]:
+                self.ups[key] = UpBlock(2 * channels)
 
-    def forward(self, stages: Sequence[Float[Tensor, "b _ _ _ _"]]) -> dict[int, Tensor]:
-        """Scale -> attended map, of the shape of that stage; coarsest first."""
-        attended: dict[int, Tensor] = {}
+    def forward(
+        self, stages: tuple[Float[Tensor, "b _ _ _ _"], ...]
+    ) -> dict[int, Float[Tensor, "b _ _ _ _"]]:
+        """Scale -> map of the shape of that trunk stage; `stages` are all three, finest first."""
+        maps: dict[int, Tensor] = {}
         for scale in self.scales:
             key = str(scale)
-            x = self.entry[key](stages[scale - 1])
-            if key in self.up:
-                x = x + resize(self.up[key](attended[scale + 1]), x.shape[2:])
-            attended[scale] = self.fusion[key](self.spatial(self.channel[key](x)))
-        return attended
+            x = self.entries[key](stages[scale - 1])
+            if key in self.ups:
+                x = x + resized(self.ups[key](maps[scale + 1]), like=x)
+            maps[scale] = self.fusions[key](self.spatial_gate(self.channel_gates[key](x)))
+        return maps
 
 
-def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(inputs, outputs, 1, bias=False), nn.BatchNorm3d(outputs))
-
-
-def _depthwise(channels: int, size: int) -> nn.Sequential:
-    conv = nn.Conv3d(channels, channels, size, padding=size // 2, groups=channels, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm3d(channels))
-
-
-def _normal_convolutions(module: nn.Module) -> None:
+def _start_small(module: nn.Module) -> None:
+    """Start the convolutions of a block from N(0, 0.02), as the authors do, biases from zero."""
     for part in module.modules():
         if isinstance(part, nn.Conv3d):
-            nn.init.normal_(part.weight, std=0.02)
+            nn.init.normal_(part.weight, std=_INITIAL_STD)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

@@ -1,95 +1,67 @@
-"""MMCAF-Net (Yu et al. 2025): a CT window and a clinical row -> one logit of squamous carcinoma.
+"""MMCAF-Net: a CT window and a clinical row to one logit (Yu et al., 2025).
 
-    window -> PENet -> E3D pyramid -> BFPU, BFPU -> max pool -> f ┐
-                                                                  ├─ MSCA -> logit
-    clinical row -> KAN ----------------------------------------> g ┘
+    volume [b,1,d,h,w] -> PENetTrunk -> s1, s2, s3 -> Pyramid -> d1, d2, d3
+                       -> FeatureFusion(d2, d1) -> FeatureFusion(d3, .) -> pool -> 24 per token
+    table  [b,7]       -> KAN -> 24 per token
+    both               -> MultiscaleAttention -> Linear -> logit [b]
 
-Every size of the window is free; the channels of trunk and pyramid scale with `config.width`.
+The size of the window is free; the sizes in the docstrings are those of the paper, 12 x 192 x 192.
+Weights start from torch's global generator alone: the same seed, the same network.
 """
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmcaf.net.bfpu import BFPU
+from mmcaf.net.bfpu import FeatureFusion
 from mmcaf.net.config import ModelConfig
-from mmcaf.net.e3d_msca import E3DPyramid
-from mmcaf.net.msca import MSCA, image_tokens
-from mmcaf.net.penet import PENet
-from mmcaf.net.tabular import KAN, MLP
+from mmcaf.net.e3d_msca import Pyramid
+from mmcaf.net.msca import MultiscaleAttention
+from mmcaf.net.penet import PENetTrunk
+from mmcaf.net.tabular import tabular_encoder
 
-__all__ = ["CLINICAL_VALUES", "ImageEncoder", "MMCAFNet"]
-
-CLINICAL_VALUES = 7
-_STAGE_CHANNELS = (256, 512, 1024)
-_STAGE_DROPOUT = 0.3
-
-
-class ImageEncoder(nn.Module):
-    """[B,1,D,H,W] -> image tokens [B,N,E]: one of the whole window, or a small grid of them."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        channels = [config.channels(full) for full in _STAGE_CHANNELS]
-        self.trunk = PENet(config.width)
-        self.pyramid = E3DPyramid(
-            channels,
-            config.pyramid_scales,
-            config.kernel_sizes,
-            _STAGE_DROPOUT if config.drop else 0.0,
-        )
-        # One unit per step from a scale to the next coarser one, finest first.
-        self.bfpu = nn.ModuleDict(
-            {
-                str(scale + 1): BFPU(channels[scale], config.bfpu)
-                for scale in sorted(config.pyramid_scales)[:-1]
-            }
-        )
-        self.grid = config.token_grid if config.tokens == "grid" else (1, 1, 1)
-        self.head = nn.Sequential(
-            nn.Linear(channels[-1], config.embedding_dim), nn.ReLU(), nn.Dropout(0.5)
-        )
-
-    def forward(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b n e"]:
-        """Trunk, pyramid from coarse to fine, fusion from fine to coarse, tokens."""
-        attended = self.pyramid(self.trunk(volume))
-        fused = attended[min(attended)]
-        for scale, unit in self.bfpu.items():
-            fused = unit(attended[int(scale)], fused)
-        tokens: Tensor = self.head(image_tokens(fused, self.grid))
-        return tokens
+__all__ = ["MMCAFNet"]
 
 
 class MMCAFNet(nn.Module):
-    """The whole network; weights follow from torch's seed, nothing is read from disk."""
+    """The network a `ModelConfig` describes, with fresh weights."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        size = config.embedding_dim
-        self.tokens = config.tokens
-        self.image = ImageEncoder(config)
-        self.table: nn.Module = (
-            KAN(
-                CLINICAL_VALUES,
-                size,
-                grid=config.kan_grid,
-                order=config.kan_order,
-                hidden=config.kan_hidden,
-            )
-            if config.tabular == "kan"
-            else MLP(CLINICAL_VALUES, size)
+        self.config = config
+        self.trunk = PENetTrunk(config)
+        self.pyramid = Pyramid(config)
+        self.fusions = nn.ModuleDict(  # keyed by the shallower scale of the two
+            {
+                str(scale): FeatureFusion(config.stage_channels[scale], config.bfpu)
+                for scale in config.pyramid_scales[:-1]
+            }
         )
-        self.fusion = MSCA(size, config.heads, config.attention, config.bsf_out)
-        self.classify = nn.Linear(2 * size if config.bsf_out == "concat" else size, 1)
+        self.project = nn.Sequential(
+            nn.Linear(config.stage_channels[2], config.embedding_dim), nn.ReLU(), nn.Dropout(0.5)
+        )
+        self.tabular = tabular_encoder(config)
+        self.msca = MultiscaleAttention(config)
+        self.head = nn.Linear(self.msca.out_dim, 1)
 
     def forward(
         self, volume: Float[Tensor, "b 1 d h w"], table: Float[Tensor, "b 7"]
     ) -> Float[Tensor, " b"]:
-        """Logits; positive means squamous."""
-        clinical = self.table(table)
-        if self.tokens == "pooled":
-            clinical = clinical.sum(dim=1, keepdim=True)
-        fused = self.fusion(self.image(volume), clinical)
-        logits: Tensor = self.classify(fused)
-        return logits.squeeze(1)
+        """Logits of squamous carcinoma; `table` holds values scaled to [-1, 1]."""
+        fused = self.msca(self.image_tokens(volume), self.tabular(table))
+        logits: Tensor = self.head(fused)[:, 0]
+        return logits
+
+    def image_tokens(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b n e"]:
+        """What the image encoder says: one embedding for each cell of the token grid, or one."""
+        maps = self.pyramid(self.trunk(volume))
+        fused = maps[self.config.pyramid_scales[0]]
+        for scale in self.config.pyramid_scales[:-1]:  # fine to coarse
+            fused = self.fusions[str(scale)](maps[scale + 1], fused)
+        # [b, c, d, h, w] -> [b, c, grid] -> [b, n, c]
+        grid = self.config.token_grid if self.config.tokens == "grid" else (1, 1, 1)
+        cells = F.adaptive_max_pool3d(fused, grid).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.project(cells)
+        return tokens

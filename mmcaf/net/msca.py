@@ -1,126 +1,145 @@
-"""MSCA: multi-scale cross-attention between image and clinical tokens, and the fusion of scales.
+"""MSCA: cross-attention between image and table at three widths, and the fusion of the three.
 
-Letters: B batch, N image tokens, M clinical tokens, E embedding. Three scales of width E, E/2, E/4.
+The same attention module serves both directions of a scale: the query comes from one modality, key
+and value from the other. What a scale attended to is carried on to the next narrower one.
 
-Trap: over a single key a softmax is 1 whatever the query. With one token per modality
-(`tokens="pooled"`) and softmax attention, queries, keys and the number of heads have no effect.
+With one token per modality and softmax, the softmax runs over a single key and is always 1: the
+projections of query and key then get a gradient of exactly zero. `ModelConfig.heads_have_effect`
+says so before anyone searches over it.
+
+Axes: b batch, n image tokens, m clinical tokens, e width of a scale (24, 12, 6 as published).
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import sqrt
-from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-__all__ = ["BSF", "MSCA", "CrossAttention", "image_tokens"]
+from mmcaf.net.config import Attention, BsfOut, ModelConfig
+
+__all__ = ["CrossAttention", "MultiscaleAttention", "ScaleFusion"]
 
 
 class CrossAttention(nn.Module):
-    """Each token asks the other modality's tokens; scale 1/sqrt(width), no output projection."""
+    """Multi-head attention of one modality to the other, with a residual and no output projection.
 
-    def __init__(self, width: int, heads: int, kind: Literal["softmax", "linear"]) -> None:
+    Scores are q k' / sqrt(e). `softmax` normalises them over the keys; `linear` is the paper's
+    Eq. (10), which uses them as they are.
+    """
+
+    def __init__(self, width: int, heads: int, kind: Attention) -> None:
         super().__init__()
-        self.width, self.heads, self.kind = width, heads, kind
+        self.heads = heads
+        self.kind = kind
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
 
     def forward(
-        self, asking: Float[Tensor, "b n e"], asked: Float[Tensor, "b m e"]
+        self, own: Float[Tensor, "b n e"], other: Float[Tensor, "b m e"]
     ) -> Float[Tensor, "b n e"]:
-        """`asking` plus what it found."""
-        q, k, v = (
-            # b tokens (heads e) -> b heads tokens e
-            layer(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for layer, tokens in ((self.query, asking), (self.key, asked), (self.value, asked))
-        )
-        weight: Tensor = q @ k.transpose(2, 3) / sqrt(self.width)
+        """`own` plus, for each of its tokens, what it found in `other`."""
+        q, k, v = self._split(self.query(own)), self._split(self.key(other)), self.value(other)
+        scores = q @ k.transpose(2, 3) / sqrt(own.shape[2])
         if self.kind == "softmax":
-            weight = weight.softmax(dim=-1)
-        found: Tensor = (weight @ v).transpose(1, 2).flatten(2)
-        return asking + found
+            scores = scores.softmax(-1)
+        # [b, heads, n, e/heads] -> [b, n, e]
+        found: Tensor = (scores @ self._split(v)).transpose(1, 2).flatten(2)
+        return own + found
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[b, n, e] -> [b, heads, n, e/heads]."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class BSF(nn.Module):
-    """Bidirectional scale fusion of a scale with the next coarser one, of half its width."""
+class ScaleFusion(nn.Module):
+    """BSF: a scale and the narrower one after it, each amplified where both agree.
 
-    def __init__(self, width: int, out: Literal["sum", "concat"]) -> None:
+    With a' and b' the two brought to the wider width and w = softmax(a' * b'), out is
+    (a' + w*a') + (b' + w*b'), or with `concat` the two terms side by side.
+    """
+
+    def __init__(self, width: int, out: BsfOut = "sum") -> None:
         super().__init__()
-        self.fine = nn.Linear(width, width)
-        self.coarse = nn.Linear(width // 2, width)
         self.out = out
+        self.wide = nn.Linear(width, width)
+        self.narrow = nn.Linear(width // 2, width)
 
     def forward(
-        self, fine: Float[Tensor, "b e"], coarse: Float[Tensor, "b e2"]
-    ) -> Float[Tensor, "b out"]:
-        """a' + w*a' + b' + w*b' with w = softmax(a'*b'); or its two halves side by side."""
-        a, b = self.fine(fine), self.coarse(coarse)
-        weight = (a * b).softmax(dim=-1)
-        parts = [a + weight * a, b + weight * b]
-        return torch.cat(parts, dim=-1) if self.out == "concat" else parts[0] + parts[1]
+        self, wide: Float[Tensor, "b e"], narrow: Float[Tensor, "b e2"]
+    ) -> Float[Tensor, "b e3"]:
+        """One vector of the wider width, or of twice that with `concat`."""
+        a, b = self.wide(wide), self.narrow(narrow)
+        weight = (a * b).softmax(-1)
+        a, b = a + weight * a, b + weight * b
+        return torch.cat([a, b], 1) if self.out == "concat" else a + b
 
 
-class MSCA(nn.Module):
-    """Image tokens [B,N,E] and clinical tokens [B,M,E] -> fused features [B,E] (or [B,2E])."""
+class MultiscaleAttention(nn.Module):
+    """Image and clinical tokens to one vector of `out_dim` per sample.
 
-    def __init__(
-        self,
-        width: int,
-        heads: tuple[int, int, int],
-        attention: Literal["softmax", "linear"],
-        out: Literal["sum", "concat"],
-    ) -> None:
+    `out_dim` is the embedding's width, or twice that with `bsf_out="concat"`, which only the last
+    fusion can honour: the one before it feeds a layer of fixed width.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        widths = (width, width // 2, width // 4)
-        self.norm_image = nn.BatchNorm1d(width)
-        self.norm_table = nn.BatchNorm1d(width)
-        self.down = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Dropout(0.5)) for size in widths[1:]
+        full, half, quarter = config.attention_dims
+        self.norms = nn.ModuleDict({"image": nn.BatchNorm1d(full), "table": nn.BatchNorm1d(full)})
+        self.narrow = nn.ModuleList([nn.Linear(full, half), nn.Linear(full, quarter)])
+        self.drop = nn.Dropout(0.5)
+        self.attention = nn.ModuleList(
+            CrossAttention(width, heads, config.attention)
+            for width, heads in zip(config.attention_dims, config.heads, strict=True)
         )
-        self.attend = nn.ModuleList(
-            CrossAttention(size, number, attention)
-            for size, number in zip(widths, heads, strict=True)
+        self.carry = nn.ModuleDict(
+            {
+                name: nn.ModuleList([nn.Linear(full, half), nn.Linear(half, quarter)])
+                for name in ("image", "table")
+            }
         )
-        steps = tuple(pairwise(widths))
-        self.pass_image = nn.ModuleList(nn.Linear(a, b) for a, b in steps)
-        self.pass_table = nn.ModuleList(nn.Linear(a, b) for a, b in steps)
-        self.fuse_coarse = BSF(widths[1], "sum")
-        self.fuse_fine = BSF(widths[0], out)
+        self.fusions = nn.ModuleList([ScaleFusion(half), ScaleFusion(full, config.bsf_out)])
+        self.out_dim = full * (2 if config.bsf_out == "concat" else 1)
 
     def forward(
         self, image: Float[Tensor, "b n e"], table: Float[Tensor, "b m e"]
     ) -> Float[Tensor, "b out"]:
-        """Attend at each scale, hand the result on to the next, fuse the scales."""
-        image = self._normed(self.norm_image, image)
-        table = self._normed(self.norm_table, table)
-        attend, *coarser = self.attend
-        of_image, of_table = attend(image, table), attend(table, image)
-        scales = [_middle(of_image, of_table)]
-        steps = zip(coarser, self.down, self.pass_image, self.pass_table, strict=True)
-        for attend, down, pass_image, pass_table in steps:
-            x, y = down(image) + pass_image(of_image), down(table) + pass_table(of_table)
-            of_image, of_table = attend(x, y), attend(y, x)
-            scales.append(_middle(of_image, of_table))
-        fused: Tensor = self.fuse_fine(scales[0], self.fuse_coarse(scales[1], scales[2]))
-        return fused
+        """The fused vector of each sample."""
+        image = self._normed("image", image)
+        table = self._normed("table", table)
+        inputs = [(image, table)]
+        for narrow in self.narrow:
+            inputs.append((self.drop(F.relu(narrow(image))), self.drop(F.relu(narrow(table)))))
+        full = self._attended(0, *inputs[0])
+        half = self._attended(1, *self._carried(0, full, inputs[1]))
+        quarter = self._attended(2, *self._carried(1, half, inputs[2]))
+        fused = self.fusions[0](_pooled(half), _pooled(quarter))
+        out: Tensor = self.fusions[1](_pooled(full), fused)
+        return out
 
-    @staticmethod
-    def _normed(norm: nn.BatchNorm1d, tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
-        normed: Tensor = norm(tokens.transpose(1, 2))
-        return normed.transpose(1, 2)
+    def _normed(self, name: str, tokens: Tensor) -> Tensor:
+        """Batch norm over all tokens of all samples: [b, n, e] -> [b*n, e] -> [b, n, e]."""
+        out: Tensor = self.norms[name](tokens.flatten(0, 1)).view_as(tokens)
+        return out
+
+    def _attended(self, scale: int, image: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        attention = self.attention[scale]
+        return attention(image, table), attention(table, image)
+
+    def _carried(
+        self, step: int, attended: tuple[Tensor, Tensor], inputs: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The next scale's inputs, with what the wider scale attended to added."""
+        image = inputs[0] + self.carry["image"].get_submodule(str(step))(attended[0])
+        table = inputs[1] + self.carry["table"].get_submodule(str(step))(attended[1])
+        return image, table
 
 
-def _middle(image: Float[Tensor, "b n e"], table: Float[Tensor, "b m e"]) -> Float[Tensor, "b e"]:
-    return (image.mean(dim=1) + table.mean(dim=1)) / 2
-
-
-def image_tokens(
-    fused: Float[Tensor, "b c d h w"], grid: tuple[int, int, int]
-) -> Float[Tensor, "b n c"]:
-    """Max-pool a map to a small grid, one token per cell."""
-    return F.adaptive_max_pool3d(fused, grid).flatten(2).transpose(1, 2)
+def _pooled(attended: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean over a direction's tokens, then over the two directions: [b, n|m, e] -> [b, e]."""
+    image, table = attended
+    return (image.mean(1) + table.mean(1)) / 2

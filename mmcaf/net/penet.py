@@ -1,132 +1,143 @@
-"""PENet's trunk (Huang et al. 2020): a 3D residual network with squeeze and excitation.
+"""The image trunk: PENet's stem and three stages of grouped bottlenecks, without its decoders.
 
-Axis letters: B batch, C channels, D slices, H rows, W columns. Only what feeds the pyramid is
-built: no ASPP, no decoders.
+PENet (Huang et al., 2020) is a 3D residual network for CT windows. MMCAF-Net uses the outputs of
+its three stages; decoders and ASPP head never influence the fused output and are not built.
+
+Axes: b batch, c channels, d slices (depth), h rows, w columns. Group norm has 16 channels a group.
 """
 
 from __future__ import annotations
 
-from itertools import count
-
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-__all__ = ["PENet", "PENetBlock", "SqueezeExcitation", "Stem"]
+from mmcaf.net.config import ModelConfig
 
-_SLOPE = 0.01  # of every leaky ReLU
-_STAGES = ((128, 3), (256, 4), (512, 6))  # inner channels at width 1, number of blocks
-_DROPPED_AT_THE_END = 0.5  # probability that the deepest block is skipped in training
+__all__ = ["Bottleneck", "ChannelExcitation", "PENetTrunk", "Stem", "group_norm"]
+
+_BLOCKS = (3, 4, 6)
+_CONV_GROUPS = 32  # at full width
+_LAST_SURVIVAL = 0.5  # towards which survival falls, linearly with depth
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm with 16 channels a group, or one group where there are fewer."""
     return nn.GroupNorm(max(1, channels // 16), channels)
 
 
 class Stem(nn.Module):
-    """[B,1,D,H,W] -> [B,C,D,H/2,W/2]: convolution 7, stride (1,2,2), group norm, leaky ReLU.
+    """Convolution 7³ that halves rows and columns, group norm, leaky ReLU.
 
-    The network was trained on the one channel repeated to three. The weight keeps its three input
-    channels, as Kinetics-pretrained ones have, and is summed over them at run time: the same
-    numbers for a third of the cost.
+    The published stem sees the window three times, as if in colour, and its weight keeps the
+    three channels, because weights trained on video exist for it. Equal channels may be added up
+    before they are weighted: one input channel and a third of the work, for the same numbers.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv3d(3, channels, 7, stride=(1, 2, 2), padding=3, bias=False)
-        self.norm = _group_norm(channels)
+        self.norm = group_norm(channels)
 
     def forward(self, x: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b c d h2 w2"]:
-        """The map before pooling."""
-        folded = self.conv.weight.sum(dim=1, keepdim=True)
-        y = F.conv3d(x, folded, stride=self.conv.stride, padding=3)
-        return F.leaky_relu(self.norm(y), _SLOPE)
+        """Features at full depth and half the rows and columns."""
+        weight = self.conv.weight.sum(1, keepdim=True)
+        x = F.conv3d(x, weight, stride=self.conv.stride, padding=3)
+        return F.leaky_relu(self.norm(x), 0.01)
 
 
-class SqueezeExcitation(nn.Module):
-    """Gate every channel by what all channels hold on average."""
+class ChannelExcitation(nn.Module):
+    """Squeeze and excitation: each channel is weighted by what all channels hold on average."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.squeeze = nn.Linear(channels, max(1, channels // 16))
-        self.excite = nn.Linear(max(1, channels // 16), channels)
+        reduced = max(1, channels // 16)
+        self.squeeze = nn.Linear(channels, reduced)
+        self.excite = nn.Linear(reduced, channels)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
-        """`x` times a gate in (0, 1) per channel."""
-        gate = self.excite(F.leaky_relu(self.squeeze(x.mean(dim=(2, 3, 4))), _SLOPE))
-        return x * torch.sigmoid(gate)[:, :, None, None, None]
+        """The same map with its channels weighted."""
+        mean = x.mean((2, 3, 4))
+        weight = torch.sigmoid(self.excite(F.leaky_relu(self.squeeze(mean), 0.01)))
+        return x * weight[:, :, None, None, None]
 
 
-class PENetBlock(nn.Module):
-    """Bottleneck block; `survival` is the probability that its branch is used in training."""
+class Bottleneck(nn.Module):
+    """Convolutions 1³, 3³ (grouped, strided) and 1³ with channel excitation beside a shortcut.
+
+    In training the branch beside the shortcut is kept with probability `survival`, for the whole
+    batch and without rescaling (stochastic depth); the draw is from torch's global generator.
+    """
 
     def __init__(
-        self, inputs: int, inner: int, *, groups: int, stride: int, survival: float
+        self, inputs: int, channels: int, *, stride: int, groups: int, survival: float
     ) -> None:
         super().__init__()
-        outputs = 2 * inner
+        outputs = 2 * channels
         self.survival = survival
-        self.conv1 = nn.Conv3d(inputs, inner, 1, bias=False)
-        self.norm1 = _group_norm(inner)
-        self.conv2 = nn.Conv3d(inner, inner, 3, stride=stride, padding=1, groups=groups, bias=False)
-        self.norm2 = _group_norm(inner)
-        self.conv3 = nn.Conv3d(inner, outputs, 1, bias=False)
-        self.norm3 = _group_norm(outputs)
-        self.se = SqueezeExcitation(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
+        self.conv1 = nn.Conv3d(inputs, channels, 1, bias=False)
+        self.norm1 = group_norm(channels)
+        self.conv2 = nn.Conv3d(
+            channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False
+        )
+        self.norm2 = group_norm(channels)
+        self.conv3 = nn.Conv3d(channels, outputs, 1, bias=False)
+        self.norm3 = group_norm(outputs)
+        self.excitation = ChannelExcitation(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), _group_norm(outputs)
+                nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), group_norm(outputs)
             )
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
-        """Stochastic depth skips the branch for the whole batch, without rescaling."""
-        shortcut = self.shortcut(x)
-        if self.training and torch.rand(()).item() >= self.survival:
-            return F.leaky_relu(shortcut, _SLOPE)
-        y = F.leaky_relu(self.norm1(self.conv1(x)), _SLOPE)
-        y = F.leaky_relu(self.norm2(self.conv2(y)), _SLOPE)
-        y = self.se(self.norm3(self.conv3(y)))
-        return F.leaky_relu(y + shortcut, _SLOPE)
+        """Twice `channels`, at the size divided by `stride` and rounded up."""
+        out = self.shortcut(x)
+        if not self.training or torch.rand(()).item() < self.survival:
+            x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01)
+            x = F.leaky_relu(self.norm2(self.conv2(x)), 0.01)
+            out = out + self.excitation(self.norm3(self.conv3(x)))
+        return F.leaky_relu(out, 0.01)
 
 
-class PENet(nn.Module):
-    """Window -> maps of three stages, each half as fine as the one before.
+class PENetTrunk(nn.Module):
+    """A CT window to feature maps at three scales, each half as large as the one before."""
 
-    At width 1 a window [B,1,12,192,192] gives [B,256,6,48,48], [B,512,3,24,24], [B,1024,2,12,12].
-    """
-
-    def __init__(self, width: float) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        groups = max(1, round(32 * width))
-        self.stem = Stem(round(64 * width))
-        blocks = sum(number for _, number in _STAGES)
-        position = count(1)
-        inputs = round(64 * width)
-        stages = []
-        for index, (full, number) in enumerate(_STAGES):
-            inner = round(full * width)
-            stage = []
-            for block in range(number):
+        inputs = config.scaled(64)
+        groups = max(1, round(_CONV_GROUPS * config.width))
+        self.stem = Stem(inputs)
+        self.stages = nn.ModuleList()
+        built, total = 0, sum(_BLOCKS)
+        for number, outputs in enumerate(config.stage_channels):
+            stage = nn.Sequential()
+            for index in range(_BLOCKS[number]):
                 stage.append(
-                    PENetBlock(
+                    Bottleneck(
                         inputs,
-                        inner,
+                        outputs // 2,
+                        stride=2 if index == 0 and number > 0 else 1,
                         groups=groups,
-                        stride=2 if index and not block else 1,
-                        survival=1 - _DROPPED_AT_THE_END * next(position) / blocks,
+                        survival=1 - (1 - _LAST_SURVIVAL) * built / total,
                     )
                 )
-                inputs = 2 * inner
-            stages.append(nn.Sequential(*stage))
-        self.stages = nn.ModuleList(stages)
+                inputs, built = outputs, built + 1
+            self.stages.append(stage)
 
-    def forward(self, x: Float[Tensor, "b 1 d h w"]) -> list[Float[Tensor, "b _ _ _ _"]]:
-        """The maps, finest first."""
-        y = F.max_pool3d(self.stem(x), 3, stride=2, padding=1)
-        maps = []
-        for stage in self.stages:
-            y = stage(y)
-            maps.append(y)
-        return maps
+    def forward(
+        self, volume: Float[Tensor, "b 1 d h w"]
+    ) -> tuple[
+        Float[Tensor, "b c1 d1 h1 w1"],
+        Float[Tensor, "b c2 d2 h2 w2"],
+        Float[Tensor, "b c3 d3 h3 w3"],
+    ]:
+        """Maps of `config.stage_channels`, finest first.
+
+        A window of 12 x 192 x 192 gives 6 x 48 x 48, 3 x 24 x 24 and 2 x 12 x 12.
+        """
+        x = F.max_pool3d(self.stem(volume), 3, stride=2, padding=1)
+        s1 = self.stages[0](x)
+        s2 = self.stages[1](s1)
+        return s1, s2, self.stages[2](s2)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 _SECTIONS: dict[str, Any] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+# Fields of the network on which it depends whether others have an effect.
+_DECIDING = ("preset", "tokens", "attention", "tabular", "pyramid_scales")
 _DIMENSION: TypeAdapter[Dimension] = TypeAdapter(Dimension)
 
 
@@ -273,17 +277,23 @@ def _enqueue_faults(raw: Mapping[str, Any], space: Mapping[str, Any]) -> Iterato
 
 
 def _effect_faults(
-    space: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]
+    space: Mapping[str, Any], sections: Mapping[str, dict[str, Any]]
 ) -> Iterator[str]:
-    """A search over heads with one token per modality searches nothing (mmcaf.net.msca)."""
-    if "model.heads" not in space or {"model.tokens", "model.attention", "model.preset"} & {*space}:
-        return
-    if not cast("ModelConfig", _build("model", sections["model"])).heads_have_effect:
-        yield (
-            "space.model.heads: cannot have an effect while model.attention is softmax and "
-            "model.tokens is pooled (a softmax over one token is always 1); "
-            "set model.tokens: grid or model.attention: linear"
-        )
+    """A dimension that changes nothing, whatever the other dimensions choose."""
+    options = {
+        path.removeprefix("model."): written.get("choice", ())
+        for path, written in space.items()
+        if path.startswith("model.") and isinstance(written, dict)
+    }
+    deciding = [name for name in _DECIDING if options.get(name)]
+    reasons = []
+    for values in product(*(options[name] for name in deciding)):
+        chosen = sections["model"] | dict(zip(deciding, values, strict=True))
+        with suppress(ValueError, TypeError):  # a wrong option is reported by its own dimension
+            reasons.append(cast("ModelConfig", _build("model", chosen)).without_effect())
+    for name in options:
+        if reasons and all(name in reason for reason in reasons):
+            yield f"space.model.{name}: cannot have an effect: {reasons[0][name]}"
 
 
 def _set(raw: dict[str, Any], override: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY_SPEC
+from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
 from mmstudy.cli import main

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from conftest import TINY_SPEC
+from tiny_spec import TINY_SPEC
 
 from mmstudy.errors import UsageError
 from mmstudy.spec import find_spec, load_spec, parse_spec, resolved, trial_config
@@ -44,15 +44,17 @@ def test_a_wrong_dimension_says_what_it_needs(dimension: dict[str, Any], told: s
 
 
 def test_heads_that_do_not_divide_their_width_are_refused() -> None:
-    with pytest.raises(UsageError, match="4 does not divide 6"):
+    with pytest.raises(UsageError, match=r"heads\[2\] to divide its width 6"):
         parse_spec(spec(space={"model.heads": {"choice": [[4, 4, 4], [4, 2, 2]]}}))
 
 
 def test_a_search_over_heads_without_effect_is_refused_with_the_reason() -> None:
     heads = {"model.heads": {"choice": [[1, 1, 1], [4, 2, 2]]}}
-    with pytest.raises(UsageError, match="a softmax over one token is always 1"):
+    with pytest.raises(UsageError, match="softmax over one pooled token is always 1"):
         parse_spec(spec(model={"preset": "reference"}, space=heads))
     parse_spec(spec(model={"preset": "paper"}, space=heads))
+    searched = heads | {"model.attention": {"choice": ["softmax", "linear"]}}
+    parse_spec(spec(model={"preset": "reference"}, space=searched))
 
 
 def test_an_enqueued_point_outside_the_space_is_refused() -> None:

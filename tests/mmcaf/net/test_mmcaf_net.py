@@ -1,147 +1,208 @@
+"""The whole network, small: shapes, choices that must matter, and independence of neighbours."""
+
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jaxtyping
 import pytest
 import torch
+from torch import Tensor
 
-from mmcaf.net.bfpu import BFPU
-from mmcaf.net.config import ModelConfig
-from mmcaf.net.e3d_msca import ChannelAttention, DepthwiseFusion, SpatialAttention
 from mmcaf.net.mmcaf_net import MMCAFNet
-from mmcaf.net.msca import BSF, CrossAttention
+
+Network = Callable[..., MMCAFNet]
+Sample = Callable[..., tuple[Tensor, Tensor]]
 
 
-def network(preset: str = "paper", **fields: object) -> MMCAFNet:
-    torch.manual_seed(0)
-    return MMCAFNet(ModelConfig.from_preset(preset, width=1 / 16, **fields))
-
-
-def inputs(*size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    torch.manual_seed(1)
-    return torch.randn(2, 1, *size), torch.rand(2, 7) * 2 - 1
-
-
-@pytest.mark.parametrize("scales", [(3,), (2, 3), (1, 2, 3)])
-@pytest.mark.parametrize("size", [(8, 32, 32), (9, 40, 56), (12, 48, 48)])
-def test_every_window_and_pyramid_gives_one_logit_per_case(
-    scales: tuple[int, ...], size: tuple[int, int, int]
+@pytest.mark.parametrize("window", [(8, 48, 48), (9, 80, 112), (24, 64, 64), (1, 16, 16)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_any_window_gives_one_logit_a_sample(
+    network: Network, sample: Sample, window: tuple[int, int, int], batch: int
 ) -> None:
-    volume, table = inputs(*size)
-    assert network(pyramid_scales=scales)(volume, table).shape == (2,)
-    assert network(pyramid_scales=scales).eval()(volume[:1], table[:1]).shape == (1,)
+    with torch.no_grad():
+        logits = network()(*sample(batch, window))
+    assert logits.shape == (batch,)
+    assert logits.isfinite().all()
 
 
-@torch.no_grad()
-def test_a_logit_does_not_depend_on_its_neighbours() -> None:
-    model = network().eval()
-    volume, table = inputs(8, 32, 32)
-    alone = model(volume[:1], table[:1])
-    assert torch.allclose(model(volume, table)[:1], alone, atol=1e-6)
+@pytest.mark.parametrize("window", [(12, 192, 192), (24, 128, 128)])
+def test_the_papers_windows_fit(
+    network: Network, sample: Sample, window: tuple[int, int, int]
+) -> None:
+    assert network()(*sample(1, window)).shape == (1,)
 
 
-def test_the_seed_decides_all_weights() -> None:
-    one, two = network().state_dict(), network().state_dict()
-    assert all(torch.equal(one[name], two[name]) for name in one)
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+@pytest.mark.parametrize("scales", [(3,), (2, 3), (1, 2, 3)])
+@pytest.mark.parametrize("bfpu", ["paper", "reference"])
+def test_any_pyramid_fits(
+    network: Network, sample: Sample, preset: str, scales: tuple[int, ...], bfpu: str
+) -> None:
+    model = network(preset, pyramid_scales=scales, bfpu=bfpu)
+    assert model(*sample()).shape == (2,)
+    assert len(model.fusions) == len(scales) - 1
 
 
-@torch.no_grad()
+@pytest.mark.parametrize("width", [1 / 8, 1 / 4])
+def test_wider_networks_fit(network: Network, sample: Sample, width: float) -> None:
+    config = network().config
+    torch.manual_seed(0)
+    wider = MMCAFNet(type(config)(width=width)).eval()
+    assert wider(*sample(1)).shape == (1,)
+
+
+def _logits_with_shared_weights(
+    network: Network, sample: Sample, preset: str, **change: Any
+) -> Any:
+    """Logits before and after a change of config, every weight of equal name and shape shared."""
+    before, after = network(preset), network(preset, seed=0, **change)
+    own, shared = after.state_dict(), before.state_dict()
+    fitting = {k: v for k, v in shared.items() if k in own and own[k].shape == v.shape}
+    after.load_state_dict(fitting, strict=False)
+    return before(*sample()), after(*sample())
+
+
 @pytest.mark.parametrize(
-    "changed",
+    "change",
     [
+        {"pyramid_scales": (2, 3)},
+        {"kernel_sizes": (1, 3)},
         {"bfpu": "paper"},
         {"attention": "linear"},
         {"tokens": "pooled"},
+        {"token_grid": (1, 2, 2)},
         {"heads": (2, 2, 2)},
+        {"heads": (4, 2, 1)},
         {"bsf_out": "concat"},
         {"tabular": "mlp"},
-        {"kernel_sizes": (1, 3)},
-        {"pyramid_scales": (2, 3)},
+        {"kan_grid": 8},
+        {"kan_order": 2},
         {"kan_hidden": (5,)},
+        {"embedding_dim": 48},
     ],
+    ids=str,
 )
-def test_every_field_has_an_effect(changed: dict[str, object]) -> None:
-    volume, table = (x.double() for x in inputs(8, 32, 32))
-    plain, other = network().eval().double(), network(**changed).eval().double()
-    assert (plain(volume, table) - other(volume, table)).abs().max() > 1e-11  # rounding is 1e-16
+def test_each_choice_changes_the_paper_network(
+    network: Network, sample: Sample, change: dict[str, Any]
+) -> None:
+    before, after = _logits_with_shared_weights(network, sample, "paper", **change)
+    assert not torch.allclose(before, after, rtol=1e-6, atol=1e-7)
 
 
-def test_query_and_key_learn_nothing_in_the_reference_and_something_in_the_paper() -> None:
-    volume, table = inputs(8, 32, 32)
-    for preset, learns in (("reference", False), ("paper", True)):
-        model = network(preset)
-        model(volume, table).sum().backward()
-        for attend in model.fusion.attend:
-            for layer in (attend.query, attend.key):
-                assert bool(layer.weight.grad.abs().max() > 0) is learns
+def test_dropout_changes_training_only(network: Network, sample: Sample) -> None:
+    with_drop, without = network(drop=True), network(drop=False)
+    assert torch.equal(with_drop(*sample()), without(*sample()))
+    logits = []
+    for model in (with_drop.train(), without.train()):
+        torch.manual_seed(1)
+        logits.append(model(*sample()))
+    assert not torch.equal(*logits)
 
 
-def test_channel_gate_is_its_formula() -> None:
-    gate = ChannelAttention(32).double()
-    x = torch.randn(2, 32, 2, 3, 4, dtype=torch.float64)
-    w1, w2 = gate.reduce.weight.flatten(1), gate.expand.weight.flatten(1)
-    flat = x.flatten(2)
-    both = sum(torch.relu(p @ w1.T) @ w2.T for p in (flat.mean(-1), flat.max(-1).values))
-    assert torch.allclose(gate(x), x * torch.sigmoid(both)[:, :, None, None, None])
+def _query_and_key_gradients(model: MMCAFNet, sample: Sample) -> list[Tensor]:
+    model(*sample()).sum().backward()
+    return [
+        p.grad
+        for name, p in model.named_parameters()
+        if (".query." in name or ".key." in name) and p.grad is not None
+    ]
 
 
-def test_spatial_gate_sees_mean_and_maximum_over_channels() -> None:
-    gate = SpatialAttention()
-    x = torch.randn(2, 5, 3, 4, 4)
-    seen = torch.stack([x.mean(1), x.max(1).values], dim=1)
-    expected = x * torch.sigmoid(torch.conv3d(seen, gate.conv.weight, padding=3))
-    assert torch.allclose(gate(x), expected, atol=1e-6)
+def test_queries_and_keys_of_the_reference_never_learn(network: Network, sample: Sample) -> None:
+    gradients = _query_and_key_gradients(network("reference"), sample)
+    assert len(gradients) == 12
+    assert all(torch.count_nonzero(gradient) == 0 for gradient in gradients)
 
 
-def test_the_shuffle_puts_the_second_of_every_pair_behind_all_the_first() -> None:
-    block = DepthwiseFusion(4, (1,)).eval()
-    order: list[torch.Tensor] = []
-    block.narrow.register_forward_pre_hook(lambda _, given: order.append(given[0]))
-    torch.nn.init.constant_(block.depthwise[0][0].weight, 1.0)
-    torch.nn.init.zeros_(block.widen[0].weight)
-    block.widen[1].bias.data = torch.arange(8.0) / 2
-    block(torch.zeros(1, 4, 1, 1, 1))
-    found = order[0].flatten() * (1 + 1e-5) ** 0.5
-    assert torch.allclose(found, torch.tensor([0, 2, 4, 6, 1, 3, 5, 7]) / 2)
-
-
-def test_bfpu_of_the_paper_is_equation_two() -> None:
-    unit = BFPU(8, "paper")
-    a, b = torch.randn(1, 8, 2, 3, 3), torch.randn(1, 4, 2, 3, 3)
-    c = torch.conv3d(b, unit.adjust.weight, unit.adjust.bias)
-    m = torch.sigmoid(unit.query(a) * unit.key(c))
-    expected = unit.merge(torch.cat([a + m * a, c + m * c], dim=1))
-    assert torch.allclose(unit(a, b), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["softmax", "linear"])
-def test_attention_is_written_out_for_two_heads(kind: str) -> None:
-    attend = CrossAttention(4, 2, kind)  # type: ignore[arg-type]
-    x, y = torch.randn(1, 3, 4), torch.randn(1, 5, 4)
-    q, k, v = attend.query(x)[0], attend.key(y)[0], attend.value(y)[0]
-    parts = []
-    for head in (slice(0, 2), slice(2, 4)):
-        weight = q[:, head] @ k[:, head].T / 4**0.5
-        parts.append((weight.softmax(-1) if kind == "softmax" else weight) @ v[:, head])
-    assert torch.allclose(attend(x, y)[0], x[0] + torch.cat(parts, dim=1), atol=1e-6)
-
-
-def test_scale_fusion_is_its_formula() -> None:
-    fuse = BSF(6, "sum")
-    a, b = fuse.fine(torch.ones(2, 6)), fuse.coarse(torch.ones(2, 3))
-    w = torch.softmax(a * b, dim=-1)
-    found = fuse(torch.ones(2, 6), torch.ones(2, 3))
-    assert torch.allclose(found, a + w * a + b + w * b)
+def test_heads_of_the_reference_change_nothing(network: Network, sample: Sample) -> None:
+    before, after = _logits_with_shared_weights(network, sample, "reference", heads=(1, 1, 1))
+    torch.testing.assert_close(before, after, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"heads": (4, 4, 4)}, "4 does not divide 6"),
-        ({"pyramid_scales": (1, 3)}, r"got \[1, 3\]"),
-        ({"kernel_sizes": (2,)}, "among 1, 3, 5 and 7"),
-        ({"width": 0.3}, "got 0.3"),
-        ({"attention": "soft"}, "'softmax', 'linear'"),
-    ],
+    "overrides", [{}, {"tokens": "pooled", "attention": "linear"}], ids=["paper", "linear"]
 )
-def test_what_cannot_be_is_refused(fields: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        ModelConfig.from_preset("paper", **fields)
+def test_queries_and_keys_learn_elsewhere(
+    network: Network, sample: Sample, overrides: dict[str, Any]
+) -> None:
+    gradients = _query_and_key_gradients(network(**overrides), sample)
+    # a key's bias adds the same to all scores of a query, which softmax does not see
+    assert sum(gradient.abs().max().item() > 1e-9 for gradient in gradients) >= 9
+
+
+def test_every_other_parameter_gets_a_gradient(network: Network, sample: Sample) -> None:
+    model = network()
+    model(*sample()).sum().backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert silent == []
+
+
+def test_image_and_table_both_count(network: Network, sample: Sample) -> None:
+    model, (volume, table) = network(), sample()
+    before = model(volume, table)
+    assert (model(volume.flip(0), table) != before).all()
+    assert (model(volume, table.flip(0)) != before).all()
+
+
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+def test_a_logit_does_not_depend_on_its_neighbours(
+    network: Network, sample: Sample, preset: str
+) -> None:
+    model, (volume, table) = network(preset), sample(4)
+    with torch.no_grad():
+        together = model(volume, table)
+        alone = torch.cat([model(volume[i : i + 1], table[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
+
+
+def test_one_cell_of_the_grid_is_the_pooled_image(network: Network, sample: Sample) -> None:
+    volume, _ = sample()
+    cell, pooled = network(token_grid=(1, 1, 1)), network(tokens="pooled")
+    assert torch.equal(cell.image_tokens(volume), pooled.image_tokens(volume))
+
+
+def test_image_tokens_follow_the_grid(network: Network, sample: Sample) -> None:
+    tokens = network(token_grid=(2, 3, 4)).image_tokens(sample()[0])
+    assert tokens.shape == (2, 24, 24)
+
+
+def test_the_seed_decides_weights_and_a_training_step(network: Network, sample: Sample) -> None:
+    steps = []
+    for _ in range(2):
+        model = network(seed=3).train()
+        torch.manual_seed(9)
+        logits = model(*sample())
+        logits.sum().backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        steps.append([logits, *gradients, *model.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*steps, strict=True))
+
+
+def test_a_few_steps_learn_four_samples(network: Network, sample: Sample) -> None:
+    model, labels = network(seed=1).train(), torch.tensor([0.0, 1.0, 0.0, 1.0])
+    inputs = sample(4, (2, 16, 16))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(16):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(*inputs), labels)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-4:]) < sum(losses[:4]) / 2
+
+
+def test_channels_last_computes_the_same(network: Network, sample: Sample) -> None:
+    model, (volume, table) = network(), sample()
+    expected = model(volume, table)
+    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch forgot it
+    last = volume.contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(model(last, table), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_in_signatures_are_checked_here(network: Network, sample: Sample) -> None:
+    volume, table = sample()
+    with pytest.raises(jaxtyping.TypeCheckError):
+        network()(volume, table[:, :6])
