@@ -39,6 +39,7 @@ class Standing:
     best: float | None
     best_number: int | None
     seconds_left: float | None
+    stopping: str | None  # why no further trial begins, if so
 
 
 def objective_value(curve: Mapping[tuple[int, int], float], folds: int) -> tuple[float, int]:
@@ -110,6 +111,7 @@ class StudyConductor:
         self._started = time.monotonic()
         self._ended_here = 0
         self.stopping: str | None = None
+        self.interrupted = False
         self._recover()
 
     # What a runner calls.
@@ -154,7 +156,7 @@ class StudyConductor:
         os.utime(self._paths.lock)  # shows that the driver is alive
         live.stopped = self._reason_to_stop(row.number, *position)
         self._tell_standing()
-        return live.stopped is None
+        return live.stopped is None and not self.interrupted
 
     def on_end(self, number: int, fault: str | None) -> None:
         """See `Conductor.on_end`."""
@@ -169,10 +171,20 @@ class StudyConductor:
             self._end(number, State.COMPLETE)
         elif live.stopped is not None:
             self._end(number, State.PRUNED, reason=live.stopped)
+        elif self.interrupted:
+            del self._live[number]  # stays RUNNING; the next driver takes it up
         else:
             self._end(number, State.FAIL, reason="ended before its last epoch")
 
     # What the engine asks.
+
+    def interrupt(self) -> None:
+        """Begin no trial any more; those alive end after their epoch, stored, and stay RUNNING.
+
+        Called from a signal handler: it may only set flags.
+        """
+        self.interrupted = True
+        self.stopping = "interrupted"
 
     @property
     def failed(self) -> int:
@@ -196,6 +208,7 @@ class StudyConductor:
             best=best[0] if best else None,
             best_number=best[1] if best else None,
             seconds_left=left,
+            stopping=self.stopping,
         )
 
     # Launching and ending.

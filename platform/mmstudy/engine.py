@@ -9,8 +9,10 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,11 +137,12 @@ def run_study(
             notify=notify,
         )
         try:
-            runner.run(conductor, run_trial)
-        except KeyboardInterrupt as error:
-            raise Interrupted(
-                "Stopped. Everything finished is stored; the same command goes on from there."
-            ) from error
+            with _stoppable(conductor):
+                runner.run(conductor, run_trial)
+        except KeyboardInterrupt:
+            conductor.interrupt()
+    if conductor.interrupted:
+        raise Interrupted("Stopped. What is done is stored; the same command goes on from there.")
     standing = conductor.standing()
     if conductor.failed > plan.spec.limits.failed_trials:
         raise TooManyFailures(
@@ -226,6 +229,26 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
     if path.startswith(free) or json.dumps(old) == json.dumps(new):
         return []
     return [f"{path} was {old!r}, is {new!r}"]
+
+
+@contextmanager
+def _stoppable(conductor: StudyConductor) -> Iterator[None]:
+    """The first SIGINT or SIGTERM lets every epoch end and be stored; the second stops at once."""
+
+    def stop(*_: object) -> None:
+        if conductor.interrupted:
+            raise KeyboardInterrupt
+        conductor.interrupt()
+
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

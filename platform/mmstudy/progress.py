@@ -35,7 +35,9 @@ class Reporter:
         ]
         if now.best is not None:
             parts.append(f"best AUROC {now.best:.3f} (trial {now.best_number})")
-        if now.seconds_left is not None:
+        if now.stopping == "interrupted":
+            parts.append("stopping after this epoch (once more to stop at once)")
+        elif now.seconds_left is not None:
             parts.append(f"about {_duration(now.seconds_left)} left")
         self._show(" | ".join(parts), final=done >= now.asked and not now.running)
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -51,10 +53,12 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         # Ray 2.60 turns token authentication on by itself in one place and not in another.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the engine's lets epochs end
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = os.environ.get("RAY_ADDRESS")
         # Another cluster's sizes are its own.
         local: dict[str, Any] = {} if address else {"num_cpus": self._cpus}
+        on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces by an exit
         ray.init(
             include_dashboard=False if not address else None,
             logging_level=logging.ERROR,
@@ -62,6 +66,8 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
             configure_logging=False,
             **local,
         )
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
         self._mine = True
 
     def __exit__(self, *_: object) -> None:
@@ -105,8 +111,6 @@ class RayRunner(Runner):
             tuner.fit()
         if bridge.error is not None:
             raise bridge.error
-        if not conductor.finished:  # Tune takes the interrupt itself and returns
-            raise KeyboardInterrupt
 
     def _concurrent(self) -> int:
         if self._resources.concurrent != "auto":

@@ -64,7 +64,7 @@ class Runner(ABC):
         """Return when the conductor is finished and no trial is alive.
 
         Raises:
-            KeyboardInterrupt: the user stopped; trials alive were abandoned as they were.
+            KeyboardInterrupt: stopped at once; trials alive were abandoned as they were.
         """
 
 

@@ -2,23 +2,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
 from mmstudy.cli import main
 from mmstudy.conductor import Standing
 from mmstudy.engine import plan_study, run_study
-from mmstudy.errors import TooManyFailures, UsageError
+from mmstudy.errors import Interrupted, TooManyFailures, UsageError
 from mmstudy.records import METRICS, State
 from mmstudy.rerun import rerun
 from mmstudy.results import Study, open_study
@@ -192,25 +190,29 @@ def test_wrong_usage_is_a_sentence_and_an_exit_code(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_a_driver_killed_under_ray_is_continued_exactly(cohort: Cohort, tmp_path: Path) -> None:
-    spec = deepcopy(TINY_SPEC) | {"search": {"trials": 5, "startup_trials": 2}}
-    spec["train"] = {"epochs": 6, "optimizer": "adamw"}
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
-    command = [sys.executable, "-m", "mmstudy.cli", "run", str(tmp_path / "spec.yaml")]
-    command += ["--cohort", str(cohort.folder), "--root", str(tmp_path), "--name", "s"]
-    metrics = tmp_path / "s" / "metrics"
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(metrics.glob("[0-9]*.parquet")):
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    study = open_study(tmp_path / "s")
-    assert study.counts() == {"running": 0, "complete": 5, "pruned": 0, "fail": 0}
-    assert study.trials()["attempts"].max() >= 2
-    places = study.epochs().select("number", "fold", "epoch").rows()
-    assert places == [(n, f, e) for n in range(5) for f in range(2) for e in range(6)]
-    assert all(row["same"] for row in rerun(study, 0, cohort.folder))
+def test_an_interrupted_study_stores_its_epoch_and_goes_on(cohort: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        run(cohort, tmp_path, _InterruptedAfter(epochs=3))
+    stopped = open_study(tmp_path / "s")
+    assert stopped.counts() == {"running": 1, "complete": 0, "pruned": 0, "fail": 0}
+    assert stopped.epochs(0).height == 3
+    again = run(cohort, tmp_path)
+    assert again.counts() == {"running": 0, "complete": 2, "pruned": 0, "fail": 0}
+    assert again.epochs(0)["attempt"].to_list() == [1, 1, 1, 2]
+    assert all(row["same"] for row in rerun(again, 0, cohort.folder))
+
+
+class _InterruptedAfter(InlineRunner):
+    """Somebody presses Ctrl-C after some epochs."""
+
+    def __init__(self, *, epochs: int) -> None:
+        self._epochs = epochs
+
+    def run(self, conductor: Any, objective: Any) -> None:
+        def pressed(task: TrialTask) -> Iterator[Any]:
+            for done, row in enumerate(objective(task), 1):
+                if done == self._epochs:
+                    signal.raise_signal(signal.SIGINT)
+                yield row
+
+        super().run(conductor, pressed)

@@ -1,0 +1,104 @@
+"""Real studies on Ray: pruned, killed, interrupted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_spec import TINY_SPEC
+
+from mmcaf.data.cohort import Cohort
+from mmstudy.rerun import rerun
+from mmstudy.results import Study, open_study
+
+pytestmark = pytest.mark.slow
+
+LONG = {"train": {"epochs": 6, "optimizer": "adamw"}, "search": {"trials": 5, "startup_trials": 2}}
+
+
+class Command:
+    """`mmstudy run` in a process of its own, on a spec that is the tiny one with changes."""
+
+    def __init__(self, cohort: Cohort, folder: Path, **changes: Any) -> None:
+        (folder / "spec.yaml").write_text(yaml.safe_dump(deepcopy(TINY_SPEC) | changes))
+        self.study = folder / "s"
+        self.arguments = [sys.executable, "-m", "mmstudy.cli", "run", str(folder / "spec.yaml")]
+        self.arguments += ["--cohort", str(cohort.folder), "--root", str(folder), "--name", "s"]
+
+    def stopped_by(self, number: signal.Signals) -> tuple[int, str]:
+        """Begin, send the signal as soon as an epoch is recorded; exit code and stderr."""
+        process = subprocess.Popen(
+            self.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not [*self._metrics()]:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=120)
+        return process.returncode, stderr
+
+    def finished(self) -> Study:
+        """Run to the end."""
+        done = subprocess.run(self.arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return open_study(self.study)
+
+    def _metrics(self) -> Iterator[Path]:
+        return (self.study / "metrics").glob("[0-9]*.parquet")
+
+
+def assert_exact(study: Study, cohort: Cohort) -> None:
+    """Five complete trials, every epoch once, numbers as an uninterrupted run would give them."""
+    assert study.counts() == {"running": 0, "complete": 5, "pruned": 0, "fail": 0}
+    places = study.epochs().select("number", "fold", "epoch").rows()
+    assert places == [(n, f, e) for n in range(5) for f in range(2) for e in range(6)]
+    assert all(row["same"] for row in rerun(study, 0, cohort.folder))
+
+
+def test_a_killed_driver_is_continued_exactly(cohort: Cohort, tmp_path: Path) -> None:
+    command = Command(cohort, tmp_path, **LONG)
+    command.stopped_by(signal.SIGKILL)
+    study = command.finished()
+    assert_exact(study, cohort)
+    again = study.epochs().filter(study.epochs()["attempt"] > 1)
+    # from the trial's own checkpoint: a second attempt does not begin at its first epoch
+    assert again.height
+    assert again.group_by("number").first().filter(fold=0, epoch=0).is_empty()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_driver_lets_epochs_end_and_goes_on(
+    cohort: Cohort, tmp_path: Path, number: signal.Signals
+) -> None:
+    command = Command(cohort, tmp_path, **LONG)
+    code, stderr = command.stopped_by(number)
+    assert code == 130
+    assert "the same command goes on from there" in stderr
+    stopped = open_study(command.study)
+    assert stopped.counts()["fail"] == 0
+    assert stopped.counts()["running"] >= 1
+    assert_exact(command.finished(), cohort)
+
+
+def test_trials_are_pruned(cohort: Cohort, tmp_path: Path) -> None:
+    changes = {
+        "space": {"train.lr": {"float": [1e-4, 1e-1], "log": True}},
+        "train": {"epochs": 3, "optimizer": "adamw"},
+        "search": {"trials": 8, "sampler": "random"},
+        "pruning": {"grace_epochs": 1, "reduction": 2},
+    }
+    study = Command(cohort, tmp_path, **changes).finished()
+    counts = study.counts()
+    assert counts["complete"] + counts["pruned"] == 8
+    assert counts["pruned"] >= 1
+    short = study.trials().filter(state="PRUNED")
+    assert all(reason for reason in short["reason"])
+    assert all(study.epochs(number).height < 6 for number in short["number"])
