@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing", "write_json"]
+__all__ = ["StorageError", "replacing", "write_json"]
+
+
+class StorageError(OSError):
+    """A file could not be written: the disk is full, or the folder is read-only."""
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`; on success it becomes `path`, on a fault it is removed.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; the message says what to do.
+        StorageError: the disk is full or the folder cannot be written; says what to do.
     """
     beside = path.with_name(f".{path.name}.tmp-{socket.gethostname()}-{os.getpid()}")
     try:
@@ -32,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise OSError(
+        raise StorageError(
             error.errno,
             f"Cannot write {path}: {error.strerror or error}. Free some space or choose another "
             "folder; what was there before is unchanged.",

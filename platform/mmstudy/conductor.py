@@ -112,6 +112,7 @@ class StudyConductor:
         self._ended_here = 0
         self.stopping: str | None = None
         self.interrupted = False
+        self.halted: str | None = None  # why nothing can be recorded any more, if so
         self._recover()
 
     # What a runner calls.
@@ -175,6 +176,11 @@ class StudyConductor:
             del self._live[number]  # stays RUNNING; the next driver takes it up
         else:
             self._end(number, State.FAIL, reason="ended before its last epoch")
+
+    def on_halt(self, number: int, reason: str) -> None:
+        """See `Conductor.on_halt`."""
+        self.stopping = self.halted = reason
+        del self._live[number]  # stays RUNNING; the next driver takes it up
 
     # What the engine asks.
 

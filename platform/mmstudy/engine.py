@@ -141,6 +141,8 @@ def run_study(
                 runner.run(conductor, run_trial)
         except KeyboardInterrupt:
             conductor.interrupt()
+    if conductor.halted:
+        raise MMStudyError(f"{conductor.halted} The same command then goes on from there.")
     if conductor.interrupted:
         raise Interrupted("Stopped. What is done is stored; the same command goes on from there.")
     standing = conductor.standing()

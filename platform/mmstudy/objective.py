@@ -28,13 +28,13 @@ from mmcaf.data import cohort, volumes
 from mmcaf.data.batches import fold_batches
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
-from mmcaf.files import replacing, write_json
+from mmcaf.files import StorageError, replacing, write_json
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.training import EpochReport, fit
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
 from mmstudy.records import METRICS, PREDICTIONS, EpochRow
-from mmstudy.runner import TrialFailed, TrialTask
+from mmstudy.runner import StudyHalted, TrialFailed, TrialTask
 from mmstudy.spec import TrialConfig, parse_spec, trial_config
 from mmstudy.store import read_json, read_rows, write_rows
 
@@ -150,6 +150,7 @@ def run_trial(task: TrialTask) -> Iterator[EpochRow]:
 
     Raises:
         TrialFailed: anything that would happen again on a second try.
+        StudyHalted: nothing can be written any more.
     """
     try:
         yield from _recorded(task)
@@ -157,6 +158,8 @@ def run_trial(task: TrialTask) -> Iterator[EpochRow]:
         raise
     except _Superseded:
         return  # a later attempt owns the files now
+    except StorageError as error:
+        raise StudyHalted(error.strerror) from error
     except Exception as error:
         log = StudyPaths(Path(task.study)).trial_artifacts(task.number) / "error.txt"
         with replacing(log) as beside:

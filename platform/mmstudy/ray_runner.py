@@ -26,7 +26,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from mmstudy.records import EpochRow
-from mmstudy.runner import Conductor, Objective, Runner, TrialFailed, TrialTask
+from mmstudy.runner import Conductor, Objective, Runner, StudyHalted, TrialFailed, TrialTask
 from mmstudy.spec import ResourceSpec
 
 __all__ = ["RayRunner", "ray_cluster"]
@@ -130,6 +130,7 @@ class _Bridge:
         self.error: BaseException | None = None  # the first one of ours; it ends the run
         self._numbers: dict[str, int] = {}
         self._faults: dict[str, str] = {}
+        self._halts: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.error is not None or self.conductor.finished:
@@ -141,15 +142,19 @@ class _Bridge:
         return asdict(task)
 
     def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
-        if (fault := result.get("fault")) is not None:
-            self._faults[trial_id] = fault
-            return True  # it ends by itself
+        for name, kept in (("fault", self._faults), ("halt", self._halts)):
+            if name in result:
+                kept[trial_id] = result[name]
+                return True  # it ends by itself
         row = EpochRow.from_json(result["row"])
         return bool(self._guarded(lambda: self.conductor.on_epoch(row)))
 
     def ended(self, trial_id: str, *, error: bool) -> None:
         number = self._numbers.pop(trial_id, None)
         if number is None:
+            return
+        if trial_id in self._halts:
+            self._guarded(lambda: self.conductor.on_halt(number, self._halts[trial_id]))
             return
         fault = self._faults.pop(trial_id, None)
         if error and fault is None:
@@ -214,5 +219,7 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
                 tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
         except TrialFailed as error:
             tune.report({_METRIC: 0.0, "fault": str(error)})
+        except StudyHalted as error:
+            tune.report({_METRIC: 0.0, "halt": str(error)})
 
     return trial

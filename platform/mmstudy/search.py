@@ -49,6 +49,7 @@ class Search:
 
     def __init__(self, journal: Path, spec: StudySpec) -> None:
         journal.parent.mkdir(parents=True, exist_ok=True)
+        _mend(journal)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = spec.space
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
@@ -67,11 +68,9 @@ class Search:
                 pruner=_pruner(spec),
             )
         self._live: dict[int, optuna.Trial] = {}
-        if past == 0:
-            for point in spec.search.enqueue:
-                self._study.enqueue_trial(
-                    {path: _encode(spec.space[path], value) for path, value in point.items()}
-                )
+        for point in spec.search.enqueue:
+            fixed = {path: _encode(spec.space[path], value) for path, value in point.items()}
+            self._study.enqueue_trial(fixed, skip_if_exists=True)
 
     def states(self) -> dict[int, State]:
         """State of every trial that was ever handed out, by number."""
@@ -143,6 +142,18 @@ class Search:
             }
         self._live[trial.number] = trial
         return Proposal(trial.number, params)
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a line that a full disk or a kill left half-written, and the lock of its writer.
+
+    Optuna would refuse to read on after such a line. The caller is the only driver (engine).
+    """
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmcaf.data.cohort import Cohort
 from mmstudy.cli import main
 from mmstudy.conductor import Standing
 from mmstudy.engine import plan_study, run_study
-from mmstudy.errors import Interrupted, TooManyFailures, UsageError
+from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.records import METRICS, State
 from mmstudy.rerun import rerun
 from mmstudy.results import Study, open_study
@@ -69,16 +70,38 @@ def test_the_same_spec_and_seed_give_the_same_study(
 
 
 def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
-    cohort: Cohort, tmp_path: Path
+    cohort: Cohort, tmp_path: Path, command: Command
 ) -> None:
     study = run(cohort, tmp_path)
-    assert all(row["same"] for row in rerun(study, 0, cohort.folder))
+    check = ["rerun", "s", "0", "--check", "--root", str(tmp_path), "--cohort", str(cohort.folder)]
+    code, _, stderr = command(*check)
+    assert code == 0
+    assert "stored values hold exactly (difference 0)" in stderr
     path = study.paths.trial_metrics(0)
     rows = read_rows(path, METRICS)
     rows[-1]["brier"] += 1e-9
     write_rows(path, METRICS, rows)
-    wrong = [row for row in rerun(study, 0, cohort.folder) if not row["same"]]
-    assert [(row["fold"], row["epoch"], row["metric"]) for row in wrong] == [(1, 1, "brier")]
+    code, _, stderr = command(*check)
+    assert code == 4
+    assert "1 of" in stderr
+    assert "brier of fold 1 epoch 1" in stderr
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `mmstudy` in this process; gives the exit code, stdout and stderr."""
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mmstudy", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        written = capsys.readouterr()
+        return int(caught.value.code or 0), written.out, written.err
+
+    return run_command
 
 
 class KilledAfter(InlineRunner):
@@ -156,6 +179,29 @@ def test_the_journal_re_attaches_running_trials_under_their_number(tmp_path: Pat
     assert again.states() == {0: State.COMPLETE}
 
 
+def test_a_half_written_line_and_a_dead_writers_lock_do_not_lose_the_journal(
+    tmp_path: Path,
+) -> None:
+    spec, journal = parse_spec(TINY_SPEC), tmp_path / "optuna.journal"
+    asked = Search(journal, spec).ask()
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 5, "wor')
+    Path(f"{journal}.lock").symlink_to(journal)
+    again = Search(journal, spec)
+    assert again.take_up(asked.number) == asked
+    again.complete(asked.number, 0.5)
+    assert Search(journal, spec).states() == {0: State.COMPLETE}
+
+
+def test_enqueued_points_come_first_and_once(tmp_path: Path) -> None:
+    points = ({"train.lr": 2e-3}, {"train.lr": 3e-3})
+    search = {"trials": 4, "enqueue": points}
+    spec = parse_spec(deepcopy(TINY_SPEC) | {"search": search})
+    asked = [Search(tmp_path / "optuna.journal", spec).ask().params["train.lr"] for _ in range(4)]
+    assert asked[:2] == [2e-3, 3e-3]
+    assert not {2e-3, 3e-3} & {*asked[2:]}
+
+
 def test_re_opening_a_study_does_not_repeat_suggestions(tmp_path: Path) -> None:
     spec = parse_spec(TINY_SPEC)
     seen = set()
@@ -188,6 +234,26 @@ def test_wrong_usage_is_a_sentence_and_an_exit_code(
     assert caught.value.code == code
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [(300, "study.json"), (4_000, r"00000\.parquet"), (30_000, "last.safetensors")],
+)
+def test_a_full_disk_stops_the_study_which_goes_on_when_there_is_room(
+    cohort: Cohort, tmp_path: Path, limit: int, what: str
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises((MMStudyError, OSError), match=f"{what}.*File too large.*Free some"):
+            run(cohort, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.rglob(".*.tmp-*"))
+    again = run(cohort, tmp_path)
+    assert again.counts() == {"running": 0, "complete": 2, "pruned": 0, "fail": 0}
+    assert all(row["same"] for row in rerun(again, 0, cohort.folder))
 
 
 def test_an_interrupted_study_stores_its_epoch_and_goes_on(cohort: Cohort, tmp_path: Path) -> None:
