@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow lint dashboard clean
+.PHONY: demo test test-slow lint bench dashboard clean
 .DEFAULT_GOAL := demo
 
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
@@ -30,6 +30,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy mmcaf platform/mmstudy dashboards
+
+bench: $(VENV)/.dev
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 dashboard: $(VENV)/.run
 	$(BIN)/mmstudy dashboard --root $(DEMO)/studies

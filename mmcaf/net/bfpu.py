@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmcaf.net.config import Bfpu
+from mmcaf.net.conv import Conv3d
 from mmcaf.net.e3d_msca import resized
 
 __all__ = ["FeatureFusion"]
@@ -29,14 +30,14 @@ class FeatureFusion(nn.Module):
     def __init__(self, channels: int, form: Bfpu) -> None:
         super().__init__()
         self.form = form
-        self.match = nn.Conv3d(channels // 2, channels, 1)
-        self.deep_conv = nn.Conv3d(channels, channels, 3, padding=1)
-        self.shallow_conv = nn.Conv3d(channels, channels, 3, padding=1)
+        self.match = Conv3d(channels // 2, channels, 1)
+        self.deep_conv = Conv3d(channels, channels, 3, padding=1)
+        self.shallow_conv = Conv3d(channels, channels, 3, padding=1)
         if form == "paper":
-            self.merge = nn.Conv3d(2 * channels, channels, 1)
+            self.merge = Conv3d(2 * channels, channels, 1)
         else:
-            self.deep_maps = nn.Conv3d(2 * channels, 2, 3, padding=1)
-            self.shallow_maps = nn.Conv3d(2 * channels, 2, 3, padding=1)
+            self.deep_maps = Conv3d(2 * channels, 2, 3, padding=1)
+            self.shallow_maps = Conv3d(2 * channels, 2, 3, padding=1)
 
     def forward(
         self, deep: Float[Tensor, "b c d h w"], shallow: Float[Tensor, "b c2 d2 h2 w2"]

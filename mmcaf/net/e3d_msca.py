@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmcaf.net.config import ModelConfig
+from mmcaf.net.conv import Conv3d, DepthwiseConv3d
 
 __all__ = ["ChannelGate", "DepthwiseFusion", "Pyramid", "SpatialGate", "UpBlock", "resized"]
 
@@ -36,8 +37,8 @@ class ChannelGate(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         reduced = max(1, channels // 16)
-        self.squeeze = nn.Conv3d(channels, reduced, 1, bias=False)
-        self.excite = nn.Conv3d(reduced, channels, 1, bias=False)
+        self.squeeze = Conv3d(channels, reduced, 1, bias=False)
+        self.excite = Conv3d(reduced, channels, 1, bias=False)
         _start_small(self)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
@@ -52,7 +53,7 @@ class SpatialGate(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(2, 1, 7, padding=3, bias=False)
+        self.conv = Conv3d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
         """The same map with its voxels weighted."""
@@ -63,39 +64,41 @@ class SpatialGate(nn.Module):
 class DepthwiseFusion(nn.Module):
     """DCFB: twice the channels, one depth-wise convolution for each kernel size, and back.
 
-    The branches are added; then channels are shuffled so that the closing 1³ convolution sees
-    those that lie C apart side by side.
+    The branches are added; then channels are shuffled, those that lie C apart side by side, before
+    the closing 1³ convolution.
     """
 
     def __init__(self, channels: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
         inner = 2 * channels
         self.expand = nn.Sequential(
-            nn.Conv3d(channels, inner, 1, bias=False), nn.BatchNorm3d(inner), nn.ReLU6()
+            Conv3d(channels, inner, 1, bias=False), nn.BatchNorm3d(inner), nn.ReLU6(inplace=True)
         )
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv3d(inner, inner, k, padding=k // 2, groups=inner, bias=False),
+                DepthwiseConv3d(inner, k),
                 nn.BatchNorm3d(inner),
-                nn.ReLU6(),
+                nn.ReLU6(inplace=True),
             )
             for k in kernel_sizes
         )
         self.reduce = nn.Sequential(
-            nn.Conv3d(inner, channels, 1, bias=False), nn.BatchNorm3d(channels)
+            Conv3d(inner, channels, 1, bias=False), nn.BatchNorm3d(channels)
         )
         _start_small(self)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
         """The map plus what the branches found in it."""
         wide = self.expand(x)
-        total = self.branches[0](wide)
-        for branch in self.branches[1:]:
-            total = total + branch(wide)
-        # [b, c*2, d, h, w] -> [b, c, 2, d, h, w] -> [b, 2, c, d, h, w] -> [b, 2*c, d, h, w]
-        shuffled = total.view(len(x), -1, 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
-        out: Tensor = x + self.reduce(shuffled)
-        return out
+        total = sum(branch(wide) for branch in self.branches)
+        out: Tensor = self.reduce[1](F.conv3d(total, self._unshuffled()))
+        return out + x
+
+    def _unshuffled(self) -> Float[Tensor, "c c2 1 1 1"]:
+        """The closing weight for channels in their own order: moving it is moving them."""
+        # [c, 2*c] -> [c, 2, c] -> [c, c, 2] -> [c, c*2]
+        weight = self.reduce.get_parameter("0.weight")
+        return weight.view(len(weight), 2, -1, 1, 1, 1).transpose(1, 2).flatten(1, 2)
 
 
 class UpBlock(nn.Module):
@@ -103,9 +106,9 @@ class UpBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv3d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.depthwise = DepthwiseConv3d(channels, 3)
         self.norm = nn.BatchNorm3d(channels)
-        self.pointwise = nn.Conv3d(channels, channels // 2, 1)
+        self.pointwise = Conv3d(channels, channels // 2, 1)
         _start_small(self)
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
@@ -129,7 +132,9 @@ class Pyramid(nn.Module):
         for scale in self.scales:
             channels, key = config.stage_channels[scale - 1], str(scale)
             self.entries[key] = nn.Sequential(
-                nn.BatchNorm3d(channels), nn.ReLU(), nn.Dropout(0.3 if config.drop else 0.0)
+                nn.BatchNorm3d(channels),
+                nn.ReLU(inplace=True),
+                nn.Dropout(0.3 if config.drop else 0.0),
             )
             self.channel_gates[key] = ChannelGate(channels)
             self.fusions[key] = DepthwiseFusion(channels, config.kernel_sizes)

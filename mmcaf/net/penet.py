@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmcaf.net.config import ModelConfig
+from mmcaf.net.conv import Conv3d, convolved, fast_layout
 
 __all__ = ["Bottleneck", "ChannelExcitation", "PENetTrunk", "Stem", "group_norm"]
 
@@ -37,14 +38,14 @@ class Stem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(3, channels, 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.conv = Conv3d(3, channels, 7, stride=(1, 2, 2), padding=3, bias=False)
         self.norm = group_norm(channels)
 
     def forward(self, x: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b c d h2 w2"]:
         """Features at full depth and half the rows and columns."""
         weight = self.conv.weight.sum(1, keepdim=True)
-        x = F.conv3d(x, weight, stride=self.conv.stride, padding=3)
-        return F.leaky_relu(self.norm(x), 0.01)
+        x = convolved(x, weight, None, self.conv.stride, self.conv.padding)
+        return F.leaky_relu(self.norm(fast_layout(x)), 0.01, inplace=True)
 
 
 class ChannelExcitation(nn.Module):
@@ -76,29 +77,32 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = 2 * channels
         self.survival = survival
-        self.conv1 = nn.Conv3d(inputs, channels, 1, bias=False)
+        self.conv1 = Conv3d(inputs, channels, 1, bias=False)
         self.norm1 = group_norm(channels)
-        self.conv2 = nn.Conv3d(
+        self.conv2 = Conv3d(
             channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False
         )
         self.norm2 = group_norm(channels)
-        self.conv3 = nn.Conv3d(channels, outputs, 1, bias=False)
+        self.conv3 = Conv3d(channels, outputs, 1, bias=False)
         self.norm3 = group_norm(outputs)
         self.excitation = ChannelExcitation(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), group_norm(outputs)
+                Conv3d(inputs, outputs, 1, stride=stride, bias=False), group_norm(outputs)
             )
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
         """Twice `channels`, at the size divided by `stride` and rounded up."""
         out = self.shortcut(x)
-        if not self.training or torch.rand(()).item() < self.survival:
-            x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01)
-            x = F.leaky_relu(self.norm2(self.conv2(x)), 0.01)
+        if self._kept():
+            x = F.leaky_relu(self.norm1(self.conv1(x)), 0.01, inplace=True)
+            x = F.leaky_relu(self.norm2(self.conv2(x)), 0.01, inplace=True)
             out = out + self.excitation(self.norm3(self.conv3(x)))
         return F.leaky_relu(out, 0.01)
+
+    def _kept(self) -> bool:
+        return not self.training or torch.rand(()).item() < self.survival
 
 
 class PENetTrunk(nn.Module):

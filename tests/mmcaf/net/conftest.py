@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmcaf.net.config import ModelConfig
 
-_CHECKED = ("penet", "e3d_msca", "bfpu", "tabular", "msca", "mmcaf_net", "reference")
+_CHECKED = ("conv", "penet", "e3d_msca", "bfpu", "tabular", "msca", "mmcaf_net", "reference")
 
 with install_import_hook([f"mmcaf.net.{name}" for name in _CHECKED], "beartype.beartype"):
     from mmcaf.net import reference  # noqa: F401  # imports the others

@@ -8,7 +8,8 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
-from torch import Tensor
+from plain_model import plain_net
+from torch import Tensor, nn
 
 from mmcaf.net.mmcaf_net import MMCAFNet
 
@@ -206,3 +207,24 @@ def test_shapes_in_signatures_are_checked_here(network: Network, sample: Sample)
     volume, table = sample()
     with pytest.raises(jaxtyping.TypeCheckError):
         network()(volume, table[:, :6])
+
+
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+def test_the_network_computes_what_its_plain_form_computes(
+    network: Network, sample: Sample, preset: str
+) -> None:
+    ours = network(preset).double().train()
+    plain = plain_net(ours.config).double().train()
+    plain.load_state_dict(ours.state_dict())
+    volume, table = (part.double() for part in sample(2, (6, 48, 48)))
+    logits, gradients = [], []
+    for net in (ours, plain):
+        for module in net.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # what is dropped depends on the layout in memory
+        torch.manual_seed(5)  # the same blocks survive
+        logits.append(net(volume, table))
+        logits[-1].square().sum().backward()
+        gradients.append({k: p.grad for k, p in net.named_parameters() if p.requires_grad})
+    torch.testing.assert_close(*logits)
+    torch.testing.assert_close(*gradients)
