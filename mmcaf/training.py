@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import cos, pi
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcaf.checkpoint import Checkpoint
-from mmcaf.config import TrainConfig
-from mmcaf.data.batches import EvalBatches, FoldBatches
+from mmcaf.config import Precision, TrainConfig
+from mmcaf.data.batches import Batch, EvalSource, FoldSource
 from mmcaf.errors import DataError
 from mmcaf.metrics import rates
 
-__all__ = ["EpochReport", "Predictions", "fit", "focal_loss", "load_model_state", "predict"]
+__all__ = [
+    "EpochReport",
+    "Predictions",
+    "autocast",
+    "fit",
+    "focal_loss",
+    "learning_rate",
+    "load_model_state",
+    "predict",
+]
 
 _CLAMP = 1e-7  # keeps the log loss of a saturated probability finite
 
@@ -69,19 +79,21 @@ class EpochReport:
 
 def fit(
     model: nn.Module,
-    batches: FoldBatches,
+    batches: FoldSource,
     config: TrainConfig,
     *,
     seed: int,
     device: str = "cpu",
     resume: Checkpoint | None = None,
 ) -> Iterator[EpochReport]:
-    """Train `model`, whose call `(volume [B,1,D,H,W], table [B,7])` gives logits [B].
+    """Train one stage of `model`, whose call `(volume [B,1,D,H,W], table [B,7])` gives logits [B].
 
     Args:
-        model: changed in place; its initial weights are the caller's to seed.
+        model: changed in place; its initial weights are the caller's to seed. Parameters that need
+            no gradient stay as they are.
         batches: training and validation of one fold.
-        config: optimiser, loss, number of epochs.
+        config: optimiser, loss, learning rate and its schedule, number of epochs; its `stages` are
+            the caller's to take one by one (`mmcaf.staging`).
         seed: decides dropout and stochastic depth, together with the epoch.
         device: where to compute.
         resume: a snapshot of the same run; training goes on with the epoch after it.
@@ -89,8 +101,12 @@ def fit(
     Raises:
         FloatingPointError: a loss or a probability became NaN or infinite; names the epoch.
         DataError: `resume` is of another network or optimiser.
+        ValueError: bf16 is asked for where the hardware does not have it.
     """
+    _check_precision(config.precision, device)
     model.to(device)
+    if config.compile:
+        model.compile()
     run = _Run(model, _optimizer(model, config), batches)
     first = 0
     if resume is not None:
@@ -102,7 +118,7 @@ def fit(
         run.epoch = epoch
         torch.manual_seed(_epoch_seed(seed, epoch))
         train_loss = _train_epoch(run, config, device)
-        found = predict(model, batches.val, device=device)
+        found = predict(model, batches.val, device=device, precision=config.precision)
         if not np.isfinite(found.probability).all():
             raise FloatingPointError(
                 f"A validation probability became NaN after epoch {epoch}; lower train.lr."
@@ -113,14 +129,16 @@ def fit(
             val_loss=found.log_loss(),
             rates=rates(found.label, found.probability),
             predictions=found,
-            lr=config.lr,
+            lr=learning_rate(config, epoch),
             seconds=time.perf_counter() - started,
             snapshot=partial(run.snapshot, epoch),
         )
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: EvalBatches, *, device: str = "cpu") -> Predictions:
+def predict(
+    model: nn.Module, batches: EvalSource, *, device: str = "cpu", precision: Precision = "fp32"
+) -> Predictions:
     """Probability of every case: the mean over its windows, whatever their number.
 
     Leaves `model` on `device` and in evaluation mode.
@@ -129,7 +147,8 @@ def predict(model: nn.Module, batches: EvalBatches, *, device: str = "cpu") -> P
     case, label = batches.case, batches.label
     total, count = np.zeros(len(case)), np.zeros(len(case))
     for batch in batches:
-        logits = model(batch.volume.to(device), batch.table.to(device))
+        with autocast(precision, device):
+            logits = model(batch.volume.to(device), batch.table.to(device))
         np.add.at(total, batch.case, torch.sigmoid(logits.double()).cpu().numpy())
         np.add.at(count, batch.case, 1)
     return Predictions(case, label, total / count)
@@ -142,6 +161,23 @@ def focal_loss(
     cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     missed = -torch.expm1(-cross_entropy)  # 1 - probability of the true class
     return (missed**gamma * cross_entropy).mean()
+
+
+def learning_rate(config: TrainConfig, epoch: int) -> float:
+    """The learning rate of `epoch`, which counts from 0.
+
+    It rises linearly over `warmup_epochs`, then stays, or falls along half a cosine towards 0.
+
+    >>> config = TrainConfig(epochs=10, warmup_epochs=2, lr=0.1, schedule="cosine")
+    >>> [round(learning_rate(config, epoch), 3) for epoch in (0, 1, 2, 6, 9)]
+    [0.05, 0.1, 0.1, 0.05, 0.004]
+    """
+    if epoch < config.warmup_epochs:
+        return config.lr * (epoch + 1) / config.warmup_epochs
+    if config.schedule == "constant":
+        return config.lr
+    done = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    return config.lr * (1 + cos(pi * done)) / 2
 
 
 def load_model_state(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -172,7 +208,7 @@ class _Run:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batches: FoldBatches
+    batches: FoldSource
     epoch: int = -1  # the one last begun
 
     def snapshot(self, epoch: int) -> Checkpoint:
@@ -195,22 +231,55 @@ class _Run:
 def _train_epoch(run: _Run, config: TrainConfig, device: str) -> float:
     """One pass over the training windows; their mean loss."""
     run.model.train()
-    loss_of = focal_loss if config.loss == "focal" else F.binary_cross_entropy_with_logits
     total, count = 0.0, 0
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, run.epoch)
     for index, batch in enumerate(run.batches.train.epoch(run.epoch)):
-        logits = run.model(batch.volume.to(device), batch.table.to(device))
-        loss = loss_of(logits, batch.label.to(device))
-        value = float(loss.detach())
+        run.optimizer.zero_grad(set_to_none=True)
+        value = _backward(run.model, batch, config, device)
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"The training loss became {value} in epoch {run.epoch}, batch {index}; "
                 "lower train.lr."
             )
-        run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
         total, count = total + value * len(batch.case), count + len(batch.case)
     return total / count
+
+
+def _backward(model: nn.Module, batch: Batch, config: TrainConfig, device: str) -> float:
+    """Add the gradients of the batch's mean loss, micro-batch by micro-batch; that loss."""
+    loss_of = focal_loss if config.loss == "focal" else F.binary_cross_entropy_with_logits
+    size = len(batch.label)
+    pieces = max(1, min(config.accumulate, size // 2))  # batch norm needs two
+    parts = (batch.volume, batch.table, batch.label)
+    total = 0.0
+    for volume, table, label in zip(*(part.tensor_split(pieces) for part in parts), strict=True):
+        with autocast(config.precision, device):
+            logits = model(volume.to(device), table.to(device))
+        loss = loss_of(logits.float(), label.to(device)) * (len(label) / size)
+        total += float(loss.detach())
+        loss.backward()  # type: ignore[no-untyped-call]
+    return total
+
+
+def autocast(precision: Precision, device: str) -> torch.autocast:
+    """The block within which a network computes in `precision`."""
+    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16")
+
+
+def _check_precision(precision: Precision, device: str) -> None:
+    if precision == "fp32":
+        return
+    if device == "cpu":
+        has = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    else:
+        has = torch.cuda.is_bf16_supported()
+    if not has:
+        raise ValueError(
+            f"train.precision is bf16, which this {device} does not have; use fp32, or a "
+            "processor with AVX512 or a GPU of the Ampere generation or later."
+        )
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

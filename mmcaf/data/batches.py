@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -32,8 +32,19 @@ from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.splits import Fold
 from mmcaf.errors import DataError
 
-__all__ = ["Batch", "EvalBatches", "FoldBatches", "TrainBatches", "fold_batches"]
+__all__ = [
+    "Batch",
+    "Draw",
+    "EvalBatches",
+    "EvalSource",
+    "FoldBatches",
+    "FoldSource",
+    "TrainBatches",
+    "TrainSource",
+    "fold_batches",
+]
 
+Draw = tuple[int, ...]  # (epoch, how often the case came in it), or (which of finitely many,)
 Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
 
 
@@ -41,10 +52,46 @@ Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
 class Batch:
     """Windows with their clinical rows."""
 
-    volume: Float[Tensor, "b 1 d h w"]  # normalised by the training fold's `Intensity`
+    volume: Float[Tensor, "b ..."]  # windows [b,1,d,h,w], normalised; or their tokens [b,n,e]
     table: Float[Tensor, "b 7"]  # within [-1, 1]
     label: Float[Tensor, " b"]  # 1 squamous, 0 adenocarcinoma
     case: NDArray[np.int64]  # for each window the index of its case among the rows
+
+
+class TrainSource(Protocol):
+    """Whatever gives the batches of a training epoch."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch `number`, a function of it alone."""
+
+
+class EvalSource(Protocol):
+    """Whatever gives all batches of some cases once, always the same."""
+
+    @property
+    def case(self) -> tuple[str, ...]:
+        """Case names, to which `Batch.case` refers."""
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """1 for squamous, 0 for adenocarcinoma; shape (cases,)."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+class FoldSource(Protocol):
+    """Training and validation of one fold."""
+
+    @property
+    def train(self) -> TrainSource:
+        """Its training part."""
+
+    @property
+    def val(self) -> EvalSource:
+        """Its validation part."""
+
+    def fitted(self) -> dict[str, Any]:
+        """What was fitted on the training part, as JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +129,13 @@ class _Cases:
         """1 for squamous, 0 for adenocarcinoma; shape (cases,)."""
         return self.rows["label"].to_numpy().astype(np.int64)
 
-    def _ordered_volumes(self) -> list[NDArray[np.int16]]:
-        return [self.volumes[case] for case in self.case]
-
-    def _lesions(self) -> list[tuple[int, int]]:
+    def _lesion(self, index: int) -> tuple[int, int]:
         """First and last annotated slice; the volume's middle slice where nothing is annotated."""
-        spans = self.rows.select("z_first_lesion", "z_last_lesion").iter_rows()
-        found = []
-        for (first, last), volume in zip(spans, self._ordered_volumes(), strict=True):
-            unknown = first is None or last is None or first < 0
-            middle = len(volume) // 2
-            found.append((middle, middle) if unknown else (int(first), int(last)))
-        return found
+        first, last = self.rows.select("z_first_lesion", "z_last_lesion").row(index)
+        if first is None or last is None or first < 0:
+            middle = len(self.volumes[self.case[index]]) // 2
+            return middle, middle
+        return int(first), int(last)
 
     def _batch(
         self,
@@ -102,13 +144,16 @@ class _Cases:
         table: NDArray[np.float32],
         label: NDArray[np.int64],
     ) -> Batch:
-        volume = self.intensity.apply(np.stack(windows))
         return Batch(
-            volume=_tensor(volume).unsqueeze(1),  # b d h w -> b 1 d h w
+            volume=self._normalised(windows),
             table=_tensor(table[case]),
             label=_tensor(label[case].astype(np.float32)),
             case=case,
         )
+
+    def _normalised(self, windows: Sequence[NDArray[np.float32]]) -> Float[Tensor, "b 1 d h w"]:
+        # b d h w -> b 1 d h w
+        return _tensor(self.intensity.apply(np.stack(windows))).unsqueeze(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +166,41 @@ class TrainBatches(_Cases):
 
     seed: int
     oversample: bool
+    draws: int | None = None  # augmented windows per case, drawn again and again; None: ever new
+    window_seed: int = 0  # of those, where they are finite
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch `number`, a function of the seed and it alone."""
-        random = stream(self.seed, number)
-        order = random.permutation(self._drawn(random))
-        names, volumes, lesions = self.case, self._ordered_volumes(), self._lesions()
+        """The batches of epoch `number`, a function of the seeds and it alone."""
         table, label = self.encoder.transform(self.rows), self.label
-        draws = np.zeros(len(names), dtype=np.int64)
-        for case in self._split(order):
-            windows = []
-            for index in case:
-                draw = stream(self.seed, number, names[index], int(draws[index]))
-                draws[index] += 1
-                windows.append(training_window(volumes[index], lesions[index], self.config, draw))
-            yield self._batch(windows, case, table, label)
+        for planned in self.planned(number):
+            windows = [self._window(index, key) for index, key in planned]
+            yield self._batch(windows, np.array([index for index, _ in planned]), table, label)
+
+    def planned(self, number: int) -> Iterator[list[tuple[int, Draw]]]:
+        """For each batch of epoch `number` the row index and the draw of every window."""
+        random = stream(self.seed, number)
+        drawn = self._drawn(random)
+        most = int(np.bincount(drawn).max())
+        seen = np.zeros(len(self.case), dtype=np.int64)
+        for part in self._split(random.permutation(drawn)):
+            planned: list[tuple[int, Draw]] = []
+            for index in part.tolist():
+                nth = int(seen[index])
+                seen[index] += 1
+                again = self.draws and ((number * most + nth) % self.draws,)
+                planned.append((index, again or (number, nth)))
+            yield planned
+
+    def window(self, index: int, draw: Draw) -> Float[Tensor, "1 1 d h w"]:
+        """One normalised window: row `index` of the fold, as `draw` has it."""
+        return self._normalised([self._window(index, draw)])
+
+    def _window(self, index: int, draw: Draw) -> NDArray[np.float32]:
+        seed = self.seed if self.draws is None else self.window_seed
+        name = self.case[index]
+        *epoch, nth = draw
+        random = stream(seed, *epoch, name, nth)
+        return training_window(self.volumes[name], self._lesion(index), self.config, random)
 
     def _drawn(self, random: np.random.Generator) -> NDArray[np.int64]:
         """Row indices of one epoch, each case at least once."""
@@ -162,29 +227,32 @@ class EvalBatches(_Cases):
     """All fixed windows of every case, or the lesion-centred one where the config says oracle."""
 
     def __iter__(self) -> Iterator[Batch]:
-        volumes, side = self._ordered_volumes(), self.config.window[1]
         table, label = self.encoder.transform(self.rows), self.label
-        planned = self._planned(volumes)
-        for first in range(0, len(planned), self.batch_size):
-            part = planned[first : first + self.batch_size]
-            windows = [
-                centre_crop(cut(volumes[index], start, self.config.window[0]), side)
-                for index, start in part
-            ]
-            yield self._batch(windows, np.array([index for index, _ in part]), table, label)
+        for planned in self.planned():
+            windows = [self._window(index, start) for index, start in planned]
+            yield self._batch(windows, np.array([index for index, _ in planned]), table, label)
 
-    def _planned(self, volumes: Sequence[NDArray[np.int16]]) -> list[tuple[int, int]]:
-        """Row index and first slice of every window."""
-        depth, stride = self.config.window[0], self.config.tile_stride
-        if self.config.location == "oracle":
-            pairs = zip(self._lesions(), volumes, strict=True)
-            starts = [centred_start(lesion, len(volume), depth) for lesion, volume in pairs]
-            return list(enumerate(starts))
-        return [
-            (index, start)
-            for index, volume in enumerate(volumes)
-            for start in evaluation_starts(len(volume), depth, stride)
+    def planned(self) -> Iterator[list[tuple[int, int]]]:
+        """For each batch the row index and the first slice of every window."""
+        places = [
+            (index, start) for index in range(len(self.case)) for start in self._starts(index)
         ]
+        for first in range(0, len(places), self.batch_size):
+            yield places[first : first + self.batch_size]
+
+    def window(self, index: int, start: int) -> Float[Tensor, "1 1 d h w"]:
+        """One normalised window: row `index` of the fold, from slice `start`."""
+        return self._normalised([self._window(index, start)])
+
+    def _window(self, index: int, start: int) -> NDArray[np.float32]:
+        depth, side, _ = self.config.window
+        return centre_crop(cut(self.volumes[self.case[index]], start, depth), side)
+
+    def _starts(self, index: int) -> tuple[int, ...]:
+        n_slices, depth = len(self.volumes[self.case[index]]), self.config.window[0]
+        if self.config.location == "oracle":
+            return (centred_start(self._lesion(index), n_slices, depth),)
+        return evaluation_starts(n_slices, depth, self.config.tile_stride)
 
 
 @dataclass(frozen=True, slots=True)

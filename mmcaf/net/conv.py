@@ -39,7 +39,9 @@ class Conv3d(nn.Conv3d):
         """See `nn.Conv3d`."""
         if self.weight.numel() > x.numel():  # laying out the weight costs more than the map
             x = x.contiguous()
-        out = convolved(x, self.weight, self.bias, self.stride, self.padding, self.groups)
+        out = convolved(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
         return fast_layout(out)
 
 
@@ -49,13 +51,15 @@ def convolved(
     bias: Float[Tensor, " c2"] | None,
     stride: tuple[int, ...],
     padding: Any,
+    dilation: Any = 1,
     groups: int = 1,
 ) -> Float[Tensor, "b c2 d2 h2 w2"]:
     """`F.conv3d`, right in bfloat16 too."""
-    if x.device.type == "cpu" and 1 < x.shape[2] < weight.shape[2] and _is_bfloat16(x):
+    reach = weight.shape[2] if dilation == 1 else 1 + dilation[0] * (weight.shape[2] - 1)
+    if x.device.type == "cpu" and 1 < x.shape[2] < reach and _is_bfloat16(x):
         x = F.pad(x, (0, 0, 0, 0, padding[0], padding[0]))
         padding = (0, *padding[1:])
-    return F.conv3d(x, weight, bias, stride, padding, groups=groups)
+    return F.conv3d(x, weight, bias, stride, padding, dilation, groups)
 
 
 class DepthwiseConv3d(nn.Conv3d):

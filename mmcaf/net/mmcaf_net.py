@@ -50,8 +50,13 @@ class MMCAFNet(nn.Module):
         self, volume: Float[Tensor, "b 1 d h w"], table: Float[Tensor, "b 7"]
     ) -> Float[Tensor, " b"]:
         """Logits of squamous carcinoma; `table` holds values scaled to [-1, 1]."""
-        fused = self.msca(self.image_tokens(volume), self.tabular(table))
-        logits: Tensor = self.head(fused)[:, 0]
+        return self.fused(self.image_tokens(volume), table)
+
+    def fused(
+        self, tokens: Float[Tensor, "b n e"], table: Float[Tensor, "b 7"]
+    ) -> Float[Tensor, " b"]:
+        """Logits from what the image encoder said, and the clinical values."""
+        logits: Tensor = self.head(self.msca(tokens, self.tabular(table)))[:, 0]
         return logits
 
     def image_tokens(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b n e"]:

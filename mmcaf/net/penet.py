@@ -1,7 +1,8 @@
 """The image trunk: PENet's stem and three stages of grouped bottlenecks, without its decoders.
 
 PENet (Huang et al., 2020) is a 3D residual network for CT windows. MMCAF-Net uses the outputs of
-its three stages; decoders and ASPP head never influence the fused output and are not built.
+its three stages; the decoders never influence its output and are not built. The ASPP head serves
+PENet alone.
 
 Axes: b batch, c channels, d slices (depth), h rows, w columns. Group norm has 16 channels a group.
 """
@@ -16,7 +17,15 @@ from torch import Tensor, nn
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.conv import Conv3d, convolved, fast_layout
 
-__all__ = ["Bottleneck", "ChannelExcitation", "PENetTrunk", "Stem", "group_norm"]
+__all__ = [
+    "ASPP",
+    "Bottleneck",
+    "ChannelExcitation",
+    "PENetHead",
+    "PENetTrunk",
+    "Stem",
+    "group_norm",
+]
 
 _BLOCKS = (3, 4, 6)
 _CONV_GROUPS = 32  # at full width
@@ -145,3 +154,49 @@ class PENetTrunk(nn.Module):
         s1 = self.stages[0](x)
         s2 = self.stages[1](s1)
         return s1, s2, self.stages[2](s2)
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: the coarsest map seen at four dilations, and as a whole."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inner, branch = config.scaled(256), config.scaled(64)
+        self.enter = nn.Sequential(
+            Conv3d(config.stage_channels[2], inner, 3, padding=2, dilation=2),
+            group_norm(inner),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+        self.point = Conv3d(inner, branch, 1)
+        self.near = Conv3d(inner, branch, 3, padding=6, dilation=6)
+        self.far = Conv3d(inner, branch, 3, padding=12, dilation=12)
+        self.whole = Conv3d(inner, branch, 1)
+        self.merge = nn.Sequential(
+            group_norm(4 * branch),
+            nn.LeakyReLU(0.01),
+            Conv3d(4 * branch, inner, 1),
+            group_norm(inner),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+        self.channels = inner
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d h w"]:
+        """A map of `channels` (256 at full width), of the same size."""
+        x = self.enter(x)
+        mean = self.whole(x.mean((2, 3, 4), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        out: Tensor = self.merge(torch.cat([self.point(x), self.near(x), self.far(x), mean], 1))
+        return out
+
+
+class PENetHead(nn.Module):
+    """PENet's own classifier: ASPP, global mean, one logit."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.aspp = ASPP(config)
+        self.out = nn.Linear(self.aspp.channels, 1)
+
+    def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, " b"]:
+        """Logits from the coarsest map of the trunk."""
+        logits: Tensor = self.out(self.aspp(x).mean((2, 3, 4)))[:, 0]
+        return logits

@@ -30,6 +30,7 @@ from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files import StorageError, replacing, write_json
 from mmcaf.net.mmcaf_net import MMCAFNet
+from mmcaf.staging import last_stage
 from mmcaf.training import EpochReport, fit
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
@@ -50,6 +51,9 @@ class TrialPlan:
     cases: pl.DataFrame  # the cohort's patients, one row each
     volumes: Mapping[str, np.ndarray[Any, Any]]  # case -> int16 HU [slices, rows, columns]
     seed: int
+    shared_seed: int  # of the stages before the last, which trials share
+    source: str  # digest of the cohort
+    shared: Path | None  # where such stages and their image tokens are kept
     threads: int
     device: str
 
@@ -63,6 +67,7 @@ class FoldEpoch:
     n_val: int
     n_val_positive: int
     report: EpochReport
+    net: MMCAFNet  # only before the next epoch is begun
 
 
 def derive_seed(*parts: object) -> int:
@@ -78,20 +83,25 @@ def load_plan(task: TrialTask) -> TrialPlan:
         MMStudyError: the cohort's content is not what the study was begun with.
         DataError: the cohort cannot be read.
     """
-    study = read_json(StudyPaths(Path(task.study)).study)
+    paths = StudyPaths(Path(task.study))
+    study = read_json(paths.study)
     patients = cohort.load(Path(task.cohort))
     if patients.digest != study["cohort_digest"]:
         raise MMStudyError(
             f"The study was begun on cohort {study['cohort_digest']}, but the cohort given is "
             f"{patients.digest}. Give the original one with --cohort, or begin a new study."
         )
-    config = trial_config(parse_spec(study["spec"]), json.loads(task.params))
+    spec = parse_spec(study["spec"])
+    config = trial_config(spec, json.loads(task.params))
     return TrialPlan(
         config=config,
         split=Split.from_json(study["split"]),
         cases=patients.patients,
         volumes=volumes.open_volumes(patients, VolumeSpec(config.data.in_plane_px)),
         seed=task.seed,
+        shared_seed=derive_seed(spec.search.seed, "shared stages"),
+        source=patients.digest,
+        shared=paths.shared,
         threads=task.threads,
         device=task.device,
     )
@@ -120,9 +130,19 @@ def train(
             seed=seed,
         )
         labels = plan.cases.filter(pl.col("case").is_in(list(fold.val)))["label"]
-        for report in fit(
-            build_model(plan.config, seed),
+        last = last_stage(
+            plan.config.model,
+            plan.config.train,
             batches,
+            seed=seed,
+            shared_seed=derive_seed(plan.shared_seed, index),
+            source=plan.source,
+            folder=plan.shared,
+            device=plan.device,
+        )
+        for report in fit(
+            last.view,
+            last.batches,
             plan.config.train,
             seed=seed,
             device=plan.device,
@@ -134,6 +154,7 @@ def train(
                 n_val=len(fold.val),
                 n_val_positive=int(labels.sum()),
                 report=report,
+                net=last.net,
             )
 
 

@@ -54,6 +54,11 @@ class StudyPaths:
         """Checkpoints and logs, one folder per trial."""
         return self.root / "artifacts"
 
+    @property
+    def shared(self) -> Path:
+        """Stages of training that trials share, and image tokens of frozen image sides."""
+        return self.artifacts / "shared"
+
     def trial(self, number: int) -> Path:
         """State, params and value of one trial."""
         return self.trials / f"{number:05d}.parquet"

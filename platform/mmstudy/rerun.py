@@ -144,7 +144,6 @@ def _networks(
     for done in train(load_plan(task)):
         progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
         if done.report.epoch == epoch:
-            snapshot = done.report.snapshot()
-            weights = {k: t for k, t in snapshot.tensors.items() if k.startswith("model.")}
-            checkpoint.save(paths[done.fold], Checkpoint(weights, snapshot.meta))
+            weights = {f"model.{name}": t for name, t in done.net.state_dict().items()}
+            checkpoint.save(paths[done.fold], Checkpoint(weights, done.report.snapshot().meta))
     return paths

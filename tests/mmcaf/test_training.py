@@ -343,3 +343,71 @@ def test_going_on_with_another_optimiser_is_refused(small: SmallCohort) -> None:
     _, snapshot = trained(small, epochs=1)[0]
     with pytest.raises(DataError, match="trained with SGD, the config says AdamW"):
         trained(small, snapshot, optimizer="adamw")
+
+
+def test_micro_batches_make_the_step_of_the_whole_batch(small: SmallCohort) -> None:
+    whole, _ = one_step(small, lr=0.1)
+    parts, _ = one_step(small, lr=0.1, accumulate=3)
+    assert float(parts) == pytest.approx(float(whole), abs=1e-6)
+
+
+def test_micro_batches_never_hold_a_single_window(small: SmallCohort) -> None:
+    sizes: list[int] = []
+
+    class Noting(Constant):
+        def forward(self, volume: Tensor, table: Tensor) -> Tensor:
+            if self.training:
+                sizes.append(len(volume))
+            return super().forward(volume, table)
+
+    batches = small.batches(batch_size=5, oversample=False)  # 8 windows: batches of 5 and 3
+    config = replace(small.train, epochs=1, batch_size=5, accumulate=2)
+    list(fit(Noting(0.3), batches, config, seed=0))
+    assert sizes == [3, 2, 3]
+
+
+def test_the_learning_rate_warms_up_falls_and_is_reported(small: SmallCohort) -> None:
+    found = trained(small, epochs=5, warmup_epochs=2, schedule="cosine", lr=0.1)
+    expected = [0.05, 0.1, 0.1, 0.1 * (1 + math.cos(math.pi / 3)) / 2, 0.025]
+    assert [report.lr for report, _ in found] == pytest.approx(expected)
+
+
+def test_a_step_is_as_long_as_the_reported_learning_rate(small: SmallCohort) -> None:
+    plain, _ = one_step(small, lr=0.05, momentum=0.0, weight_decay=0.0)
+    warming, gradient = one_step(small, lr=0.1, momentum=0.0, weight_decay=0.0, warmup_epochs=2)
+    first = 0.3 - 0.05 * gradient(0.3)
+    assert float(warming) == pytest.approx(first - 0.1 * gradient(first), abs=1e-6)
+    assert float(plain) == pytest.approx(first - 0.05 * gradient(first), abs=1e-6)
+
+
+HAS_BF16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16")
+def test_bf16_trains_to_nearly_the_same_numbers(small: SmallCohort) -> None:
+    exact, rounded = trained(small), trained(small, precision="bf16")
+    for (ours, _), (theirs, _) in zip(rounded, exact, strict=True):
+        assert ours.train_loss != theirs.train_loss
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.05)
+
+
+def test_bf16_is_refused_where_the_processor_has_none(
+    small: SmallCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match="bf16, which this cpu does not have; use fp32"):
+        trained(small, precision="bf16")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's own
+def test_a_compiled_network_trains_to_nearly_the_same_numbers(small: SmallCohort) -> None:
+    found = []
+    for compiled in (False, True):
+        model = net()
+        model.drop.p = 0.0  # a compiled network draws other random numbers
+        config = replace(small.train, epochs=2, compile=compiled)
+        found.append(list(fit(model, small.batches(), config, seed=0)))
+        assert "conv.weight" in model.state_dict()
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)

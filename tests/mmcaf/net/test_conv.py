@@ -126,8 +126,12 @@ def _like(module: nn.Conv3d) -> nn.Conv3d:
 
 
 @pytest.mark.parametrize("depth", [2, 3, 5])
-def test_bfloat16_weight_gradients_of_shallow_maps_are_right(depth: int) -> None:
-    conv = Conv3d(16, 16, 7, padding=3, bias=False)
+@pytest.mark.parametrize(("kernel", "dilation"), [(7, 1), (3, 6)])
+def test_bfloat16_weight_gradients_of_shallow_maps_are_right(
+    depth: int, kernel: int, dilation: int
+) -> None:
+    reach = dilation * (kernel // 2)
+    conv = Conv3d(16, 16, kernel, padding=reach, dilation=dilation, bias=False)
     x = torch.randn(2, 16, depth, 8, 8)
     grad = torch.randn(2, 16, depth, 8, 8)
     (wanted,) = torch.autograd.grad(conv(x), conv.weight, grad)

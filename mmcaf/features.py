@@ -1,0 +1,193 @@
+"""What a frozen image side says of each window, computed once and read from disk ever after.
+
+Where only the fusion learns, the image tokens of a window are the same in every epoch and, for one
+image side, in every trial. They are computed window by window, each alone, so that they do not
+depend on which others share its batch; from disk they are therefore the same bit for bit. One file
+per draw of the augmentation, and one for validation, named by the digest of all that decides them.
+
+A file appears whole or not at all; of several processes that want one, a single one computes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmcaf.data.batches import Batch, Draw, EvalBatches, FoldBatches, TrainBatches
+from mmcaf.files import replacing
+
+__all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold", "locked"]
+
+Encode = Callable[[Float[Tensor, "1 1 d h w"]], Float[Tensor, "1 n e"]]
+
+
+def digest_of(*parts: Any) -> str:
+    """A name that depends on every part: JSON values, or tensors by name."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Mapping) and any(isinstance(v, Tensor) for v in part.values()):
+            for name in sorted(part):
+                found.update(name.encode())
+                flat = part[name].detach().cpu().contiguous().flatten()
+                found.update(flat.view(torch.uint8).numpy())
+        else:
+            found.update(json.dumps(part, sort_keys=True).encode())
+    return found.hexdigest()[:24]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time makes `path`; the others wait. The lock ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """Arrays of tokens by name; without a folder nothing is kept and all is computed each time."""
+
+    folder: Path | None
+    digest: str
+    loaded: dict[str, Tensor] = field(default_factory=dict)
+
+    def get(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The tokens [windows, n, e] called `name`."""
+        if self.folder is None:
+            return compute()
+        if name not in self.loaded:
+            path = self.folder / f"{self.digest}-{name}.npy"
+            with locked(path):
+                if not path.exists():
+                    tokens = compute().numpy()
+                    with replacing(path) as beside, beside.open("wb") as file:
+                        np.save(file, tokens, allow_pickle=False)
+            self.loaded[name] = torch.from_numpy(np.load(path, allow_pickle=False))
+        return self.loaded[name]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenTrain:
+    """`TrainBatches` with image tokens [b, n, e] in place of windows."""
+
+    batches: TrainBatches
+    encode: Encode
+    store: _Store
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch `number`: order by its own seed, windows by the image side's."""
+        rows = self.batches
+        table = torch.from_numpy(rows.encoder.transform(rows.rows))
+        label = torch.from_numpy(rows.label.astype(np.float32))
+        for planned in rows.planned(number):
+            index = np.array([i for i, _ in planned])
+            tokens = torch.stack([self._tokens(i, draw) for i, draw in planned])
+            yield Batch(volume=tokens, table=table[index], label=label[index], case=index)
+
+    def _tokens(self, index: int, draw: Draw) -> Float[Tensor, "n e"]:
+        if self.store.folder is None:
+            return self.encode(self.batches.window(index, draw))[0]
+
+        def all_rows() -> Tensor:
+            rows = range(len(self.batches.case))
+            return torch.cat([self.encode(self.batches.window(i, draw)) for i in rows])
+
+        return self.store.get(f"draw-{draw[0]}", all_rows)[index]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenEval:
+    """`EvalBatches` with image tokens [b, n, e] in place of windows."""
+
+    batches: EvalBatches
+    encode: Encode
+    store: _Store
+
+    @property
+    def case(self) -> tuple[str, ...]:
+        """Case names, in row order."""
+        return self.batches.case
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """1 for squamous, 0 for adenocarcinoma; shape (cases,)."""
+        return self.batches.label
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows = self.batches
+        table = torch.from_numpy(rows.encoder.transform(rows.rows))
+        label = torch.from_numpy(rows.label.astype(np.float32))
+        places = list(rows.planned())
+
+        def all_windows() -> Tensor:
+            return torch.cat(
+                [self.encode(rows.window(*place)) for part in places for place in part]
+            )
+
+        tokens = self.store.get("val", all_windows)
+        first = 0
+        for planned in places:
+            index = np.array([i for i, _ in planned])
+            part = tokens[first : first + len(planned)]
+            first += len(planned)
+            yield Batch(volume=part, table=table[index], label=label[index], case=index)
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFold:
+    """`FoldBatches` with image tokens in place of windows."""
+
+    train: FrozenTrain
+    val: FrozenEval
+    windows: FoldBatches
+
+    def fitted(self) -> dict[str, Any]:
+        """The fitted state as JSON values, for the checkpoint."""
+        return self.windows.fitted()
+
+
+def frozen_fold(
+    batches: FoldBatches,
+    encode: Encode,
+    *,
+    draws: int,
+    window_seed: int,
+    folder: Path | None,
+    digest: str,
+) -> FrozenFold:
+    """The batches of a fold with what `encode` says in place of windows.
+
+    Args:
+        batches: of windows.
+        encode: the frozen image side; given one window at a time.
+        draws: how many augmented windows a case has, so that later epochs meet them again.
+        window_seed: decides those windows; the same for every trial that shares the image side.
+        folder: where tokens are kept; None computes them each time.
+        digest: of the image side and of the volumes; seed, cases, windows and fitted intensities
+            are added here.
+    """
+    train = replace(batches.train, draws=draws, window_seed=window_seed)
+    whole = digest_of(
+        digest,
+        window_seed,
+        list(train.case),
+        list(batches.val.case),
+        asdict(train.config),
+        train.intensity.to_json(),
+    )
+    store = _Store(folder, whole)
+    train_tokens = FrozenTrain(train, encode, store)
+    return FrozenFold(train_tokens, FrozenEval(batches.val, encode, store), batches)
