@@ -34,32 +34,36 @@ def read_hu_apart(
 ) -> Iterator[NDArray[np.int16] | None]:
     """Every slice as `dicom.read_hu` gives it, or None where it cannot be decoded."""
     for group in in_groups(paths, _AT_ONCE):
-        found = _run(group, shape)
-        if len(group) > 1 and any(plane is None for plane in found):
-            # One bad slice may have ended the child before the others were read.
-            for path in group:
-                yield from _run([path], shape)
-        else:
+        left = group
+        while left:
+            found = _run(left, shape)
             yield from found
+            left = left[len(found) :]
+            if left:  # the child ended at the next one, which is at fault
+                yield None
+                left = left[1:]
 
 
 def _run(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.int16] | None]:
+    """Slices as far as the child came."""
     command = [sys.executable, "-m", "mmcaf.data.decode", *map(str, (*shape, *paths))]
     limit = _START_SECONDS + _SLICE_SECONDS * len(paths)
     try:
         done = subprocess.run(command, capture_output=True, timeout=limit, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        return [None] * len(paths)
+        output = done.stdout
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout or b""
     size = 2 * shape[0] * shape[1]
-    left = done.stdout
     planes: list[NDArray[np.int16] | None] = []
-    for _ in paths:
-        good, left = left[:1] == b"\x01" and len(left) > size, left[1:]
-        if not good:
+    while output and len(planes) < len(paths):
+        if output[:1] == b"\x00":
             planes.append(None)
-            continue
-        planes.append(np.frombuffer(left[:size], dtype=np.int16).reshape(shape))
-        left = left[size:]
+            output = output[1:]
+        elif len(output) > size:
+            planes.append(np.frombuffer(output[1 : size + 1], dtype=np.int16).reshape(shape))
+            output = output[size + 1 :]
+        else:
+            break
     return planes
 
 
@@ -81,6 +85,7 @@ def main() -> None:
             sys.stdout.buffer.write(b"\x00")
         else:
             sys.stdout.buffer.write(b"\x01" + plane.tobytes())
+        sys.stdout.buffer.flush()  # what is done must not be lost with the child
 
 
 if __name__ == "__main__":

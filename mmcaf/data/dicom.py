@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ from mmcaf.errors import DataError
 __all__ = ["AIR_HU", "HEADER", "MAX_HU", "read_header", "read_hu"]
 
 AIR_HU, MAX_HU = -1024, 3071
+# Values are checked here, and its warnings would repeat whatever text a file holds.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
 _ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
+_MANY_BYTES = 2**16
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _COMPRESSED = (  # allowed where a decoder is installed; decoded in a child process only
@@ -158,21 +162,33 @@ def read_hu(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
 
 def _header(path: Path) -> tuple[FileDataset, int]:
     """The header, and how many bytes of pixels follow it."""
-    with path.open("rb") as file:
+    with _Bounded(path) as file:
         if file.read(132)[128:] != b"DICM":
             raise _Refused("E_NOT_DICOM")
-    # The meta part is never compressed: a deflated bomb is turned away before it inflates.
-    meta = pydicom.filereader.read_file_meta_info(path)
-    sop_class = meta.get("MediaStorageSOPClassUID")
-    if sop_class not in (None, CT_IMAGE, PET_IMAGE, _SECONDARY_CAPTURE):
-        raise _Refused("E_SOP_CLASS")
-    syntax = str(meta.get("TransferSyntaxUID") or "")
-    if syntax not in _UNCOMPRESSED and not _decodable(syntax):
-        raise _Refused("E_TS_UNSUPPORTED")
-    with path.open("rb") as file:
+        # The meta part is never compressed: a deflated bomb is turned away before it inflates.
+        meta = pydicom.filereader._read_file_meta_info(file)
+        sop_class = meta.get("MediaStorageSOPClassUID")
+        if sop_class not in (None, CT_IMAGE, PET_IMAGE, _SECONDARY_CAPTURE):
+            raise _Refused("E_SOP_CLASS")
+        syntax = str(meta.get("TransferSyntaxUID") or "")
+        if syntax not in _UNCOMPRESSED and not _decodable(syntax):
+            raise _Refused("E_TS_UNSUPPORTED")
+        file.seek(0)
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-        pixel_bytes = path.stat().st_size - file.tell() - _ELEMENT_HEADER
-    return dataset, pixel_bytes
+        return dataset, file.size - file.tell() - _ELEMENT_HEADER
+
+
+class _Bounded(BufferedReader):
+    """A file that never sets more memory aside than it has bytes, whatever a length claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self.size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MANY_BYTES:
+            size = min(size, max(self.size - self.tell(), 0))
+        return super().read(size)
 
 
 def _decodable(syntax: str) -> bool:
