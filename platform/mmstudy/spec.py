@@ -58,8 +58,9 @@ class TestSpec(_Section):
 class ProtocolSpec(_Section):
     """How cases are split into training and validation."""
 
-    kind: Literal["holdout", "kfold"] = "kfold"
+    kind: Literal["holdout", "kfold", "paper43"] = "kfold"
     folds: int = Field(default=5, ge=2, le=20)
+    repeats: int = Field(default=1, ge=1, le=100)  # of all folds, dealt anew each time
     fraction: float = Field(default=0.25, gt=0, lt=1)  # validation share of a hold-out
     seed: int = 0
     test: TestSpec | None = None
