@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -256,3 +257,45 @@ def test_evaluating_no_case_is_refused(small: SmallCohort) -> None:
     arguments: tuple[Any, ...] = (val.volumes, val.encoder, val.intensity, val.config, 4)
     with pytest.raises(DataError, match="at least one case"):
         EvalBatches(small.rows.clear(), *arguments)
+
+
+def struck_fold(small: SmallCohort, part: str) -> SmallCohort:
+    """Every row and voxel of one part of the fold is perturbed."""
+    names = list(getattr(small.fold, part))
+    there = pl.col("case").is_in(names)
+    numbers = ("age_years", "weight_kg", "t_ord", "n_ord", "m_ord")
+    rows = small.rows.with_columns(
+        *(
+            pl.when(there).then(pl.col(name) * 3 + 7).otherwise(name).alias(name)
+            for name in numbers
+        ),
+        *(
+            pl.when(there).then(1 - pl.col(name)).otherwise(name).cast(pl.Int8).alias(name)
+            for name in ("sex", "smoker", "label")
+        ),
+        *(
+            pl.when(there).then(0).otherwise(name).alias(name)
+            for name in ("z_first_lesion", "z_last_lesion")
+        ),
+    )
+    volumes = {
+        name: (volume // 2 + 100).astype(np.int16) if name in names else volume
+        for name, volume in small.volumes.items()
+    }
+    return replace(small, rows=rows, volumes=volumes)
+
+
+def test_nothing_of_the_validation_cases_enters_what_is_fitted_or_drawn(
+    small: SmallCohort,
+) -> None:
+    before, after = small.batches(**AUGMENTED), struck_fold(small, "val").batches(**AUGMENTED)
+    assert json.dumps(before.fitted()) == json.dumps(after.fitted())
+    for epoch in range(3):  # the sampler: which cases, in what order, which windows of them
+        assert identical(list(before.train.epoch(epoch)), list(after.train.epoch(epoch)))
+    assert not identical(list(before.val), list(after.val))
+
+
+def test_the_training_cases_do_enter_it(small: SmallCohort) -> None:
+    before, after = small.batches().fitted(), struck_fold(small, "train").batches().fitted()
+    assert before["encoder"] != after["encoder"]
+    assert before["intensity"] != after["intensity"]
