@@ -110,7 +110,7 @@ def _read(
     parts = [pl.DataFrame(schema=INSTANCES)]
     done = 0
     for number, chunks in enumerate(in_groups(_counted(results), _PART)):
-        part = pl.concat(chunks)
+        part = pl.concat(chunks, rechunk=True)
         if kept is not None and len(todo) >= _MANY:
             # Named by content: a later run, with other files left, must not replace it.
             name = hashlib.sha256(f"{number}{part['path'][0]}".encode()).hexdigest()[:16]

@@ -60,7 +60,8 @@ def ingest(
         annotation_folder: where annotations lie, if not under the sources.
         sheet: the clinical sheet, if it is not under the sources.
         in_plane_px: side of the cached slices.
-        workers: processes to use; every core by default.
+        workers: processes to use; every core by default. They are spawned, so a script calls this
+            under `if __name__ == "__main__":`, or with 1.
         progress: called with what is being done, how many are done, and of how many.
 
     Raises:
@@ -81,7 +82,7 @@ def ingest(
             _remove_stale(out, {task.volume.stem for task in found.tasks.values()})
             return cohort.load(out)
     except DataError:
-        if not existed:
+        if not existed and not any(out.rglob("*.parquet")) and not any(out.rglob("*.npy")):
             shutil.rmtree(out, ignore_errors=True)
         raise
 

@@ -107,7 +107,7 @@ def incomplete_series(files: pl.DataFrame, lists: Sequence[Path]) -> dict[str, A
 def confound_probe(patients: pl.DataFrame) -> dict[str, Any] | None:
     """How well scanner and protocol alone tell the classes apart, cross-validated.
 
-    They should not: an AUROC more than three standard errors of the null above 0.5 is `suspect`,
+    They should not: an AUROC more than two standard errors of the null above 0.5 is `suspect`,
     for a network could then learn the scanner. None where there are too few patients to say.
     """
     if patients.height < 20 or not 5 <= patients["label"].sum() <= patients.height - 5:
@@ -125,7 +125,7 @@ def confound_probe(patients: pl.DataFrame) -> dict[str, Any] | None:
     return {
         "auroc": round(area, 4),
         "null_standard_error": round(error, 4),
-        "suspect": bool(area > 0.5 + 3 * error),
+        "suspect": bool(area > 0.5 + 2 * error),
     }
 
 

@@ -26,6 +26,7 @@ __all__ = ["render"]
 
 _SHOWN_HU = (-1000.0, 400.0)
 _THUMBNAIL_PX = 144
+_HU_EDGES = np.arange(-1050, 1060, 50)
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --fill: #3b6ea5;
   --paper: #fff; --warn: #8a4b00; }
@@ -65,22 +66,20 @@ def render(
         cohort: the cohort's folder, for the cached volumes.
         spec: which volumes to show.
     """
-    volumes = {
-        row["patient_id"]: np.load(
-            cohort / "volumes" / spec.digest / f"{row['volume']}.npy",
-            mmap_mode="r",
-            allow_pickle=False,
-        )
-        for row in patients.iter_rows(named=True)
-    }
+    voxels, figures = np.zeros(len(_HU_EDGES) - 1), []
+    for row in patients.iter_rows(named=True):  # one volume at a time is mapped
+        path = cohort / "volumes" / spec.digest / f"{row['volume']}.npy"
+        volume = np.load(path, mmap_mode="r", allow_pickle=False)
+        voxels += np.histogram(np.asarray(volume[::4, ::8, ::8]), _HU_EDGES)[0]
+        figures.append(_case(row, _thumbnail(volume, chosen[row["patient_id"]])))
     body = "\n".join(
         [
             _head(report),
             _counts(report),
-            _charts(patients, volumes),
+            _charts(patients, voxels),
             _excluded(report),
             _doubts(report),
-            _cases(patients, chosen, volumes),
+            _cases(figures),
         ]
     )
     return (
@@ -135,17 +134,13 @@ _MEANINGS = {
 }
 
 
-def _charts(patients: pl.DataFrame, volumes: Mapping[str, NDArray[np.int16]]) -> str:
+def _charts(patients: pl.DataFrame, voxels: NDArray[np.float64]) -> str:
     spacing = patients["spacing_z_mm"].to_numpy()
     edges = np.arange(0, max(10.5, float(spacing.max()) + 0.5), 0.5)
-    hu_edges = np.arange(-1050, 1060, 50)
-    hu = np.zeros(len(hu_edges) - 1)
-    for volume in volumes.values():
-        hu += np.histogram(np.asarray(volume[::4, ::8, ::8]), hu_edges)[0]
     return (
         '<h2>Spacing and intensities</h2><div class="figures">'
         f"{_bars(np.histogram(spacing, edges)[0], edges, 'slice spacing, mm', 'patients')}"
-        f"{_bars(100 * hu / hu.sum(), hu_edges, 'Hounsfield units', '% of voxels')}</div>"
+        f"{_bars(100 * voxels / voxels.sum(), _HU_EDGES, 'Hounsfield units', '% of voxels')}</div>"
     )
 
 
@@ -210,26 +205,21 @@ def _doubts(report: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def _cases(
-    patients: pl.DataFrame,
-    chosen: Mapping[str, Chosen],
-    volumes: Mapping[str, NDArray[np.int16]],
-) -> str:
-    figures = []
-    for row in patients.iter_rows(named=True):
-        name = row["patient_id"]
-        picture = _thumbnail(volumes[name], chosen[name])
-        size = f"{row['max_diam_mm']:.0f} mm" if row["max_diam_mm"] else "no box"
-        what = f"{name} · {'squamous' if row['label'] else 'adeno'} · {size}"
-        detail = f"{row['n_slices']} × {row['spacing_z_mm']:g} mm {' '.join(row['qc_flags'])}"
-        figures.append(
-            f'<figure><img alt="{escape(what)}" src="data:image/jpeg;base64,{picture}">'
-            f"<figcaption>{escape(what)}<br>{escape(detail)}</figcaption></figure>"
-        )
+def _cases(figures: Sequence[str]) -> str:
     return (
         "<h2>Every patient: the slice with the largest box</h2>"
         f"<p>Window {_SHOWN_HU[0]:g} to {_SHOWN_HU[1]:g} HU, the annotated box drawn in.</p>"
         f'<div class="cases">{"".join(figures)}</div>'
+    )
+
+
+def _case(row: Mapping[str, Any], picture: str) -> str:
+    size = f"{row['max_diam_mm']:.0f} mm" if row["max_diam_mm"] else "no box"
+    what = f"{row['patient_id']} · {'squamous' if row['label'] else 'adeno'} · {size}"
+    detail = f"{row['n_slices']} × {row['spacing_z_mm']:g} mm {' '.join(row['qc_flags'])}"
+    return (
+        f'<figure><img alt="{escape(what)}" src="data:image/jpeg;base64,{picture}">'
+        f"<figcaption>{escape(what)}<br>{escape(detail)}</figcaption></figure>"
     )
 
 

@@ -65,8 +65,9 @@ def spread(
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             raise DataError(
-                "A worker process died, most likely because memory ran out; what is done is kept. "
-                "Run the same command again, with --jobs 1 if it happens again."
+                "A worker process died, most likely because memory ran out (or a script has no "
+                "`if __name__ == '__main__':` around its call); what is done is kept. Run the same "
+                "again, with one process (--jobs 1) if it happens again."
             ) from error
         finally:
             for future in waiting:
