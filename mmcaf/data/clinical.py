@@ -93,6 +93,8 @@ def read_sheet(path: Path) -> pl.DataFrame:
 
 
 def _check_size(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"No clinical sheet {path}; give the collection's .xlsx file.")
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"{path.name} is larger than {_MAX_BYTES} bytes: not the clinical sheet.")
     try:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         "synthetic": bool(patients["synthetic"].any()),
         "digest": cohort.content_digest(patients, digests),
     }
-    lists = files.filter(pl.col("kind") == "download_list").select("source", "path").iter_rows()
+    readable = (pl.col("kind") == "download_list") & pl.col("reason").is_null()
+    lists = files.filter(readable).select("source", "path").iter_rows()
     of_hu = pl.DataFrame({"patient_id": rejected}, schema={"patient_id": pl.String})
     told = head | report.compose(
         files=files,
@@ -157,25 +159,23 @@ def _hashed(name: str, key: bytes) -> str:
 
 def _keep_table(path: Path, table: pl.DataFrame) -> None:
     """Write it unless the file says the same already."""
-    try:
-        if pl.read_parquet(path).equals(table):
-            return
-    except (OSError, pl.exceptions.PolarsError):
-        pass
-    write_table(path, table)
+    if not _says_already(lambda: pl.read_parquet(path).equals(table)):
+        write_table(path, table)
 
 
 def _keep_json(path: Path, value: dict[str, Any]) -> None:
-    try:
-        if json.loads(path.read_text(encoding="utf-8")) == value:
-            return
-    except (OSError, ValueError):
-        pass
-    write_json(path, value)
+    if not _says_already(lambda: json.loads(path.read_text(encoding="utf-8")) == value):
+        write_json(path, value)
 
 
 def _keep_text(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    if not _says_already(lambda: path.read_text(encoding="utf-8") == text):
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def _says_already(same: Callable[[], bool]) -> bool:
+    try:
+        return same()
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return False  # missing, or damaged: to be written anew

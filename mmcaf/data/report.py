@@ -7,8 +7,10 @@ but no date, no path and no free text from a header.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +82,8 @@ def incomplete_series(files: pl.DataFrame, lists: Sequence[Path]) -> dict[str, A
     """Series of the download's own list (`metadata.csv`) of which images are missing here."""
     listed: dict[str, tuple[str, int]] = {}
     for path in lists:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                count = str(row.get("Number of Images") or "")
-                if count.isascii() and count.isdigit() and len(count) < 8:
-                    patient = str(row.get("Subject ID") or "").removeprefix("Lung_Dx-")[:5]
-                    listed[str(row.get("Series UID"))] = (patient, int(count))
+        with suppress(csv.Error), path.open(encoding="utf-8", errors="replace", newline="") as file:
+            listed |= dict(_listed(csv.DictReader(file)))
     here = dict(
         files.drop_nulls("sop_uid").group_by("series_uid").agg(pl.n_unique("sop_uid")).iter_rows()
     )
@@ -102,6 +100,15 @@ def incomplete_series(files: pl.DataFrame, lists: Sequence[Path]) -> dict[str, A
     ]
     absent = sum(uid not in here for uid in listed)
     return {"listed_series": len(listed), "absent_series": absent, "incomplete": found}
+
+
+def _listed(rows: Iterable[Mapping[str, str | None]]) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Series UID -> patient and number of images; rows that do not say so are passed over."""
+    for row in rows:
+        count = row.get("Number of Images") or ""
+        if re.fullmatch(r"[0-9]{1,7}", count):
+            patient = (row.get("Subject ID") or "").removeprefix("Lung_Dx-")[:5]
+            yield row.get("Series UID") or "", (patient, int(count))
 
 
 def confound_probe(patients: pl.DataFrame) -> dict[str, Any] | None:

@@ -146,8 +146,8 @@ def _charts(patients: pl.DataFrame, voxels: NDArray[np.float64]) -> str:
 
 def _bars(counts: NDArray[Any], edges: NDArray[Any], label: str, unit: str) -> str:
     """A histogram as SVG."""
-    width, height, left, bottom = 480, 170, 40, 34
-    step = (width - left) / len(counts)
+    width, height, left, bottom, right = 480, 170, 40, 34, 20
+    step = (width - left - right) / len(counts)
     top = max(float(counts.max()), 1e-9)
     bars = "".join(
         f'<rect x="{left + i * step:.1f}" y="{(1 - n / top) * (height - bottom) + 12:.1f}" '

@@ -185,6 +185,19 @@ class _Encoding:
     def syntax(self) -> UID:
         return ImplicitVRLittleEndian if self.implicit else ExplicitVRLittleEndian
 
+    @property
+    def tags(self) -> dict[str, Any]:
+        return {
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16,
+            "BitsStored": 16 if self.signed else 12,
+            "HighBit": 15 if self.signed else 11,
+            "PixelRepresentation": int(self.signed),
+            "RescaleSlope": 1,
+            "RescaleIntercept": self.intercept,
+        }
+
     def stored(self, hu: NDArray[np.int16]) -> bytes:
         raw = hu.astype(np.int32) - self.intercept
         return (raw.astype("<i2") if self.signed else np.clip(raw, 0, 4095).astype("<u2")).tobytes()
@@ -271,18 +284,23 @@ class _Scan:
         return _UID_ROOT + str(int(hashlib.sha256(text).hexdigest()[:24], 16))
 
     def _dataset(self, z: int, plane: NDArray[np.int16], series: int, phase: int) -> Dataset:
-        encoding, kernel = self._encoding(), self._kernel(series)
-        pixel = FIELD_OF_VIEW_MM / self.spec.size
-        ordinal = self.spec.slices - z
-        if self.spec.variant == "order-trap":
-            ordinal = int(self._uid("ordinal", phase, z)[-6:])
+        encoding = self._encoding()
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = encoding.syntax
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(_CT_IMAGE)
         uid = UID(self._uid("slice", series, phase, z))
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-        values: dict[str, Any] = {
+        tags = self._who(series) | self._where(series, phase, z) | encoding.tags
+        for name, value in tags.items():
+            setattr(dataset, name, value)
+        dataset.add_new("PixelData", "OW", encoding.stored(plane))
+        return dataset
+
+    def _who(self, series: int) -> dict[str, Any]:
+        """Tags of the patient, the scanner and the series."""
+        kernel = self._kernel(series)
+        return {
             "StudyInstanceUID": self._uid("study"),
             "SeriesInstanceUID": self._uid("series", series),
             "FrameOfReferenceUID": self._uid("frame"),
@@ -296,31 +314,28 @@ class _Scan:
             "KVP": 120,
             "SeriesDescription": f"Thorax  5.0  {kernel}",
             "SeriesNumber": series + 2,
-            "AcquisitionNumber": phase,
-            "InstanceNumber": ordinal,
             "StudyDate": "19000101",
             "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+            "PatientPosition": "FFS" if self.index % 5 == 0 else "HFS",
+            "ConvolutionKernel": kernel,
+        }
+
+    def _where(self, series: int, phase: int, z: int) -> dict[str, Any]:
+        """Tags of a slice's place."""
+        ordinal = self.spec.slices - z
+        if self.spec.variant == "order-trap":
+            ordinal = int(self._uid("ordinal", series, phase, z)[-6:])
+        pixel = FIELD_OF_VIEW_MM / self.spec.size
+        return {
+            "AcquisitionNumber": phase,
+            "InstanceNumber": ordinal,
             "ImagePositionPatient": [-180, -180, (z - self.spec.slices / 2 + 0.5) * SLICE_MM],
             "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
             "PixelSpacing": [pixel, pixel],
             "SliceThickness": SLICE_MM,
-            "PatientPosition": "FFS" if self.index % 5 == 0 else "HFS",
-            "ConvolutionKernel": kernel,
             "Rows": self.spec.size,
             "Columns": self.spec.size,
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsAllocated": 16,
-            "BitsStored": 16 if encoding.signed else 12,
-            "HighBit": 15 if encoding.signed else 11,
-            "PixelRepresentation": int(encoding.signed),
-            "RescaleSlope": 1,
-            "RescaleIntercept": encoding.intercept,
         }
-        for name, value in values.items():
-            setattr(dataset, name, value)
-        dataset.add_new("PixelData", "OW", encoding.stored(plane))
-        return dataset
 
     def _box(self, mask: NDArray[np.bool_], random: np.random.Generator) -> str:
         """PASCAL-VOC as the collection writes it, give or take a pixel."""

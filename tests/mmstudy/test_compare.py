@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tiny_spec import TINY_SPEC
 
@@ -90,3 +92,43 @@ def test_the_papers_split_needs_the_papers_patients(cohort: Cohort, tmp_path: Pa
     spec = parse_spec({**TINY_SPEC, "protocol": {"kind": "paper43"}})
     with pytest.raises(UsageError, match="got 0 of the 43"):
         plan_study(spec, cohort=cohort.folder, root=tmp_path, name="s")
+
+
+def everything_written(folder: Path) -> str:
+    """All files of a study as text, tables unpacked."""
+    parts = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        parts.append(path.name)
+        if path.suffix == ".parquet":
+            parts.append(pl.read_parquet(path).write_csv())
+        else:
+            parts.append(path.read_bytes().decode("latin-1"))
+    return "\n".join(parts)
+
+
+def test_a_study_holds_no_patient_uid_date_or_path(
+    study: Study, cohort: Cohort, dicom_folder: Path
+) -> None:
+    written = everything_written(study.paths.root)
+    assert cohort.patients["case"][0] in written  # the hashes are there: it was really read
+    rows = cohort.patients
+    named = [*rows["patient_id"], *rows["series_uid"], *rows["study_uid"]]
+    assert not [name for name in named if name in written]
+    assert not re.search(r"Lung_Dx|\d(\.\d+){8,}|19000101", written)
+    assert str(dicom_folder) not in written
+    assert str(cohort.folder) not in written
+
+
+def test_the_reports_hold_no_uid_date_or_path(cohort: Cohort, dicom_folder: Path) -> None:
+    for name in ("ingest_report.json", "ingest_report.html"):
+        text = (cohort.folder / name).read_text()
+        assert not re.search(r"\d(\.\d+){8,}|19000101", text)
+        assert str(dicom_folder) not in text
+
+
+def test_the_html_report_asks_nothing_of_anybody(cohort: Cohort) -> None:
+    text = (cohort.folder / "ingest_report.html").read_text()
+    assert "default-src 'none'" in text
+    assert "SYNTHETIC DATA" in text
+    assert not re.search(r"https?://|<script|src=\"(?!data:)", text)
+    assert text.count("data:image/jpeg;base64,") == cohort.patients.height

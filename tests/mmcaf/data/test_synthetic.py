@@ -191,7 +191,7 @@ def test_what_is_planted_is_measured(tmp_path: Path) -> None:
 def test_a_null_is_a_null(tmp_path: Path) -> None:
     areas, errors = [], []
     for seed in range(10):
-        spec = {"patients": 40, "slices": 12, "seed": seed, "side": 32}
+        spec = {"patients": 60, "slices": 12, "seed": seed, "side": 32}
         found = made(tmp_path / str(seed), signal_image=0, signal_clinical=0, **spec)
         areas.append(area(features(found.patients), found.labels))
         positive = int(found.labels.sum())

@@ -52,6 +52,11 @@ def test_a_merged_patient_goes_by_the_id_of_the_images(tmp_path: Path) -> None:
     assert read_sheet(path)["patient_id"].to_list() == ["A0251"]
 
 
+def test_a_sheet_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No clinical sheet .*nowhere\.xlsx"):
+        read_sheet(tmp_path / "nowhere.xlsx")
+
+
 def test_lacking_columns_are_named(tmp_path: Path) -> None:
     path = tmp_path / "clinical.xlsx"
     write_sheet(path, [{"NewPatientID": "A0001", "Sex": "M"}])
