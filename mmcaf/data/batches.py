@@ -1,9 +1,9 @@
 """From cached volumes and cohort rows to batches of tensors.
 
-Axis letters: B batch, D slices, H rows, W columns. A training epoch is a function of (seed, epoch)
-alone, so a run that goes on after an interruption sees the batches it would have seen. Evaluation
-windows are fixed, and a case's probability is the mean over its windows: adding slices does not
-raise it.
+Axis letters: B batch, C HU windows (one, or three), D slices, H rows, W columns. A training epoch
+is a function of (seed, epoch) alone, so a run that goes on after an interruption sees the batches
+it would have seen. Evaluation windows are fixed, and a case's probability is the mean over its
+windows: adding slices does not raise it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
 class Batch:
     """Windows with their clinical rows."""
 
-    volume: Float[Tensor, "b 1 d h w"]  # normalised by the training fold's `Intensity`
+    volume: Float[Tensor, "b c d h w"]  # normalised by the training fold's `Intensity`
     table: Float[Tensor, "b 7"]  # within [-1, 1]
     label: Float[Tensor, " b"]  # 1 squamous, 0 adenocarcinoma
     case: NDArray[np.int64]  # for each window the index of its case among the rows
@@ -102,9 +102,9 @@ class _Cases:
         table: NDArray[np.float32],
         label: NDArray[np.int64],
     ) -> Batch:
-        volume = self.intensity.apply(np.stack(windows))
+        volume = self.intensity.apply(np.stack(windows))  # b d h w -> b c d h w
         return Batch(
-            volume=_tensor(volume).unsqueeze(1),  # b d h w -> b 1 d h w
+            volume=_tensor(volume),
             table=_tensor(table[case]),
             label=_tensor(label[case].astype(np.float32)),
             case=case,
@@ -229,7 +229,7 @@ def fold_batches(
     if train_rows.height < 2:
         raise DataError(f"Batch norm needs at least two training cases, got {train_rows.height}.")
     encoder = TableEncoder.fit(train_rows)
-    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.hu)
+    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.windows_hu)
     fitted = (volumes, encoder, intensity, data)
     return FoldBatches(
         train=TrainBatches(

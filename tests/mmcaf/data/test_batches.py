@@ -49,6 +49,14 @@ def test_shapes_and_types_are_what_the_network_takes(small: SmallCohort) -> None
     assert {batch.volume.dtype, batch.table.dtype, batch.label.dtype} == {torch.float32}
 
 
+def test_three_hu_windows_are_three_channels(small: SmallCohort) -> None:
+    three = ((-1150.0, 350.0), (-160.0, 240.0), (-1000.0, 1000.0))
+    fold = small.batches(hu=three)
+    assert next(fold.train.epoch(0)).volume.shape == (2, 3, 4, 16, 16)
+    wide = next(iter(small.batches().val)).volume  # the third window is that cohort's own
+    assert torch.equal(next(iter(fold.val)).volume[:, 2:], wide)
+
+
 def test_a_batch_carries_its_own_cases_rows(small: SmallCohort) -> None:
     batches = small.batches().train
     table = batches.encoder.transform(batches.rows)
@@ -138,7 +146,7 @@ def test_without_augmentation_a_window_is_the_normalised_slice(small: SmallCohor
                 continue
             start = min(max(middle - 2, 0), len(volume) - 4)
             hu = volume[start : start + 4].astype(np.float32)
-            expected = intensity.apply(hu)
+            (expected,) = intensity.apply(hu[None])[0]
             views = np.lib.stride_tricks.sliding_window_view(expected, (16, 16), axis=(1, 2))
             assert (views == found.numpy()[:, None, None]).all(axis=(0, 3, 4)).sum() == 1
             seen += 1
@@ -149,7 +157,7 @@ def test_evaluation_windows_are_numpy_slices(small: SmallCohort) -> None:
     batches = small.batches().val
     windows = torch.cat([batch.volume for batch in batches])[:, 0].numpy()
     expected = [  # of 8, 10, 12 and 13 slices
-        batches.intensity.apply(small.volumes[case][s : s + 4, 8:24, 8:24].astype(np.float32))
+        batches.intensity.apply(small.volumes[case][None, s : s + 4, 8:24, 8:24])[0, 0]
         for case, starts in (
             ("c08", (0, 2, 4)),
             ("c09", (0, 2, 4, 6)),
@@ -183,7 +191,7 @@ def test_the_oracle_sees_one_window_around_the_lesion(small: SmallCohort) -> Non
         small.volumes[c][n // 2 - 2 :][:4, 8:24, 8:24]
         for c, n in zip(("c08", "c09", "c10", "c11"), (8, 10, 12, 13), strict=True)
     ]
-    assert np.array_equal(windows, batches.intensity.apply(np.stack(hu).astype(np.float32)))
+    assert np.array_equal(windows, batches.intensity.apply(np.stack(hu))[:, 0])
 
 
 @pytest.mark.parametrize("unknown", [-1, None])

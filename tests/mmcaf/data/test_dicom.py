@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import tracemalloc
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from mmcaf.data import decode
 from mmcaf.data.decode import read_hu_apart
 from mmcaf.data.dicom import read_header, read_hu
 from mmcaf.data.rules import CODES
@@ -149,6 +151,19 @@ def test_a_slice_that_cannot_be_decoded_does_not_take_others_along() -> None:
     assert first is not None
     assert last is not None
     assert np.array_equal(first, last)
+
+
+@pytest.mark.slow
+def test_a_child_that_hangs_is_ended_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "_START_SECONDS", 8.0)
+    good, pipe = bundled("693_J2KI.dcm"), tmp_path / "pipe"
+    os.mkfifo(pipe)  # reading it never ends
+    first, middle, last = read_hu_apart([good, pipe, good], shape_of(good))
+    assert middle is None
+    assert first is not None
+    assert np.array_equal(first, last if last is not None else 0)
 
 
 def test_an_rle_bomb_ends_in_the_child(a_slice: Path) -> None:
