@@ -20,7 +20,17 @@ from mmcaf.data.rules import PET_IMAGE
 from mmcaf.data.stacks import Stack, stacks_of
 from mmcaf.errors import DataError
 
-__all__ = ["SCHEMA_VERSION", "TASK_LABELS", "Built", "Chosen", "Cohort", "build", "load"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "TASK_LABELS",
+    "Built",
+    "Chosen",
+    "Cohort",
+    "build",
+    "content_digest",
+    "file_digest",
+    "load",
+]
 
 SCHEMA_VERSION = 2
 TASK_LABELS = {"A": 0, "G": 1}  # adenocarcinoma against squamous; B and E take no part
@@ -69,7 +79,7 @@ def load(folder: Path) -> Cohort:
     """The cohort ingested into `folder`.
 
     Raises:
-        DataError: none there, of another version, or without patients.
+        DataError: none there, of another version, half-written, or without patients.
     """
     path = folder / "cohort.json"
     if not path.is_file():
@@ -86,6 +96,11 @@ def load(folder: Path) -> Cohort:
         raise DataError(
             f"The cohort in {folder} has version {found}, this program reads {SCHEMA_VERSION}; "
             "ingest it again."
+        )
+    if state["table_sha256"] != file_digest(folder / "cohort.parquet"):
+        raise DataError(
+            f"The table of the cohort in {folder} is not the one it was ingested with: ingestion "
+            "was interrupted at its very end, or the file was changed. Run it again."
         )
     if patients.is_empty():
         raise DataError(f"The cohort in {folder} has no patients.")
@@ -127,6 +142,12 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
         patients = pl.DataFrame(rows, infer_schema_length=None)
         built.patients = _with_sheet(_with_pet(patients, numbered), sheet).sort("patient_id")
     return built
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_digest(patients: pl.DataFrame, volumes: Mapping[str, str]) -> str:

@@ -32,8 +32,13 @@ class Found:
     reason: str | None = None  # why it must not be opened
 
 
-def find_files(source: Path, index: int = 0) -> list[Found]:
+def find_files(source: Path, index: int = 0, *, without: Path | None = None) -> list[Found]:
     """All files under `source`, in the order of their paths.
+
+    Args:
+        source: the folder to look through.
+        index: its number among the sources.
+        without: a folder to leave out, if it lies within: the one that is being written.
 
     Raises:
         DataError: no such folder, or nothing in it.
@@ -41,17 +46,20 @@ def find_files(source: Path, index: int = 0) -> list[Found]:
     if not source.is_dir():
         raise DataError(f"No folder {source}; give the one the collection was downloaded to.")
     root = Path(os.path.realpath(source))
-    found = sorted(_walk(root, root, index), key=lambda file: file.path)
+    skipped = os.path.realpath(without) if without is not None else ""
+    found = sorted(_walk(root, root, index, skipped), key=lambda file: file.path)
     if not found:
         raise DataError(f"The folder {source} holds no files.")
     return found
 
 
-def _walk(folder: Path, root: Path, index: int) -> Iterator[Found]:
+def _walk(folder: Path, root: Path, index: int, skipped: str) -> Iterator[Found]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.path == skipped:
+                continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path), root, index)
+                yield from _walk(Path(entry.path), root, index, skipped)
             else:
                 yield _found(entry, root, index)
 

@@ -42,7 +42,7 @@ Progress = Callable[[str, int, int], None]  # what, done, of
 def scan(
     sources: Sequence[Path],
     *,
-    kept: Path | None = None,
+    out: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
@@ -50,14 +50,19 @@ def scan(
 
     Args:
         sources: folders to look through.
-        kept: folder where the rows of an unfinished scan are kept, beside `instances.parquet`.
+        out: the cohort's folder: it is left out, and its `index` keeps an unfinished scan's rows.
         workers: processes to read headers with.
         progress: called as files are done.
 
     Raises:
         DataError: a source is missing or empty.
     """
-    found = [file for index, source in enumerate(sources) for file in find_files(source, index)]
+    kept = out / "index" if out is not None else None
+    found = [
+        file
+        for index, source in enumerate(sources)
+        for file in find_files(source, index, without=out)
+    ]
     listed = pl.DataFrame(
         [(f.source, f.path, f.kind, f.bytes, f.mtime_ns) for f in found],
         schema={name: INSTANCES[name] for name in ("source", "path", "kind", *_KEY[2:])},

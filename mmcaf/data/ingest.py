@@ -71,7 +71,9 @@ def ingest(
     """
     spec = VolumeSpec(in_plane_px)
     workers = workers or available_cores()
-    folders = [*sources, *([annotation_folder] if annotation_folder else [])]
+    folders = list(sources)
+    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
+        folders.append(annotation_folder)
     existed = out.exists()
     try:
         with _alone(out):
@@ -87,10 +89,14 @@ def ingest(
         raise
 
 
+def _lies_in(folder: Path, source: Path) -> bool:
+    return folder.resolve().is_relative_to(source.resolve())
+
+
 def _read(
     folders: list[Path], out: Path, sheet: Path | None, workers: int, progress: Progress | None
 ) -> _Sources:
-    files = scan(folders, kept=out / "index", workers=workers, progress=progress)
+    files = scan(folders, out=out, workers=workers, progress=progress)
     numbered = files.with_row_index("row")
     of_kind = {
         kind: {

@@ -78,8 +78,14 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     _keep_table(out / "cohort.parquet", patients)
     _keep_json(out / "ingest_report.json", told)
     _keep_text(out / "ingest_report.html", page)
-    of_cohort = {"schema_version": cohort.SCHEMA_VERSION, "task": "adc-vs-scc", **head}
-    _keep_json(out / "cohort.json", of_cohort | {"in_plane_px": spec.in_plane_px})
+    of_cohort = {
+        "schema_version": cohort.SCHEMA_VERSION,
+        "task": "adc-vs-scc",
+        **head,
+        "in_plane_px": spec.in_plane_px,
+        "table_sha256": cohort.file_digest(out / "cohort.parquet"),
+    }
+    _keep_json(out / "cohort.json", of_cohort)
 
 
 def _is_thorax(facts: dict[str, Any]) -> bool:

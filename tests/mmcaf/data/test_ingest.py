@@ -94,6 +94,45 @@ def test_ingesting_again_touches_nothing(dicom_folder: Path, cohort: Cohort) -> 
     assert states() == before
 
 
+def test_a_cohort_inside_its_source_is_no_part_of_it(dicom_folder: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(dicom_folder, tree)
+    ingest([tree], tree / "cohort", in_plane_px=48)
+    first = (tree / "cohort" / "ingest_report.json").read_text()
+    ingest([tree], tree / "cohort", in_plane_px=48)
+    assert (tree / "cohort" / "ingest_report.json").read_text() == first
+
+
+def test_annotations_and_sheet_may_lie_elsewhere(
+    dicom_folder: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(dicom_folder, tree)
+    boxes = (tree / "Annotation").rename(tmp_path / "boxes")
+    sheet = (tree / "statistics-clinical-20201221.xlsx").rename(tmp_path / "sheet.xlsx")
+    found = ingest(
+        [tree], tmp_path / "out", annotation_folder=boxes, sheet=sheet, in_plane_px=48, workers=1
+    )
+    assert found.digest == cohort.digest
+    inside = ingest(
+        [dicom_folder],
+        tmp_path / "inside",
+        annotation_folder=dicom_folder / "Annotation",
+        in_plane_px=48,
+    )
+    assert inside.digest == cohort.digest
+    report = json.loads((inside.folder / "ingest_report.json").read_text())
+    assert "W_DUP_XML" not in report["annotations"]
+
+
+def test_a_table_that_is_not_the_cohorts_own_is_refused(dicom_folder: Path, tmp_path: Path) -> None:
+    found = ingest([dicom_folder], tmp_path, in_plane_px=48)
+    found.patients.head(3).write_parquet(tmp_path / "cohort.parquet")
+    with pytest.raises(DataError, match="not the one it was ingested with"):
+        load(tmp_path)
+    assert ingest([dicom_folder], tmp_path, in_plane_px=48).digest == found.digest
+
+
 def test_a_slice_that_changes_is_read_again(dicom_folder: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(dicom_folder, tree)
