@@ -26,13 +26,14 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+bench: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint,test,bench]'
+	set -e; for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script; done
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy mmcaf platform/mmstudy dashboards
-
-bench: $(VENV)/.dev
-	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 dashboard: $(VENV)/.run
 	$(BIN)/mmstudy dashboard --root $(DEMO)/studies

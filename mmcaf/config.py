@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-__all__ = ["DataConfig", "Part", "Precision", "Schedule", "Stage", "TrainConfig"]
+__all__ = ["DataConfig", "HuWindow", "Part", "Precision", "Schedule", "Stage", "TrainConfig"]
 
 Optimizer = Literal["sgd", "adamw"]
 Loss = Literal["bce", "focal"]
 Location = Literal["tiling", "oracle"]
+HuWindow = tuple[float, float]  # low, high
 Part = Literal["end_to_end", "trunk", "image", "fusion"]
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "cosine"]
@@ -41,7 +42,8 @@ class DataConfig:
     """
 
     window: tuple[int, int, int] = (12, 192, 192)  # slices, rows, columns
-    hu: tuple[float, float] = (-1000.0, 400.0)  # mapped to [0, 1], clipped outside
+    # Mapped to [0, 1], clipped outside; three windows (lung, mediastinum, wide) are three channels.
+    hu: HuWindow | tuple[HuWindow, HuWindow, HuWindow] = (-1000.0, 400.0)
     tile_stride: int = 6  # slices between two evaluation windows
     location: Location = "tiling"
     jitter_slices: int = 2
@@ -54,12 +56,21 @@ class DataConfig:
             raise ValueError(f"Need window to be three positive sizes, got {self.window!r}.")
         if self.window[1] != self.window[2]:
             raise ValueError(f"Need a square window, rows = columns, got {self.window!r}.")
-        if len(self.hu) != 2 or not self.hu[0] < self.hu[1]:
-            raise ValueError(f"Need hu to be [low, high] with low < high, got {self.hu!r}.")
+        windows = self.windows_hu
+        if len(windows) not in (1, 3) or any(len(w) != 2 or not w[0] < w[1] for w in windows):
+            raise ValueError(
+                f"Need hu to be [low, high] with low < high, or three of these, got {self.hu!r}."
+            )
         _within("tile_stride", self.tile_stride, 1, self.window[0])
         _within("jitter_slices", self.jitter_slices, 0, 64)
         _within("rotate_degrees", self.rotate_degrees, 0, 180)
         _one_of("location", self.location, Location)
+
+    @property
+    def windows_hu(self) -> tuple[HuWindow, ...]:
+        """The HU window of every channel."""
+        single = not any(isinstance(part, tuple) for part in self.hu)
+        return cast("tuple[HuWindow, ...]", (self.hu,) if single else self.hu)
 
     @property
     def in_plane_px(self) -> int:

@@ -46,7 +46,7 @@ def test_the_model_library_knows_nothing_of_studies(path: Path) -> None:
 def test_network_and_data_never_import_each_other() -> None:
     for path in ROOT.glob("mmcaf/net/*.py"):
         assert not {name for name in imports(path) if name.startswith("mmcaf.data")}, path
-    for path in ROOT.glob("mmcaf/data/*.py"):
+    for path in ROOT.glob("mmcaf/data/**/*.py"):
         assert not {name for name in imports(path) if name.startswith("mmcaf.net")}, path
 
 

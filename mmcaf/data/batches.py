@@ -1,9 +1,9 @@
 """From cached volumes and cohort rows to batches of tensors.
 
-Axis letters: B batch, D slices, H rows, W columns. A training epoch is a function of (seed, epoch)
-alone, so a run that goes on after an interruption sees the batches it would have seen. Evaluation
-windows are fixed, and a case's probability is the mean over its windows: adding slices does not
-raise it.
+Axis letters: B batch, C HU windows (one, or three), D slices, H rows, W columns. A training epoch
+is a function of (seed, epoch) alone, so a run that goes on after an interruption sees the batches
+it would have seen. Evaluation windows are fixed, and a case's probability is the mean over its
+windows: adding slices does not raise it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
 class Batch:
     """Windows with their clinical rows."""
 
-    volume: Float[Tensor, "b ..."]  # windows [b,1,d,h,w], normalised; or their tokens [b,n,e]
+    volume: Float[Tensor, "b ..."]  # windows [b,c,d,h,w], normalised; or their tokens [b,n,e]
     table: Float[Tensor, "b 7"]  # within [-1, 1]
     label: Float[Tensor, " b"]  # 1 squamous, 0 adenocarcinoma
     case: NDArray[np.int64]  # for each window the index of its case among the rows
@@ -151,9 +151,8 @@ class _Cases:
             case=case,
         )
 
-    def _normalised(self, windows: Sequence[NDArray[np.float32]]) -> Float[Tensor, "b 1 d h w"]:
-        # b d h w -> b 1 d h w
-        return _tensor(self.intensity.apply(np.stack(windows))).unsqueeze(1)
+    def _normalised(self, windows: Sequence[NDArray[np.float32]]) -> Float[Tensor, "b c d h w"]:
+        return _tensor(self.intensity.apply(np.stack(windows)))  # b d h w -> b c d h w
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ class TrainBatches(_Cases):
                 planned.append((index, again or (number, nth)))
             yield planned
 
-    def window(self, index: int, draw: Draw) -> Float[Tensor, "1 1 d h w"]:
+    def window(self, index: int, draw: Draw) -> Float[Tensor, "1 c d h w"]:
         """One normalised window: row `index` of the fold, as `draw` has it."""
         return self._normalised([self._window(index, draw)])
 
@@ -240,7 +239,7 @@ class EvalBatches(_Cases):
         for first in range(0, len(places), self.batch_size):
             yield places[first : first + self.batch_size]
 
-    def window(self, index: int, start: int) -> Float[Tensor, "1 1 d h w"]:
+    def window(self, index: int, start: int) -> Float[Tensor, "1 c d h w"]:
         """One normalised window: row `index` of the fold, from slice `start`."""
         return self._normalised([self._window(index, start)])
 
@@ -297,7 +296,7 @@ def fold_batches(
     if train_rows.height < 2:
         raise DataError(f"Batch norm needs at least two training cases, got {train_rows.height}.")
     encoder = TableEncoder.fit(train_rows)
-    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.hu)
+    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.windows_hu)
     fitted = (volumes, encoder, intensity, data)
     return FoldBatches(
         train=TrainBatches(

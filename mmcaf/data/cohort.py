@@ -1,28 +1,43 @@
-"""From slices, boxes and the sheet to one row per patient; exclusions are kept, with their reason.
+"""From stacks, boxes and the sheet to one row per patient; exclusions are kept, with their reason.
 
-Every (series, acquisition) is a stack of its own: some series hold two or three contrast phases of
-the same body. One stack per patient is chosen by rule; the others are counted as alternatives.
+One stack per patient is chosen by rule, the same whatever files and folders are called; the others
+are kept as alternatives. What depends on the cache (sizes, digests) lies beside the cache instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mmcaf.data.rules import PET_IMAGE
+from mmcaf.data.stacks import Stack, stacks_of
 from mmcaf.errors import DataError
 
-__all__ = ["SCHEMA_VERSION", "TASK_LABELS", "Cohort", "build", "load", "slices_of"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "TASK_LABELS",
+    "Built",
+    "Chosen",
+    "Cohort",
+    "build",
+    "content_digest",
+    "file_digest",
+    "load",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TASK_LABELS = {"A": 0, "G": 1}  # adenocarcinoma against squamous; B and E take no part
-MIN_SLICES = 12
 _FIRST_SYNTHETIC = 9001
+_MAX_AGE_DIFFERENCE = 2  # years, between sheet and images
+_SHARP = ("LUNG", "BONE", "L", "EDGE")
+_EXCLUDED: dict[str, Any] = {"patient_id": pl.String, "reason": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +48,38 @@ class Cohort:
     patients: pl.DataFrame  # one row each, sorted by patient_id
     digest: str  # of content alone: not of folders, file names or the key
     synthetic: bool
+    in_plane_px: int  # side of the slices ingestion cached
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """A patient's stack, with the boxes on it."""
+
+    stack: Stack
+    boxes: pl.DataFrame  # z (index in the stack), x_min, y_min, x_max, y_max, clipped to the slice
+
+    @property
+    def n_marked(self) -> int:
+        """Annotated slices."""
+        return self.boxes["z"].n_unique()
+
+
+@dataclass(slots=True)
+class Built:
+    """What `build` gives."""
+
+    patients: pl.DataFrame
+    excluded: pl.DataFrame  # patient_id, reason
+    chosen: dict[str, Chosen] = field(default_factory=dict)
+    alternatives: dict[str, list[Chosen]] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)  # row of `instances` -> code
 
 
 def load(folder: Path) -> Cohort:
     """The cohort ingested into `folder`.
 
     Raises:
-        DataError: none there, of another version, or without patients.
+        DataError: none there, of another version, half-written, or without patients.
     """
     path = folder / "cohort.json"
     if not path.is_file():
@@ -57,175 +97,185 @@ def load(folder: Path) -> Cohort:
             f"The cohort in {folder} has version {found}, this program reads {SCHEMA_VERSION}; "
             "ingest it again."
         )
+    if state["table_sha256"] != file_digest(folder / "cohort.parquet"):
+        raise DataError(
+            f"The table of the cohort in {folder} is not the one it was ingested with: ingestion "
+            "was interrupted at its very end, or the file was changed. Run it again."
+        )
     if patients.is_empty():
         raise DataError(f"The cohort in {folder} has no patients.")
-    return Cohort(folder, patients, state["digest"], state["synthetic"])
+    return Cohort(folder, patients, state["digest"], state["synthetic"], state["in_plane_px"])
 
 
-def build(
-    instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Patients included (a row each) and excluded (patient_id, reason).
+def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> Built:
+    """Choose a stack for every patient of the task, and describe patient, stack and lesion.
 
     Args:
-        instances: columns `dicom.INSTANCES`.
+        instances: columns `index.INSTANCES`.
         boxes: columns `annotations.BOXES`.
         sheet: columns `clinical.CLINICAL_SHEET`.
     """
-    usable = instances.filter(pl.col("reason").is_null())
-    boxes = boxes.group_by("sop_uid").agg(
-        pl.min("x_min"), pl.min("y_min"), pl.max("x_max"), pl.max("y_max")
-    )
-    included: list[dict[str, Any]] = []
-    excluded: list[dict[str, str]] = []
-    for (name,), slices in usable.sort("patient_id", "sop_uid").group_by(
-        "patient_id", maintain_order=True
-    ):
-        if str(name)[0] not in TASK_LABELS:
-            excluded.append({"patient_id": str(name), "reason": "E_OTHER_CLASS"})
+    numbered = instances.with_row_index("row").filter(pl.col("kind") == "image")
+    usable = numbered.filter(pl.col("reason").is_null())
+    rows: list[dict[str, Any]] = []
+    excluded: dict[str, str] = {}
+    built = Built(pl.DataFrame(), pl.DataFrame())
+    for (who,), slices in usable.sort("patient_id").group_by("patient_id", maintain_order=True):
+        name = str(who)
+        if name[0] not in TASK_LABELS:
+            excluded[name] = "E_OTHER_CLASS"
+            built.reasons |= dict.fromkeys(slices["row"].to_list(), "E_OTHER_CLASS")
             continue
-        row = _patient(str(name), slices, boxes)
-        if isinstance(row, str):
-            excluded.append({"patient_id": str(name), "reason": row})
-        else:
-            included.append(row)
-    seen = set(instances["patient_id"].drop_nulls())
-    excluded += [
-        {"patient_id": name, "reason": "E_NO_IMAGES"}
-        for name in sheet["patient_id"]
-        if name not in seen
-    ]
-    excluded += [
-        {"patient_id": name, "reason": "E_NO_USABLE_SLICE"}
-        for name in sorted(seen - set(usable["patient_id"]))
-    ]
-    patients = pl.DataFrame(included, infer_schema_length=None)
-    if included:
-        patients = _with_sheet(patients, sheet).sort("patient_id")
-    return patients, pl.DataFrame(excluded, schema={"patient_id": pl.String, "reason": pl.String})
+        stacks, reasons = stacks_of(slices)
+        built.reasons |= reasons
+        if not stacks:
+            excluded[name] = "E_NO_USABLE_SLICE"
+            continue
+        first, *others = sorted((_marked(stack, boxes) for stack in stacks), key=_preference)
+        built.chosen[name], built.alternatives[name] = first, others
+        rows.append(_row(name, first, others))
+    present = set(instances["patient_id"].drop_nulls())
+    excluded |= dict.fromkeys(set(sheet["patient_id"]) - present, "E_NO_IMAGES")
+    excluded |= dict.fromkeys(present - set(usable["patient_id"]), "E_NO_USABLE_SLICE")
+    built.excluded = pl.DataFrame(sorted(excluded.items()), schema=_EXCLUDED, orient="row")
+    if rows:
+        patients = pl.DataFrame(rows, infer_schema_length=None)
+        built.patients = _with_sheet(_with_pet(patients, numbered), sheet).sort("patient_id")
+    return built
 
 
-def slices_of(instances: pl.DataFrame, patient: dict[str, Any]) -> pl.DataFrame:
-    """The chosen stack of one row of the cohort, foot to head, one slice per position."""
-    acquisition = pl.col("acquisition").eq_missing(pl.lit(patient["acquisition"], dtype=pl.Int32))
-    chosen = instances.filter(
-        pl.col("reason").is_null()
-        & (pl.col("patient_id") == patient["patient_id"])
-        & (pl.col("series_uid") == patient["series_uid"])
-        & acquisition
-    )
-    return _stack(chosen)
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_digest(patients: pl.DataFrame, volumes: dict[str, str]) -> str:
+def content_digest(patients: pl.DataFrame, volumes: Mapping[str, str]) -> str:
     """Digest of the rows and of the volumes' own digests, whatever the folders are called."""
     rows = patients.drop("case", "volume").to_dicts()
     text = json.dumps([rows, sorted(volumes.items())], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _stack(slices: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by position; of several slices at one position the lowest instance is kept."""
-    place = pl.col("z_mm").round(3)
-    return slices.sort(place, "instance", "sop_uid").unique(place, keep="first").sort("z_mm")
+def _marked(stack: Stack, boxes: pl.DataFrame) -> Chosen:
+    marked = stack.slices.with_row_index("z").join(boxes, on="sop_uid")
+    clipped = marked.select(
+        pl.col("z").cast(pl.Int64),
+        pl.col("x_min", "x_max").clip(0, pl.col("columns")),
+        pl.col("y_min", "y_max").clip(0, pl.col("rows")),
+    )
+    inside = (pl.col("x_max") > pl.col("x_min")) & (pl.col("y_max") > pl.col("y_min"))
+    return Chosen(stack, clipped.filter(inside).sort("z", "x_min", "y_min", "x_max", "y_max"))
 
 
-def _patient(name: str, slices: pl.DataFrame, boxes: pl.DataFrame) -> dict[str, Any] | str:
-    stacks = []
-    groups = slices.group_by("series_uid", "acquisition", maintain_order=True)
-    for (series, acquisition), part in groups:
-        stack = _stack(part)
-        doubled = 1 - stack.height / part.height
-        if doubled > 0.2 or stack.select("rows", "columns").n_unique() > 1:
-            continue  # bolus tracking at one position, or mixed shapes
-        marked = stack.with_row_index("z").join(boxes, on="sop_uid")
-        stacks.append((series, acquisition, stack, marked))
-    fitting = [found for found in stacks if found[2].height >= MIN_SLICES]
-    if not fitting:
-        return "E_FEW_SLICES"
-    series, acquisition, stack, marked = min(fitting, key=_preference)
+def _preference(of: Chosen) -> tuple[Any, ...]:
+    """Most annotated slices, soft kernel, fine spacing, many slices, latest phase, UID."""
+    kernel = (of.stack.slices["kernel"][0] or "").upper()
+    sharp = kernel in _SHARP or kernel[:2] in ("B6", "B7", "B8")
+    return (
+        -of.n_marked,
+        sharp,
+        round(of.stack.spacing_z_mm, 3),
+        -of.stack.slices.height,
+        -of.stack.phase,  # a later one is the venous phase
+        of.stack.series_uid,
+        of.stack.z_mm[0],
+    )
+
+
+def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
+    stack = chosen.stack
+    first = stack.slices.row(0, named=True)
+    phases = {o.stack.phase for o in (chosen, *others) if o.stack.series_uid == stack.series_uid}
+    flags = [*stack.flags, *(["W_NO_BOX"] if chosen.boxes.is_empty() else [])]
     return {
         "patient_id": name,
         "label": TASK_LABELS[name[0]],
+        "class": name[0],
         "group_id": name,
-        "series_uid": series,
-        "acquisition": acquisition,
-        "n_phases": sum(found[0] == series for found in stacks),
-        "n_alternatives": len(stacks) - 1,
+        "study_uid": first["study_uid"],
+        "series_uid": stack.series_uid,
+        "acquisition": stack.acquisition,
+        "phase": stack.phase,
+        "n_phases": len(phases),
+        "n_alternatives": len(others),
         "synthetic": int(name[1:]) >= _FIRST_SYNTHETIC,
-        **_describe(stack, marked),
-    }
-
-
-def _preference(found: tuple[Any, Any, pl.DataFrame, pl.DataFrame]) -> tuple[Any, ...]:
-    """Most annotated slices, soft kernel, fine spacing up to 5 mm, latest phase, UID."""
-    series, acquisition, stack, marked = found
-    kernel = stack["kernel"][0] or ""
-    sharp = kernel.upper() in ("LUNG", "BONE", "L") or kernel[:2] in ("B6", "B7", "B8")
-    return (
-        -marked["sop_uid"].n_unique(),
-        sharp,
-        _spacing(stack),
-        -stack.height,
-        -(acquisition or 0),
-        series,
-    )
-
-
-def _spacing(stack: pl.DataFrame) -> float:
-    gaps = np.diff(stack["z_mm"].to_numpy())
-    return float(np.median(gaps)) if len(gaps) else 0.0
-
-
-def _describe(stack: pl.DataFrame, marked: pl.DataFrame) -> dict[str, Any]:
-    spacing = _spacing(stack)
-    gaps = np.diff(stack["z_mm"].to_numpy())
-    first = stack.row(0, named=True)
-    flags = []
-    if (np.abs(gaps - spacing) > 0.1 * spacing).any():
-        flags.append("W_Z_IRREGULAR")
-    if marked.is_empty():
-        flags.append("W_NO_BOX")
-    row: dict[str, Any] = {
-        "vendor": first["vendor"],
-        "kernel": first["kernel"],
-        "n_slices": stack.height,
+        **{key: first[key] for key in ("vendor", "model", "kernel", "kvp", "contrast")},
+        "n_slices": stack.slices.height,
+        "rows_px": first["rows"],
         "spacing_x_mm": first["spacing_x_mm"],
         "spacing_y_mm": first["spacing_y_mm"],
-        "spacing_z_mm": round(spacing, 4),
+        "spacing_z_mm": round(stack.spacing_z_mm, 4),
+        "z_irregular": "W_Z_GAP" in flags,
+        "tilt_deg": stack.tilt_deg,
         "qc_flags": flags,
-        "z_first_lesion": -1,
-        "z_last_lesion": -1,
-        "lesion_n_slices": 0,
-        "box_cx": None,
-        "box_cy": None,
-        "max_diam_mm": None,
+        **_lesion(chosen, first),
+        "dicom_sex": first["dicom_sex"],
+        "dicom_age_years": first["dicom_age_years"],
+        "frame_uid": first["frame_uid"],
     }
-    if marked.is_empty():
-        return row
-    width = (marked["x_max"] - marked["x_min"]) * first["spacing_x_mm"]
-    height = (marked["y_max"] - marked["y_min"]) * first["spacing_y_mm"]
-    return row | {
-        "z_first_lesion": marked["z"].min(),
-        "z_last_lesion": marked["z"].max(),
-        "lesion_n_slices": marked["sop_uid"].n_unique(),
-        "box_cx": _centre(marked["x_min"], marked["x_max"]) / first["columns"],
-        "box_cy": _centre(marked["y_min"], marked["y_max"]) / first["rows"],
+
+
+def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the boxes are, and how large: `max_diam_mm` is the largest root of width x height."""
+    boxes = chosen.boxes
+    if boxes.is_empty():
+        return {
+            "z_first_lesion": -1,
+            "z_last_lesion": -1,
+            "lesion_n_slices": 0,
+            "lesion_n_components": 0,
+            **dict.fromkeys(("box_cx", "box_cy", "box_w", "box_h", "max_diam_mm", "lateral_mm")),
+        }
+    slices = np.unique(boxes["z"].to_numpy())
+    x0, x1 = (float(value) for value in (min(boxes["x_min"]), max(boxes["x_max"])))
+    y0, y1 = (float(value) for value in (min(boxes["y_min"]), max(boxes["y_max"])))
+    width = (boxes["x_max"] - boxes["x_min"]).to_numpy() * first["spacing_x_mm"]
+    height = (boxes["y_max"] - boxes["y_min"]).to_numpy() * first["spacing_y_mm"]
+    columns, rows = first["columns"], first["rows"]
+    return {
+        "z_first_lesion": int(slices[0]),
+        "z_last_lesion": int(slices[-1]),
+        "lesion_n_slices": len(slices),
+        "lesion_n_components": 1 + int((np.diff(slices) > 1).sum()),
+        "box_cx": (x0 + x1) / 2 / columns,  # as shares of the slice
+        "box_cy": (y0 + y1) / 2 / rows,
+        "box_w": (x1 - x0) / columns,
+        "box_h": (y1 - y0) / rows,
         "max_diam_mm": float(np.sqrt((width * height).max())),
+        "lateral_mm": abs((x0 + x1) / 2 - columns / 2) * first["spacing_x_mm"],
     }
 
 
-def _centre(low: pl.Series, high: pl.Series) -> float:
-    return float((low.to_numpy().min() + high.to_numpy().max()) / 2)
+def _with_pet(patients: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """Whether the patient has a PET series, and whether it shares the CT's frame of reference."""
+    pet = images.filter(pl.col("sop_class") == PET_IMAGE).drop_nulls("patient_id")
+    frames = pet.group_by("patient_id").agg(pet_frames=pl.col("frame_uid").unique())
+    joined = patients.join(frames, on="patient_id", how="left", maintain_order="left")
+    same = pl.col("pet_frames").list.contains(pl.col("frame_uid")).fill_null(value=False)
+    return joined.with_columns(
+        has_pet=pl.col("pet_frames").is_not_null(), pet_same_frame=same
+    ).drop("pet_frames", "frame_uid")
 
 
 def _with_sheet(patients: pl.DataFrame, sheet: pl.DataFrame) -> pl.DataFrame:
-    joined = patients.join(sheet, on="patient_id", how="left", maintain_order="left")
-    missing = ~pl.col("patient_id").is_in(sheet["patient_id"].to_list())
-    return joined.with_columns(
+    """Clinical values beside each patient; where the images contradict them, the sheet stays."""
+    known = sheet.with_columns(miss_row=pl.lit(value=False))
+    joined = patients.join(known, on="patient_id", how="left", maintain_order="left")
+    joined = joined.with_columns(
         pl.col("sex", "smoker").fill_null(-1),
-        pl.when(missing)
-        .then(pl.concat_list("qc_flags", pl.lit("W_NO_CLINICAL_ROW")))
-        .otherwise("qc_flags")
-        .alias("qc_flags"),
+        pl.col("miss_row").fill_null(value=True),
+        miss_age=pl.col("age_years").is_null(),
+        miss_weight=pl.col("weight_kg").is_null(),
     )
+    both_sexes = (pl.col("sex") >= 0) & (pl.col("dicom_sex") >= 0)
+    apart = (pl.col("age_years") - pl.col("dicom_age_years")).abs() > _MAX_AGE_DIFFERENCE
+    doubts = {
+        "W_NO_CLINICAL_ROW": pl.col("miss_row"),
+        "W_STAGE": pl.col("stage_invalid").fill_null(value=False),
+        "W_SEX": both_sexes & (pl.col("sex") != pl.col("dicom_sex")),
+        "W_AGE": apart.fill_null(value=False),
+    }
+    found = [pl.when(holds).then(pl.lit(code)) for code, holds in doubts.items()]
+    flags = pl.concat_list(pl.col("qc_flags"), *found).list.drop_nulls()
+    return joined.with_columns(qc_flags=flags).drop("stage_invalid", "dicom_sex", "dicom_age_years")

@@ -1,27 +1,15 @@
-"""DICOM on disk -> one row per file; the only reader of DICOM. A bad file is a row with a reason.
+"""One DICOM file -> a row of header values, or its slice in Hounsfield units; the only reader.
 
-Files are found by content, never by name, and headers are read without pixels. What is not an
-uncompressed CT image is turned away before it is read whole: DICOM is untrusted input.
-
-| reason | meaning |
-|---|---|
-| E_NOT_DICOM | no `DICM` at byte 128, or larger than 64 MiB |
-| E_UNREADABLE | the header cannot be parsed |
-| E_SOP_CLASS | not CT Image Storage (colour captures call themselves modality CT too) |
-| E_TS_UNSUPPORTED | a compressed transfer syntax |
-| E_RGB | several samples per pixel or several frames |
-| E_PATIENT_ID | PatientID is not one of the collection's |
-| E_LOCALIZER | a scout image |
-| E_NO_IPP | no position, orientation or spacing |
-| E_NON_AXIAL | not in the axial plane |
-| E_PIXEL_LEN | fewer pixel bytes than rows x columns need: truncated |
-| E_DUP_SOP | the same SOPInstanceUID as an earlier file |
+DICOM is untrusted input. Headers are read without pixels, and what the transfer syntax or the SOP
+class already rules out is turned away before the rest is parsed (a deflated file would inflate
+first). Whether a row is a usable slice is decided by `rules`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +18,82 @@ import polars as pl
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
 
+from mmcaf.data.rules import CT_IMAGE, PET_IMAGE, reason_of
 from mmcaf.errors import DataError
 
-__all__ = ["AIR_HU", "INSTANCES", "find_files", "read_hu", "scan"]
+__all__ = ["AIR_HU", "HEADER", "MAX_HU", "read_header", "read_hu"]
 
 AIR_HU, MAX_HU = -1024, 3071
-_MAX_BYTES = 64 * 2**20
-_ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
-_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-_PATIENT_ID = re.compile(r"(?:Lung_Dx-)?([ABEG]\d{4})")
-_NOT_IMAGES = {".xml", ".xlsx", ".csv", ".json", ".txt", ".md", ".png", ".html"}
+# Values are checked here, and its warnings would repeat whatever text a file holds.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
+_ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
+_MANY_BYTES = 2**16
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_COMPRESSED = (  # allowed where a decoder is installed; decoded in a child process only
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.4.57",  # JPEG lossless
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000
+    "1.2.840.10008.1.2.4.91",
+)
+_PATIENT_ID = re.compile(r"(?:Lung_Dx-)?([ABEG]\d{4})")
+_AGE = re.compile(r"(\d{3})Y")
+
+# Columns of a header row: DICOM attribute, as a plain value; null where absent or malformed.
+HEADER: dict[str, Any] = {
+    "reason": pl.String,  # null for a usable slice
+    "patient_id": pl.String,  # PatientID without the collection's prefix
+    "study_uid": pl.String,  # StudyInstanceUID
+    "series_uid": pl.String,  # SeriesInstanceUID
+    "sop_uid": pl.String,  # SOPInstanceUID
+    "frame_uid": pl.String,  # FrameOfReferenceUID
+    "sop_class": pl.String,  # SOPClassUID
+    "compressed": pl.Boolean,  # TransferSyntaxUID
+    "acquisition": pl.Int64,  # AcquisitionNumber
+    "acquired_s": pl.Float64,  # AcquisitionTime, else ContentTime, as seconds of the day
+    "instance": pl.Int64,  # InstanceNumber
+    "rows": pl.Int32,
+    "columns": pl.Int32,
+    "samples": pl.Int32,  # SamplesPerPixel
+    "frames": pl.Int32,  # NumberOfFrames
+    "bits_allocated": pl.Int32,
+    "pixel_bytes": pl.Int64,  # left in the file where the pixels begin
+    "image_type": pl.String,
+    "position_mm": pl.List(pl.Float64),  # ImagePositionPatient: x, y, z
+    "orientation": pl.List(pl.Float64),  # ImageOrientationPatient: along rows, along columns
+    "spacing_y_mm": pl.Float64,  # PixelSpacing
+    "spacing_x_mm": pl.Float64,
+    "vendor": pl.String,  # Manufacturer
+    "model": pl.String,  # ManufacturerModelName
+    "kernel": pl.String,  # ConvolutionKernel
+    "kvp": pl.Float64,  # KVP, kV
+    "contrast": pl.Boolean,  # whether ContrastBolusAgent says something
+    "dicom_sex": pl.Int8,  # PatientSex: 0 female, 1 male, -1 else
+    "dicom_age_years": pl.Float64,  # PatientAge
+}
 _TAGS = [
     "AcquisitionNumber",
+    "AcquisitionTime",
     "BitsAllocated",
     "Columns",
+    "ContentTime",
+    "ContrastBolusAgent",
     "ConvolutionKernel",
+    "FrameOfReferenceUID",
     "ImageOrientationPatient",
     "ImagePositionPatient",
     "ImageType",
     "InstanceNumber",
+    "KVP",
     "Manufacturer",
+    "ManufacturerModelName",
     "NumberOfFrames",
     "PatientAge",
     "PatientID",
@@ -63,187 +104,206 @@ _TAGS = [
     "SOPInstanceUID",
     "SamplesPerPixel",
     "SeriesInstanceUID",
+    "StudyInstanceUID",
 ]
-
-INSTANCES: dict[str, Any] = {
-    "source": pl.Int32,  # index of the source folder
-    "path": pl.String,  # relative to it
-    "reason": pl.String,  # null for a usable slice
-    "patient_id": pl.String,
-    "series_uid": pl.String,
-    "sop_uid": pl.String,
-    "acquisition": pl.Int32,
-    "instance": pl.Int32,
-    "rows": pl.Int32,
-    "columns": pl.Int32,
-    "x_mm": pl.Float64,
-    "y_mm": pl.Float64,
-    "z_mm": pl.Float64,  # along the normal of the slice, patient coordinates
-    "spacing_y_mm": pl.Float64,
-    "spacing_x_mm": pl.Float64,
-    "vendor": pl.String,
-    "kernel": pl.String,
-}
-
-Progress = Callable[[str, int, int], None]
 
 
 class _Refused(Exception):
-    """A file that is no usable slice; carries the reason code."""
+    """The file is turned away before its header is parsed; carries the reason code."""
 
 
-def find_files(source: Path) -> list[Path]:
-    """All regular files under `source`, sorted; links that lead out of it are not followed.
+def read_header(path: Path, name: str) -> dict[str, Any]:
+    """The row (columns `HEADER`) of a file, its `reason` set if it is no usable slice; no raise.
+
+    Args:
+        path: the file, which must be a regular one.
+        name: its path relative to the source, as rules see it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's name whole paths; the code says enough
+            dataset, pixel_bytes = _header(path)
+            row = _values(dataset) | {"pixel_bytes": pixel_bytes, "path": name}
+        row["reason"] = reason_of(row) if row["sop_class"] else "E_UNREADABLE"
+    except _Refused as refusal:
+        return dict.fromkeys(HEADER) | {"reason": str(refusal)}
+    except (Exception, RecursionError):  # malformed files raise anything
+        return dict.fromkeys(HEADER) | {"reason": "E_UNREADABLE"}
+    row.pop("path")
+    return row
+
+
+def read_hu(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
+    """A slice in Hounsfield units, [rows, columns]: rescaled, padding as air, clipped.
+
+    Args:
+        path: a file whose header was found usable.
+        shape: rows and columns its header gave.
 
     Raises:
-        DataError: no such folder, or nothing in it.
+        DataError: the pixels cannot be decoded, or are not of that shape.
+        OSError: the file cannot be read.
     """
-    if not source.is_dir():
-        raise DataError(f"No folder {source}; give the one the collection was downloaded to.")
-    root = source.resolve()
-    found = sorted(
-        path
-        for path in source.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.resolve().is_relative_to(root)
-    )
-    if not found:
-        raise DataError(f"The folder {source} holds no files.")
-    return found
-
-
-def scan(sources: Sequence[Path], progress: Progress | None = None) -> pl.DataFrame:
-    """One row per candidate file (columns: `INSTANCES`), headers only."""
-    files = [
-        (index, source, path)
-        for index, source in enumerate(sources)
-        for path in find_files(source)
-        if path.suffix.lower() not in _NOT_IMAGES
-    ]
-    rows = []
-    seen: set[str] = set()
-    for done, (index, source, path) in enumerate(files, 1):
-        row = {"source": index, "path": str(path.relative_to(source)), **_row(path)}
-        if row.get("reason") is None:
-            if row["sop_uid"] in seen:
-                row["reason"] = "E_DUP_SOP"
-            seen.add(row["sop_uid"])
-        rows.append(row)
-        if progress is not None:
-            progress("headers", done, len(files))
-    return pl.DataFrame(rows, schema=INSTANCES)
-
-
-def read_hu(paths: Sequence[Path]) -> Iterator[NDArray[np.int16]]:
-    """Each slice in Hounsfield units, [rows, columns], rescaled, padding as air, clipped.
-
-    Raises:
-        DataError: the pixels cannot be read; names the file.
-    """
-    for path in paths:
-        try:
-            dataset = pydicom.dcmread(path)
-            pixels = dataset.pixel_array.astype(np.float64)
-            slope = float(getattr(dataset, "RescaleSlope", 1) or 1)
-            intercept = float(getattr(dataset, "RescaleIntercept", 0) or 0)
-        except Exception as error:  # pydicom raises many kinds
-            raise DataError(f"Cannot read the pixels of {path.name}: {error}") from error
-        # Padding outside the field of view is often -2000: the clip makes it air.
-        yield np.clip(np.rint(pixels * slope + intercept), AIR_HU, MAX_HU).astype(np.int16)
-
-
-def _row(path: Path) -> dict[str, Any]:
+    content = BytesIO(path.read_bytes())  # a disk that fails is no fault of the slice
     try:
-        return _usable(path)
-    except _Refused as refusal:
-        return {"reason": str(refusal)}
-
-
-def _usable(path: Path) -> dict[str, Any]:
-    dataset, pixel_bytes = _header(path)
-    identity = {
-        "patient_id": _patient(dataset),
-        "series_uid": str(dataset.SeriesInstanceUID),
-        "sop_uid": str(dataset.SOPInstanceUID),
-    }
-    try:
-        return identity | _geometry(dataset, pixel_bytes)
-    except _Refused as refusal:
-        return identity | {"reason": str(refusal)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(content)
+            pixels = _signed(dataset)
+        slope, intercept = _rescale(dataset)
+        hu = np.rint(pixels * slope + intercept)
+    except (Exception, RecursionError) as error:  # pydicom and its decoders raise many kinds
+        raise DataError(f"Cannot read the pixels of {path.name}: {error}") from error
+    if pixels.shape != shape:
+        raise DataError(f"{path.name} has pixels of shape {pixels.shape}, its header says {shape}.")
+    hu[_padding(dataset, pixels)] = AIR_HU  # before any resampling could smear it
+    return np.clip(hu, AIR_HU, MAX_HU).astype(np.int16)
 
 
 def _header(path: Path) -> tuple[FileDataset, int]:
     """The header, and how many bytes of pixels follow it."""
-    if path.stat().st_size > _MAX_BYTES:
-        raise _Refused("E_NOT_DICOM")
-    with path.open("rb") as file:
+    with _Bounded(path) as file:
         if file.read(132)[128:] != b"DICM":
             raise _Refused("E_NOT_DICOM")
-    try:
         # The meta part is never compressed: a deflated bomb is turned away before it inflates.
-        meta = pydicom.filereader.read_file_meta_info(path)
-        syntax, sop_class = meta.get("TransferSyntaxUID"), meta.get("MediaStorageSOPClassUID")
-        if sop_class is not None and sop_class != _CT_IMAGE:
+        meta = pydicom.filereader._read_file_meta_info(file)
+        sop_class = meta.get("MediaStorageSOPClassUID")
+        if sop_class not in (None, CT_IMAGE, PET_IMAGE, _SECONDARY_CAPTURE):
             raise _Refused("E_SOP_CLASS")
-        if syntax not in _UNCOMPRESSED:
+        syntax = str(meta.get("TransferSyntaxUID") or "")
+        if syntax not in _UNCOMPRESSED and not _decodable(syntax):
             raise _Refused("E_TS_UNSUPPORTED")
-        with path.open("rb") as file:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-            pixel_bytes = path.stat().st_size - file.tell() - _ELEMENT_HEADER
-        for needed in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns"):
-            if dataset.get(needed) in (None, ""):
-                raise _Refused("E_UNREADABLE")
-    except _Refused:
-        raise
-    except (Exception, RecursionError) as error:  # malformed files raise anything
-        raise _Refused("E_UNREADABLE") from error
-    return dataset, pixel_bytes
+        file.seek(0)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        return dataset, file.size - file.tell() - _ELEMENT_HEADER
 
 
-def _patient(dataset: FileDataset) -> str:
-    if dataset.SOPClassUID != _CT_IMAGE:
-        raise _Refused("E_SOP_CLASS")
-    found = _PATIENT_ID.fullmatch(str(dataset.get("PatientID", "")))
-    if found is None:
-        raise _Refused("E_PATIENT_ID")
-    return found.group(1)
+class _Bounded(BufferedReader):
+    """A file that never sets more memory aside than it has bytes, whatever a length claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self.size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MANY_BYTES:
+            size = min(size, max(self.size - self.tell(), 0))
+        return super().read(size)
 
 
-def _geometry(dataset: FileDataset, pixel_bytes: int) -> dict[str, Any]:
-    if dataset.get("SamplesPerPixel", 1) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise _Refused("E_RGB")
-    if "LOCALIZER" in [str(part).upper() for part in dataset.get("ImageType") or []]:
-        raise _Refused("E_LOCALIZER")
-    try:
-        position = np.array(dataset.ImagePositionPatient, dtype=float)
-        axes = np.array(dataset.ImageOrientationPatient, dtype=float).reshape(2, 3)
-        spacing = [float(value) for value in dataset.PixelSpacing]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _Refused("E_NO_IPP") from error
-    if len(position) != 3 or len(spacing) != 2 or min(spacing) <= 0:
-        raise _Refused("E_NO_IPP")
-    normal = np.cross(axes[0], axes[1])
-    if abs(normal[2]) < 0.9:
-        raise _Refused("E_NON_AXIAL")
-    if pixel_bytes < dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8:
-        raise _Refused("E_PIXEL_LEN")
+def _decodable(syntax: str) -> bool:
+    return syntax in _COMPRESSED and get_decoder(UID(syntax)).is_available
+
+
+def _values(dataset: FileDataset) -> dict[str, Any]:
+    texts = {
+        "study_uid": "StudyInstanceUID",
+        "series_uid": "SeriesInstanceUID",
+        "sop_uid": "SOPInstanceUID",
+        "frame_uid": "FrameOfReferenceUID",
+        "sop_class": "SOPClassUID",
+        "vendor": "Manufacturer",
+        "model": "ManufacturerModelName",
+        "kernel": "ConvolutionKernel",
+    }
+    patient = _PATIENT_ID.fullmatch(str(_get(dataset, "PatientID") or ""))
+    age = _AGE.fullmatch(str(_get(dataset, "PatientAge") or ""))
+    spacing = _numbers(dataset, "PixelSpacing", 2)
+    if spacing is not None and min(spacing) <= 0:
+        spacing = None
+    parts = _get(dataset, "ImageType") or []
     return {
-        "acquisition": _integer(dataset.get("AcquisitionNumber")),
-        "instance": _integer(dataset.get("InstanceNumber")),
-        "rows": dataset.Rows,
-        "columns": dataset.Columns,
-        "x_mm": position[0],
-        "y_mm": position[1],
-        # Towards the head, whichever way the patient lay or the file was numbered.
-        "z_mm": float(position @ normal * np.sign(normal[2])),
-        "spacing_y_mm": spacing[0],
-        "spacing_x_mm": spacing[1],
-        "vendor": str(dataset.get("Manufacturer") or ""),
-        "kernel": str(dataset.get("ConvolutionKernel") or ""),
+        **{column: _text(dataset, name) for column, name in texts.items()},
+        "patient_id": patient.group(1) if patient else None,
+        "compressed": str(dataset.file_meta.TransferSyntaxUID) in _COMPRESSED,
+        "acquisition": _integer(dataset, "AcquisitionNumber"),
+        "acquired_s": _seconds(dataset),
+        "instance": _integer(dataset, "InstanceNumber"),
+        "rows": _integer(dataset, "Rows"),
+        "columns": _integer(dataset, "Columns"),
+        "samples": _integer(dataset, "SamplesPerPixel", 1),
+        "frames": _integer(dataset, "NumberOfFrames", 1),
+        "bits_allocated": _integer(dataset, "BitsAllocated"),
+        "image_type": "\\".join([parts] if isinstance(parts, str) else map(str, parts)).upper(),
+        "position_mm": _numbers(dataset, "ImagePositionPatient", 3),
+        "orientation": _numbers(dataset, "ImageOrientationPatient", 6),
+        "spacing_y_mm": spacing[0] if spacing else None,
+        "spacing_x_mm": spacing[1] if spacing else None,
+        "kvp": next(iter(_numbers(dataset, "KVP", 1) or ()), None),
+        "contrast": bool(_text(dataset, "ContrastBolusAgent")),
+        "dicom_sex": {"F": 0, "M": 1}.get(str(_get(dataset, "PatientSex")), -1),
+        "dicom_age_years": float(age.group(1)) if age else None,
     }
 
 
-def _integer(value: Any) -> int | None:
+def _get(dataset: FileDataset, name: str) -> Any:
+    """A value, or None where its element is absent or cannot be converted."""
     try:
-        return int(value)
+        return dataset.get(name)
+    except Exception:  # values are converted when first asked for, and raise anything
+        return None
+
+
+def _text(dataset: FileDataset, name: str) -> str | None:
+    value = _get(dataset, name)
+    return str(value)[:64] if value not in (None, "") else None
+
+
+def _integer(dataset: FileDataset, name: str, absent: int | None = None) -> int | None:
+    value = _get(dataset, name)
+    if value in (None, ""):
+        return absent
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) < 2**31 else None
+
+
+def _numbers(dataset: FileDataset, name: str, count: int) -> list[float] | None:
+    value = _get(dataset, name)
+    if value in (None, ""):
+        return None
+    try:
+        numbers = np.atleast_1d(np.array(value, dtype=float))
     except (TypeError, ValueError):
         return None
+    whole = numbers.shape == (count,) and bool((np.abs(numbers) < 1e6).all())  # not NaN either
+    return [float(number) for number in numbers] if whole else None
+
+
+def _seconds(dataset: FileDataset) -> float | None:
+    for name in ("AcquisitionTime", "ContentTime"):
+        text = _text(dataset, name) or ""
+        if re.fullmatch(r"\d{6}(\.\d{1,6})?", text):
+            return int(text[:2]) * 3600 + int(text[2:4]) * 60 + float(text[4:])
+    return None
+
+
+def _signed(dataset: FileDataset) -> NDArray[np.float64]:
+    """Stored values; bits above BitsStored may hold anything and are dropped."""
+    pixels = dataset.pixel_array
+    unused = 8 * pixels.dtype.itemsize - int(dataset.BitsStored)
+    if 0 < unused < 8 * pixels.dtype.itemsize:
+        pixels = np.right_shift(np.left_shift(pixels, unused), unused)
+    return pixels.astype(np.float64)
+
+
+def _rescale(dataset: FileDataset) -> tuple[float, float]:
+    slope = float(dataset.get("RescaleSlope") or 1)
+    intercept = float(dataset.get("RescaleIntercept") or 0)
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        raise ValueError(f"Need a finite rescale slope and intercept, got {slope}, {intercept}.")
+    return slope, intercept
+
+
+def _padding(dataset: FileDataset, pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where PixelPaddingValue (up to PixelPaddingRangeLimit) marks what was never measured."""
+    padding = _integer(dataset, "PixelPaddingValue")
+    if padding is None:
+        return np.zeros(pixels.shape, dtype=bool)
+    limit = _integer(dataset, "PixelPaddingRangeLimit", padding)
+    if dataset.PixelRepresentation:  # often written as unsigned beside signed pixels
+        padding, limit = (v - 2**16 if v and v >= 2**15 else v for v in (padding, limit))
+    low, high = sorted((padding or 0, padding or 0 if limit is None else limit))
+    return np.asarray((pixels >= low) & (pixels <= high))

@@ -5,7 +5,7 @@ The state of both is a few numbers, kept as readable JSON in the checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mmcaf.config import HuWindow
 from mmcaf.errors import DataError
 
-__all__ = ["CLINICAL", "Column", "Intensity", "TableEncoder"]
+__all__ = ["CLINICAL", "Channel", "Column", "Intensity", "TableEncoder"]
 
 # Columns of the cohort table, in the order the network reads them.
 CLINICAL = ("sex", "age_years", "weight_kg", "t_ord", "n_ord", "m_ord", "smoker")
@@ -90,35 +91,12 @@ class TableEncoder:
 
 
 @dataclass(frozen=True, slots=True)
-class Intensity:
-    """HU window mapped to [0, 1], then centred and scaled by what the training volumes hold."""
+class Channel:
+    """One HU window mapped to [0, 1], then centred and scaled by what the training volumes hold."""
 
-    hu: tuple[float, float]
+    hu: HuWindow
     mean: float  # of values in [0, 1]
     std: float
-
-    @classmethod
-    def fit(cls, volumes: Iterable[NDArray[np.int16]], hu: tuple[float, float]) -> Intensity:
-        """Learn from every fourth voxel per axis of training volumes [slices, rows, columns].
-
-        Volumes are read one after another, each voxel counts the same.
-
-        Raises:
-            ValueError: no volumes.
-        """
-        count, total, squares = 0, 0.0, 0.0
-        for volume in volumes:
-            some = np.asarray(volume[::_FIT_STEP, ::_FIT_STEP, ::_FIT_STEP])
-            voxels = _scaled(some, hu).astype(np.float64)
-            count += voxels.size
-            total += float(voxels.sum())
-            squares += float((voxels**2).sum())
-        if not count:
-            raise ValueError("Need at least one training volume to fit intensities, got 0.")
-        mean = total / count
-        std = sqrt(max(squares / count - mean**2, 0.0))
-        # Below that the volumes are of one grey, and rounding is all that would be scaled up.
-        return cls(hu, mean, std if std > 1e-6 else 1.0)
 
     def apply(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalise HU values of any shape: (scaled to [0, 1] - mean) / std."""
@@ -132,13 +110,67 @@ class Intensity:
         return {"hu": list(self.hu), "mean": self.mean, "std": self.std}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Intensity:
+    def from_json(cls, value: Mapping[str, Any]) -> Channel:
         """The inverse of `to_json`."""
         low, high = value["hu"]
         return cls((low, high), value["mean"], value["std"])
 
 
-def _scaled(values: NDArray[Any], hu: tuple[float, float]) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """One channel per HU window: one wide window, or lung, mediastinum and a wide one."""
+
+    channels: tuple[Channel, ...]
+
+    @classmethod
+    def fit(cls, volumes: Iterable[NDArray[np.int16]], windows_hu: Sequence[HuWindow]) -> Intensity:
+        """Learn from every fourth voxel per axis of training volumes [slices, rows, columns].
+
+        Volumes are read one after another, each voxel counts the same.
+
+        Raises:
+            ValueError: no volumes.
+        """
+        count = 0
+        totals, squares = [0.0] * len(windows_hu), [0.0] * len(windows_hu)
+        for volume in volumes:
+            some = np.asarray(volume[::_FIT_STEP, ::_FIT_STEP, ::_FIT_STEP])
+            count += some.size
+            for channel, hu in enumerate(windows_hu):
+                voxels = _scaled(some, hu).astype(np.float64)
+                totals[channel] += float(voxels.sum())
+                squares[channel] += float((voxels**2).sum())
+        if not count:
+            raise ValueError("Need at least one training volume to fit intensities, got 0.")
+        fitted = zip(windows_hu, totals, squares, strict=True)
+        return cls(tuple(_channel(hu, total, square, count) for hu, total, square in fitted))
+
+    def apply(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """HU windows [b, d, h, w] -> normalised [b, c, d, h, w]."""
+        if len(self.channels) == 1:
+            return self.channels[0].apply(windows)[:, None]
+        return np.stack([channel.apply(windows) for channel in self.channels], axis=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers; several channels as a list."""
+        if len(self.channels) == 1:
+            return self.channels[0].to_json()
+        return {"channels": [channel.to_json() for channel in self.channels]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Intensity:
+        """The inverse of `to_json`."""
+        return cls(tuple(Channel.from_json(part) for part in value.get("channels", [value])))
+
+
+def _channel(hu: HuWindow, total: float, squares: float, count: int) -> Channel:
+    mean = total / count
+    std = sqrt(max(squares / count - mean**2, 0.0))
+    # Below that the volumes are of one grey, and rounding is all that would be scaled up.
+    return Channel(hu, mean, std if std > 1e-6 else 1.0)
+
+
+def _scaled(values: NDArray[Any], hu: HuWindow) -> NDArray[np.float32]:
     """A new array: `hu` mapped to [0, 1], clipped outside."""
     low, high = hu
     scaled = values.astype(np.float32)

@@ -1,31 +1,45 @@
-"""The order of ingestion: scan, match, choose, cache, report. The cohort appears when all is done.
+"""The order of ingestion: list, read headers, match boxes, choose stacks, cache, group, report.
 
-Running it again on the same sources gives the same digest and rewrites no volume. Patients are
-published under keyed hashes; the key is made once and stays in the cohort's folder.
+Killed at any moment, the next run goes on from what is there and ends with the same cohort; run
+again on the same sources, it writes nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-from collections.abc import Callable, Sequence
+import fcntl
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from mmcaf.data import clinical, cohort, dicom, volumes
-from mmcaf.data.annotations import read_boxes
+from mmcaf.data import clinical, cohort
+from mmcaf.data.annotations import Annotations, read_annotations
+from mmcaf.data.caching import StackTask, cache_stack, known_facts, stack_task
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.index import Progress, scan
+from mmcaf.data.recording import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.data.workers import available_cores, spread
 from mmcaf.errors import DataError
-from mmcaf.files import replacing, write_json
 
 __all__ = ["ingest"]
 
-Progress = Callable[[str, int, int], None]
+_MANY_SLICES = 500  # worth starting processes for
+Facts = dict[str, dict[str, Any]]  # patient -> facts of the cached volume
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What was given, read."""
+
+    folders: list[Path]
+    files: pl.DataFrame  # columns `index.INSTANCES`
+    annotations: Annotations
+    sheet: pl.DataFrame
 
 
 def ingest(
@@ -35,6 +49,7 @@ def ingest(
     annotation_folder: Path | None = None,
     sheet: Path | None = None,
     in_plane_px: int = 208,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
     """Read `sources` (folders of the collection's layout, or any other) into the folder `out`.
@@ -43,151 +58,123 @@ def ingest(
         sources: where DICOM, annotations and clinical sheets lie.
         out: the cohort's folder.
         annotation_folder: where annotations lie, if not under the sources.
-        sheet: the clinical sheet, if it is not beside the images.
+        sheet: the clinical sheet, if it is not under the sources.
         in_plane_px: side of the cached slices.
+        workers: processes to use; every core by default. They are spawned, so a script calls this
+            under `if __name__ == "__main__":`, or with 1.
         progress: called with what is being done, how many are done, and of how many.
 
     Raises:
-        DataError: nothing usable was found; nothing is written then.
+        DataError: nothing usable was found; nothing is written then. Or another ingestion into
+            `out` is running, or the sheet cannot be read.
         OSError: the disk is full; what was there before is unchanged.
     """
     spec = VolumeSpec(in_plane_px)
-    instances = dicom.scan(sources, progress)
-    boxes, xml_faults = _boxes([annotation_folder] if annotation_folder else sources)
-    rows = _sheets([sheet] if sheet else _find_sheets(sources))
-    patients, excluded = cohort.build(instances, boxes, rows)
-    report = _report(instances, boxes, xml_faults, rows, excluded)
-    if patients.is_empty():
-        reasons = ", ".join(f"{n} {reason}" for reason, n in report["files"].items())
-        raise DataError(
-            f"No patient with adenocarcinoma or squamous carcinoma and at least "
-            f"{cohort.MIN_SLICES} CT slices was found; files: {reasons or 'none'}."
-        )
-    key = _key(out)
-    patients = patients.with_columns(
-        case=_hashed(patients["patient_id"], key),
-        volume=pl.Series([_stem(row) for row in patients.iter_rows(named=True)]),
-        base_px=pl.lit(in_plane_px),
-    )
-    digests = _cache(patients, instances, sources, out, spec, progress)
-    digest = cohort.content_digest(patients, digests)
-    synthetic = bool(patients["synthetic"].any())
-    _write_table(out / "instances.parquet", instances)
-    _write_table(out / "boxes.parquet", boxes)
-    _write_table(out / "cohort.parquet", patients)
-    summary = {"synthetic": synthetic, "digest": digest, **_fingerprint(patients)}
-    write_json(out / "ingest_report.json", {**summary, **report})
-    write_json(
-        out / "cohort.json",
-        {
-            "schema_version": cohort.SCHEMA_VERSION,
-            "task": "adc-vs-scc",
-            "synthetic": synthetic,
-            "digest": digest,
-        },
-    )
-    return cohort.load(out)
+    workers = workers or available_cores()
+    folders = list(sources)
+    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
+        folders.append(annotation_folder)
+    existed = out.exists()
+    try:
+        with _alone(out):
+            given = _read(folders, out, sheet, workers, progress)
+            found = _cached(given, out, spec, workers, progress)
+            record(found, out, spec)
+            shutil.rmtree(out / "index", ignore_errors=True)
+            _remove_stale(out, {task.volume.stem for task in found.tasks.values()})
+            return cohort.load(out)
+    except DataError:
+        if not existed and not any(out.rglob("*.parquet")) and not any(out.rglob("*.npy")):
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
-def _boxes(folders: Sequence[Path]) -> tuple[pl.DataFrame, dict[str, int]]:
-    parts: list[pl.DataFrame] = []
-    faults: dict[str, int] = {}
-    for folder in folders:
-        found, failed = read_boxes(folder)
-        parts.append(found)
-        faults |= {reason: faults.get(reason, 0) + n for reason, n in failed.items()}
-    return pl.concat(parts).unique(maintain_order=True), faults
+def _lies_in(folder: Path, source: Path) -> bool:
+    return folder.resolve().is_relative_to(source.resolve())
 
 
-def _find_sheets(sources: Sequence[Path]) -> list[Path]:
-    return [path for source in sources for path in sorted(source.rglob("*clinical*.xlsx"))]
-
-
-def _sheets(paths: Sequence[Path]) -> pl.DataFrame:
-    parts = [clinical.read_sheet(path) for path in paths]
+def _read(
+    folders: list[Path], out: Path, sheet: Path | None, workers: int, progress: Progress | None
+) -> _Sources:
+    files = scan(folders, out=out, workers=workers, progress=progress)
+    numbered = files.with_row_index("row")
+    of_kind = {
+        kind: {
+            row: folders[source] / path
+            for row, source, path in numbered.filter(
+                (pl.col("kind") == kind) & pl.col("reason").is_null()
+            )
+            .select("row", "source", "path")
+            .iter_rows()
+        }
+        for kind in ("annotation", "sheet")
+    }
+    sheets = [sheet] if sheet else list(of_kind["sheet"].values())
     empty = pl.DataFrame(schema=clinical.CLINICAL_SHEET)
-    return pl.concat([empty, *parts]).unique("patient_id", keep="first", maintain_order=True)
+    rows = pl.concat([empty, *(clinical.read_sheet(path) for path in sheets)])
+    return _Sources(
+        folders=folders,
+        files=files,
+        annotations=read_annotations(of_kind["annotation"]),
+        sheet=rows.unique("patient_id", keep="first", maintain_order=True),
+    )
 
 
-def _cache(
-    patients: pl.DataFrame,
-    instances: pl.DataFrame,
-    sources: Sequence[Path],
-    out: Path,
-    spec: VolumeSpec,
-    progress: Progress | None,
-) -> dict[str, str]:
-    """Write every patient's base volume that is not there; patient -> digest of its voxels."""
-    digests = {}
-    for done, row in enumerate(patients.iter_rows(named=True), 1):
-        path = out / "volumes" / spec.digest / f"{row['volume']}.npy"
-        if path.exists():
-            volume = np.load(path, allow_pickle=False)
-        else:
-            stack = cohort.slices_of(instances, row)
-            files = [sources[s] / p for s, p in stack.select("source", "path").iter_rows()]
-            volume = volumes.resized(np.stack(list(dicom.read_hu(files))), spec.in_plane_px)
-            volumes.write_volume(path, volume)
-        digests[row["patient_id"]] = volumes.volume_digest(volume)
+def _cached(
+    given: _Sources, out: Path, spec: VolumeSpec, workers: int, progress: Progress | None
+) -> Ingested:
+    """Choose and cache; where a slice cannot be decoded it is ruled out and chosen anew."""
+    files, folder = given.files, out / "volumes" / spec.digest
+    while True:
+        built = cohort.build(files, given.annotations.boxes, given.sheet)
+        tasks = {
+            name: stack_task(chosen, given.folders, folder, spec.in_plane_px)
+            for name, chosen in built.chosen.items()
+        }
+        facts = _facts(tasks, workers, progress)
+        bad = [
+            built.chosen[name].stack.slices["row"][z]
+            for name, found in facts.items()
+            for z in found.get("unreadable", ())
+        ]
+        if not bad:
+            return Ingested(
+                given.folders, files, given.annotations, given.sheet, built, tasks, facts
+            )
+        ruled_out = pl.int_range(pl.len()).is_in(bad)
+        files = files.with_columns(
+            reason=pl.when(ruled_out).then(pl.lit("E_DECODE")).otherwise("reason")
+        )
+
+
+def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None) -> Facts:
+    facts = {name: found for name, task in tasks.items() if (found := known_facts(task))}
+    todo = {name: task for name, task in tasks.items() if name not in facts}
+    slices = sum(len(task.files) for task in todo.values())
+    made = spread(cache_stack, todo.values(), workers if slices >= _MANY_SLICES else 1)
+    for name, found in zip(todo, made, strict=True):
+        facts[name] = found
         if progress is not None:
-            progress("volumes", done, patients.height)
-    return digests
+            progress("volumes", len(facts), len(tasks))
+    return facts
 
 
-def _report(
-    instances: pl.DataFrame,
-    boxes: pl.DataFrame,
-    xml_faults: dict[str, int],
-    sheet: pl.DataFrame,
-    excluded: pl.DataFrame,
-) -> dict[str, Any]:
-    codes = instances["reason"].fill_null("used or alternative")
-    matched = boxes.join(instances.drop_nulls("sop_uid"), on="sop_uid", how="semi")
-    return {
-        "files": dict(sorted(codes.value_counts().iter_rows())),
-        "annotations": {
-            "boxes": boxes.height,
-            "matched": matched.height,
-            **xml_faults,
-        },
-        "clinical_rows": sheet.height,
-        "excluded": excluded.sort("patient_id").to_dicts(),
-    }
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One ingestion into a folder at a time; leftovers of a killed one are swept away."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"Another ingestion into {out} is running; wait for it.") from None
+        for leftover in out.rglob(".*.tmp-*"):
+            leftover.unlink(missing_ok=True)
+        yield
 
 
-def _fingerprint(patients: pl.DataFrame) -> dict[str, Any]:
-    spacing = patients["spacing_z_mm"]
-    return {
-        "patients": patients.height,
-        "squamous": int(patients["label"].sum()),
-        "alternative_series": int(patients["n_alternatives"].sum()),
-        "slices": int(patients["n_slices"].sum()),
-        "spacing_z_mm": {"min": spacing.min(), "median": spacing.median(), "max": spacing.max()},
-        "flags": dict(
-            sorted(patients["qc_flags"].explode().drop_nulls().value_counts().iter_rows())
-        ),
-    }
-
-
-def _key(out: Path) -> bytes:
-    path = out / "cohort.key"
-    if not path.exists():
-        with replacing(path) as beside:
-            beside.touch(mode=0o600)
-            beside.write_text(secrets.token_hex(32), encoding="ascii")
-    return bytes.fromhex(path.read_text(encoding="ascii"))
-
-
-def _hashed(names: pl.Series, key: bytes) -> pl.Series:
-    digests = [hmac.new(key, n.encode(), hashlib.sha256).hexdigest()[:12] for n in names]
-    return pl.Series(digests)
-
-
-def _stem(row: dict[str, Any]) -> str:
-    text = f"{row['series_uid']}/{row['acquisition']}/{row['n_slices']}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _write_table(path: Path, table: pl.DataFrame) -> None:
-    with replacing(path) as beside:
-        table.write_parquet(beside)
+def _remove_stale(out: Path, stems: set[str]) -> None:
+    """Volumes of stacks that are not chosen any more, at every size."""
+    for path in out.glob("volumes/*/*"):
+        if path.stem not in stems:
+            path.unlink(missing_ok=True)

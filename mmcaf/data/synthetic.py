@@ -1,12 +1,17 @@
 """A synthetic cohort as real DICOM in the collection's layout, whose truth is known exactly.
 
-Latents are drawn per class, lesions are drawn from latents, so the best possible (Bayes) AUROC is
-that of the latents' log-likelihood ratio. Each class parameter lies between the pooled mean and the
-published one by the factor `signal`; at 0 the classes are one distribution, an exact null: nothing
-but the letter of the patient id then depends on the class. TRUTH.json holds latents and ratios; no
-training or ingestion code reads it. Anchors: the collection's published class statistics.
+Lesions are drawn from latents (`phantom`), latents per class (`truth`); with signals of 0 nothing
+but the letter of the patient id depends on the class. TRUTH.json holds latents and ratios; no
+training or ingestion code reads it. Patient ids start at 9001 and the manufacturer is SYNTHETIC, so
+such data can always be told.
 
-Patient ids start at 9001 and the manufacturer is SYNTHETIC, so such data can always be told.
+| variant | the same patients, but |
+|---|---|
+| plain | - |
+| hu-trap | stored as unsigned from -1024 or as signed HU, by chance: raw values say nothing |
+| order-trap | files named and numbered at random; every third series holds three phases |
+| multi-phase | every third series holds three phases of one body |
+| scanner-confounded | scanner and kernel follow the class, and the other one in the last quarter |
 """
 
 from __future__ import annotations
@@ -15,49 +20,36 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 import openpyxl
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from mmcaf.data.phantom import FIELD_OF_VIEW_MM, SLICE_MM, draw_phantom
+from mmcaf.data.truth import Latents, Truth, bayes_auroc, draw_sample
 from mmcaf.errors import DataError
-from mmcaf.metrics import auroc
 
-__all__ = ["SyntheticSpec", "bayes_auroc", "write"]
+__all__ = ["SHEET_NAME", "SyntheticSpec", "Variant", "edit_slice", "write", "write_sheet"]
 
+Variant = Literal["plain", "hu-trap", "order-trap", "multi-phase", "scanner-confounded"]
+Progress = Callable[[str, int, int], None]
+
+SHEET_NAME = "statistics-clinical-20201221.xlsx"
 _FIRST_ID = 9001
-_FIELD_OF_VIEW_MM = 360.0
-_SLICE_MM = 5.0
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _UID_ROOT = "1.2.826.0.1.3680043.8.498."
-_DRAWS = 200_000  # Monte Carlo cases behind a Bayes AUROC
-_TRIES = 200  # to find a sample whose own ratio is close to it
-_CLOSE = 0.02
-
-# Published class statistics: (adenocarcinoma, squamous). Probabilities first, then mean and SD.
-_PROBABILITIES = {
-    "male": (118 / 251, 47 / 61),
-    "smoker_if_male": (0.70, 0.87),
-    "smoker_if_female": (0.063, 0.15),
-}
-_NORMALS = {
-    "age_years": ((60.9, 10.2), (62.8, 9.2)),
-    "weight_kg": ((65.1, 11.8), (65.7, 12.4)),
-    "ln_diameter_mm": ((3.77, 0.40), (4.13, 0.33)),
-    "lateral_px": ((85.8, 28.1), (71.8, 23.6)),  # from the midline, of 512
-    "solidity": ((-0.6, 1.0), (0.6, 1.0)),  # ground glass to solid
-}
-_CLINICAL = ("age_years", "weight_kg")
-
-Latents = dict[str, NDArray[np.float64]]
-Progress = Callable[[str, int, int], None]
+_STREAM = 200  # keeps the pictures' random numbers apart from the latents'
+_SOFT_HU = (-200, 300)  # what contrast agent brightens
+_ENHANCEMENT_HU = (-60, -25, 0)  # of early phases against the last
+_FOLLOWS_CLASS = 0.95  # share of patients whose scanner gives the class away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +62,7 @@ class SyntheticSpec:
     signal_image: float = 1.5
     signal_clinical: float = 1.0
     prevalence: float = 0.35
+    variant: Variant = "plain"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +77,9 @@ class SyntheticSpec:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"Need {low} <= {name} <= {high}, got {getattr(self, name)}.")
+        if self.variant not in get_args(Variant):
+            allowed = ", ".join(get_args(Variant))
+            raise ValueError(f"Need variant to be one of {allowed}, got {self.variant!r}.")
 
 
 def write(out: Path, spec: SyntheticSpec, progress: Progress | None = None) -> None:
@@ -109,193 +105,117 @@ def write(out: Path, spec: SyntheticSpec, progress: Progress | None = None) -> N
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def bayes_auroc(signal_image: float, signal_clinical: float) -> dict[str, float]:
-    """Best possible AUROC from the clinical row, the image and both, by Monte Carlo."""
-    random = np.random.default_rng(0)
-    squamous = random.random(_DRAWS) < 0.5
-    model = _Model(signal_image, signal_clinical)
-    latents = model.draw(squamous, random)
-    return {
-        what: round(auroc(squamous.astype(int), model.ratio(latents, what)), 4)
-        for what in ("clinical", "image", "both")
-    }
+def edit_slice(path: Path, change: Callable[[Dataset], None], to: Path | None = None) -> None:
+    """Read a slice, let `change` alter it, write it back, or to another place."""
+    read = dcmread(path)
+    read.decode()  # every element to a value, which can be written in another encoding
+    dataset = Dataset(read)
+    dataset.file_meta = read.file_meta
+    place = to or path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid values are the point
+        change(dataset)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        dataset.save_as(place, enforce_file_format=True)
 
 
-class _Model:
-    """Two class densities, `signal` of the way from their pooled mean to the published ones."""
-
-    def __init__(self, signal_image: float, signal_clinical: float) -> None:
-        self._probabilities = {
-            name: tuple(_apart_probability(pair, signal_clinical))
-            for name, pair in _PROBABILITIES.items()
-        }
-        self._normals = {
-            name: _apart(pair, signal_clinical if name in _CLINICAL else signal_image)
-            for name, pair in _NORMALS.items()
-        }
-
-    def draw(self, squamous: NDArray[np.bool_], random: np.random.Generator) -> Latents:
-        count = len(squamous)
-        p = {name: np.where(squamous, b, a) for name, (a, b) in self._probabilities.items()}
-        male = random.random(count) < p["male"]
-        smokes = np.where(male, p["smoker_if_male"], p["smoker_if_female"])
-        drawn: Latents = {
-            "male": male.astype(float),
-            "smoker": (random.random(count) < smokes).astype(float),
-        }
-        for name, ((mean_a, sd_a), (mean_b, sd_b)) in self._normals.items():
-            mean, sd = np.where(squamous, mean_b, mean_a), np.where(squamous, sd_b, sd_a)
-            drawn[name] = random.normal(mean, sd)
-        return drawn
-
-    def ratio(self, latents: Mapping[str, NDArray[np.float64]], what: str) -> NDArray[np.float64]:
-        """Log-likelihood ratio, squamous against adenocarcinoma, per case."""
-        total = np.zeros(len(latents["male"]))
-        if what in ("clinical", "both"):
-            male, smoker = latents["male"] == 1, latents["smoker"] == 1
-            total += _log_odds(male, *self._probabilities["male"])
-            of_male = _log_odds(smoker, *self._probabilities["smoker_if_male"])
-            of_female = _log_odds(smoker, *self._probabilities["smoker_if_female"])
-            total += np.where(male, of_male, of_female)
-        for name, (adeno, squamous) in self._normals.items():
-            if what == "both" or (name in _CLINICAL) == (what == "clinical"):
-                total += _log_density(latents[name], *squamous)
-                total -= _log_density(latents[name], *adeno)
-        return total
-
-
-Pair = tuple[tuple[float, float], tuple[float, float]]
-
-
-def _apart(pair: Pair, signal: float) -> Pair:
-    (mean_a, sd_a), (mean_b, sd_b) = pair
-    mean, sd = (mean_a + mean_b) / 2, (sd_a + sd_b) / 2
-    return (
-        (mean + signal * (mean_a - mean), max(sd + signal * (sd_a - sd), 0.1 * sd)),
-        (mean + signal * (mean_b - mean), max(sd + signal * (sd_b - sd), 0.1 * sd)),
-    )
-
-
-def _apart_probability(pair: tuple[float, float], signal: float) -> tuple[float, float]:
-    logits = np.log(pair) - np.log1p(-np.array(pair))
-    moved = logits.mean() + signal * (logits - logits.mean())
-    low, high = 1 / (1 + np.exp(-moved))
-    return float(low), float(high)
-
-
-def _log_odds(holds: NDArray[np.bool_], adeno: float, squamous: float) -> NDArray[np.float64]:
-    if_so, if_not = np.log(squamous / adeno), np.log((1 - squamous) / (1 - adeno))
-    odds: NDArray[np.float64] = np.asarray(np.where(holds, if_so, if_not), dtype=np.float64)
-    return odds
-
-
-def _log_density(x: NDArray[np.float64], mean: float, sd: float) -> NDArray[np.float64]:
-    density: NDArray[np.float64] = -(((x - mean) / sd) ** 2) / 2 - np.log(sd)
-    return density
-
-
-def _sample(spec: SyntheticSpec, bayes: float) -> tuple[NDArray[np.bool_], Latents, _Model]:
-    """Labels and latents; of several draws the first whose own AUROC is near the Bayes one."""
-    model = _Model(spec.signal_image, spec.signal_clinical)
-    squamous = np.zeros(spec.patients, dtype=bool)
-    squamous[: min(max(2, round(spec.prevalence * spec.patients)), spec.patients - 2)] = True
-    best: tuple[float, NDArray[np.bool_], Latents] | None = None
-    for attempt in range(_TRIES):
-        random = np.random.default_rng([spec.seed, attempt])
-        labels = random.permutation(squamous)
-        latents = model.draw(labels, random)
-        off = abs(auroc(labels.astype(int), model.ratio(latents, "both")) - bayes)
-        if best is None or off < best[0]:
-            best = (off, labels, latents)
-        if off <= _CLOSE or bayes == 0.5:
-            break
-    if best is None:
-        raise ValueError("Need at least one draw.")
-    return best[1], best[2], model
+def write_sheet(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows, which share their keys, as the first sheet of a workbook."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("Sheet1")
+    sheet.append(list(rows[0]))
+    for row in rows:
+        sheet.append(list(row.values()))
+    book.save(path)
 
 
 def _write_cohort(out: Path, spec: SyntheticSpec, progress: Progress | None) -> None:
+    truth = Truth(spec.signal_image, spec.signal_clinical)
     bayes = bayes_auroc(spec.signal_image, spec.signal_clinical)
-    squamous, latents, model = _sample(spec, bayes["both"])
+    classes = np.zeros(spec.patients, dtype=bool)
+    classes[: min(max(2, round(spec.prevalence * spec.patients)), spec.patients - 2)] = True
+    squamous, latents = draw_sample(truth, classes, bayes["both"], spec.seed)
     images = out / "manifest-0000000000000" / "Lung-PET-CT-Dx"
-    rows, names = [], []
+    rows, scans = [], []
     counts = {False: 0, True: 0}
     for index, label in enumerate(squamous.tolist()):
         name = f"{'G' if label else 'A'}{_FIRST_ID + counts[label]:04d}"
         counts[label] += 1
-        names.append(name)
         case = {key: float(values[index]) for key, values in latents.items()}
-        random = np.random.default_rng([spec.seed, _TRIES, index])
-        volume, lesion = _phantom(case, spec, random)
+        random = np.random.default_rng([spec.seed, _STREAM, index])
+        volume, lesion = draw_phantom(case, spec.size, spec.slices, random)
         scan = _Scan(name, index, case, spec)
         for series in range(1 + (index % 3 == 0)):  # a third has a second reconstruction
             scan.write(images, out / "Annotation", volume, lesion, series, random)
+        scans.append(scan)
         rows.append(_sheet_row(name, index, case, random))
         if progress is not None:
             progress("synthetic patients", index + 1, spec.patients)
-    _write_sheet(out / "statistics-clinical-20201221.xlsx", rows)
-    truth = {
-        "SYNTHETIC": True,
-        "bayes_auroc": bayes,
-        "cases": [
-            {
-                "patient_id": name,
-                "label": int(label),
-                **{key: float(values[i]) for key, values in latents.items()},
-                **{f"llr_{w}": float(model.ratio(latents, w)[i]) for w in bayes},
-            }
-            for i, (name, label) in enumerate(zip(names, squamous, strict=True))
-        ],
-    }
-    (out / "TRUTH.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
+    write_sheet(out / SHEET_NAME, rows)
+    known = {"SYNTHETIC": True, "bayes_auroc": bayes, "cases": _cases(scans, truth, latents, bayes)}
+    (out / "TRUTH.json").write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
-def _phantom(
-    case: Mapping[str, float], spec: SyntheticSpec, random: np.random.Generator
-) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """HU and lesion mask, [slices, rows, columns], foot to head."""
-    pixel = _FIELD_OF_VIEW_MM / spec.size
-    axis = (np.arange(spec.size) - spec.size / 2 + 0.5) * pixel
-    z = (np.arange(spec.slices) - spec.slices / 2 + 0.5) * _SLICE_MM
-    y, x = axis[None, :, None], axis[None, None, :]
-    length = spec.slices * _SLICE_MM
-    taper = (1 - 0.25 * (z / (length / 2)) ** 2)[:, None, None]
-    hu = np.full((spec.slices, spec.size, spec.size), -1000.0, dtype=np.float32)
-    hu[(x / (165 * taper)) ** 2 + (y / (115 * taper)) ** 2 < 1] = 40
-    for side in (-1, 1):
-        hu[((x - side * 75) / (58 * taper)) ** 2 + (y / (82 * taper)) ** 2 < 1] = -860
-    fixed = np.ones_like(taper, dtype=bool)
-    hu[((x / 22) ** 2 + ((y + 5) / 40) ** 2 < 1) & fixed] = 45  # mediastinum
-    hu[(x**2 + (y - 80) ** 2 < 15**2) & fixed] = 350  # spine
-    hu[(random.random(hu.shape) < 0.006) & (hu < -800)] = -100  # vessels
-    diameter = float(np.clip(np.exp(case["ln_diameter_mm"]), 10, 110))
-    lateral = float(np.clip(case["lateral_px"], 15, 140)) / 512 * _FIELD_OF_VIEW_MM
-    side = 1 if random.random() < 0.5 else -1
-    cz, cy = random.uniform(-0.3, 0.3) * length, random.uniform(-30, 30)
-    radius = np.sqrt((z[:, None, None] - cz) ** 2 + (y - cy) ** 2 + (x - side * lateral) ** 2)
-    texture = random.normal(size=hu.shape).astype(np.float32)
-    texture = np.stack([cv2.GaussianBlur(plane, (0, 0), 2.0) for plane in texture])
-    texture /= texture.std()
-    radius = radius * (1 + 0.08 * texture)  # lobulated margin
-    lesion = radius < diameter / 2
-    solid = 1 / (1 + np.exp(-1.5 * case["solidity"]))
-    inside = solid * (30 + 15 * texture) + (1 - solid) * (-450 + 80 * texture)
-    hu = np.where(lesion, np.maximum(hu, inside), hu).astype(np.float32)
-    if case["solidity"] > 1.2 and diameter > 35:
-        hu[radius < diameter / 8] = -950  # cavity
-    hu = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.5) for plane in hu])
-    noisy = hu + random.normal(0, 18, hu.shape)
-    return np.clip(np.rint(noisy), -1024, 3000).astype(np.int16), lesion
+def _cases(
+    scans: list[_Scan], truth: Truth, latents: Latents, parts: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    ratios = {f"llr_{part}": truth.ratio(latents, part) for part in parts}
+    return [
+        {
+            "patient_id": scan.name,
+            "label": int(scan.name[0] == "G"),
+            "shifted": scan.shifted,
+            **{key: float(values[index]) for key, values in (latents | ratios).items()},
+        }
+        for index, scan in enumerate(scans)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """How HU are stored; it varies by patient, never by class."""
+
+    signed: bool
+    intercept: int
+    implicit: bool
+
+    @property
+    def syntax(self) -> UID:
+        return ImplicitVRLittleEndian if self.implicit else ExplicitVRLittleEndian
+
+    @property
+    def tags(self) -> dict[str, Any]:
+        return {
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16,
+            "BitsStored": 16 if self.signed else 12,
+            "HighBit": 15 if self.signed else 11,
+            "PixelRepresentation": int(self.signed),
+            "RescaleSlope": 1,
+            "RescaleIntercept": self.intercept,
+        }
+
+    def stored(self, hu: NDArray[np.int16]) -> bytes:
+        raw = hu.astype(np.int32) - self.intercept
+        return (raw.astype("<i2") if self.signed else np.clip(raw, 0, 4095).astype("<u2")).tobytes()
 
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """One patient's files; encodings vary by index, never by class."""
+    """One patient's files."""
 
     name: str
     index: int
     case: Mapping[str, float]
     spec: SyntheticSpec
+
+    @property
+    def shifted(self) -> bool:
+        """Among the last quarter, where the confounded scanner is the other one."""
+        return self.index >= 0.75 * self.spec.patients
 
     def write(
         self,
@@ -306,7 +226,7 @@ class _Scan:
         series: int,
         random: np.random.Generator,
     ) -> None:
-        number, kernel = series + 2, ("B31f", "B70f")[series]
+        number, kernel = series + 2, self._kernel(series)
         study_uid, series_uid = self._uid("study"), self._uid("series", series)
         folder = (
             images
@@ -316,32 +236,71 @@ class _Scan:
         )
         folder.mkdir(parents=True)
         (boxes / self.name).mkdir(parents=True, exist_ok=True)
-        for z, plane in enumerate(volume):
-            dataset = self._dataset(z, plane, series, kernel)
-            ordinal = len(volume) - z  # head to feet, as in the collection
-            dataset.save_as(folder / f"1-{ordinal:02d}.dcm", enforce_file_format=True)
-            if lesion[z].any():
-                text = self._box(lesion[z], random)
-                path = boxes / self.name / f"{dataset.SOPInstanceUID}.xml"
-                path.write_text(text, encoding="utf-8")
+        marked = np.flatnonzero(lesion.any(axis=(1, 2))).tolist()
+        drawn = {z: self._box(lesion[z], random) for z in marked}
+        for phase, hu in self._phases(volume):
+            for z, plane in enumerate(hu):
+                dataset = self._dataset(z, plane, series, phase)
+                dataset.save_as(folder / self._file_name(phase, z), enforce_file_format=True)
+                if z in drawn:
+                    path = boxes / self.name / f"{dataset.SOPInstanceUID}.xml"
+                    path.write_text(drawn[z], encoding="utf-8")
+
+    def _phases(self, volume: NDArray[np.int16]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """Acquisitions of one series; the last one is the volume as drawn."""
+        if self.spec.variant not in ("order-trap", "multi-phase") or self.index % 3:
+            yield 1, volume
+            return
+        low, high = _SOFT_HU
+        soft = (volume > low) & (volume < high)
+        for phase, change in enumerate(_ENHANCEMENT_HU, 1):
+            yield phase, np.where(soft, volume + change, volume).astype(np.int16)
+
+    def _file_name(self, phase: int, z: int) -> str:
+        if self.spec.variant == "order-trap":
+            return f"{self._uid('file', phase, z)[-16:]}.dcm"
+        return f"{phase}-{self.spec.slices - z:02d}.dcm"  # head to feet, as in the collection
+
+    def _kernel(self, series: int) -> str:
+        return "B31f" if (series == 0) == self._usual_scanner() else "B70f"
+
+    def _usual_scanner(self) -> bool:
+        if self.spec.variant != "scanner-confounded":
+            return True
+        draw = np.random.default_rng([self.spec.seed, _STREAM + 1, self.index]).random()
+        follows = (draw < _FOLLOWS_CLASS) != self.shifted
+        return (self.name[0] == "G") == follows
+
+    def _encoding(self) -> _Encoding:
+        if self.spec.variant == "hu-trap":
+            draw = np.random.default_rng([self.spec.seed, _STREAM + 2, self.index]).random()
+            signed = bool(draw < 0.5)
+            return _Encoding(signed=signed, intercept=0 if signed else -1024, implicit=signed)
+        signed = self.index % 2 == 1
+        return _Encoding(signed=signed, intercept=-1024, implicit=signed)
 
     def _uid(self, *parts: object) -> str:
         text = "/".join(map(str, (self.spec, self.name, *parts))).encode()
         return _UID_ROOT + str(int(hashlib.sha256(text).hexdigest()[:24], 16))
 
-    def _dataset(self, z: int, plane: NDArray[np.int16], series: int, kernel: str) -> Dataset:
-        signed = self.index % 2 == 1
-        intercept = 0 if self.index % 4 == 1 else -1024
-        pixel = _FIELD_OF_VIEW_MM / self.spec.size
+    def _dataset(self, z: int, plane: NDArray[np.int16], series: int, phase: int) -> Dataset:
+        encoding = self._encoding()
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = (
-            ImplicitVRLittleEndian if signed else ExplicitVRLittleEndian
-        )
+        dataset.file_meta.TransferSyntaxUID = encoding.syntax
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(_CT_IMAGE)
-        uid = UID(self._uid("slice", series, z))
+        uid = UID(self._uid("slice", series, phase, z))
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-        values: dict[str, Any] = {
+        tags = self._who(series) | self._where(series, phase, z) | encoding.tags
+        for name, value in tags.items():
+            setattr(dataset, name, value)
+        dataset.add_new("PixelData", "OW", encoding.stored(plane))
+        return dataset
+
+    def _who(self, series: int) -> dict[str, Any]:
+        """Tags of the patient, the scanner and the series."""
+        kernel = self._kernel(series)
+        return {
             "StudyInstanceUID": self._uid("study"),
             "SeriesInstanceUID": self._uid("series", series),
             "FrameOfReferenceUID": self._uid("frame"),
@@ -349,35 +308,34 @@ class _Scan:
             "PatientID": f"Lung_Dx-{self.name}",
             "PatientName": f"Lung_Dx-{self.name}",
             "PatientSex": "M" if self.case["male"] else "F",
-            "Manufacturer": "SYNTHETIC",
+            "PatientAge": f"{round(self.case['age_years']):03d}Y",
+            "Manufacturer": "SYNTHETIC" if self._usual_scanner() else "SYNTHETIC B",
+            "ManufacturerModelName": "Phantom",
+            "KVP": 120,
             "SeriesDescription": f"Thorax  5.0  {kernel}",
             "SeriesNumber": series + 2,
-            "InstanceNumber": self.spec.slices - z,
             "StudyDate": "19000101",
             "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-            "ImagePositionPatient": [-180, -180, (z - self.spec.slices / 2 + 0.5) * _SLICE_MM],
-            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-            "PixelSpacing": [pixel, pixel],
-            "SliceThickness": _SLICE_MM,
             "PatientPosition": "FFS" if self.index % 5 == 0 else "HFS",
             "ConvolutionKernel": kernel,
+        }
+
+    def _where(self, series: int, phase: int, z: int) -> dict[str, Any]:
+        """Tags of a slice's place."""
+        ordinal = self.spec.slices - z
+        if self.spec.variant == "order-trap":
+            ordinal = int(self._uid("ordinal", series, phase, z)[-6:])
+        pixel = FIELD_OF_VIEW_MM / self.spec.size
+        return {
+            "AcquisitionNumber": phase,
+            "InstanceNumber": ordinal,
+            "ImagePositionPatient": [-180, -180, (z - self.spec.slices / 2 + 0.5) * SLICE_MM],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": [pixel, pixel],
+            "SliceThickness": SLICE_MM,
             "Rows": self.spec.size,
             "Columns": self.spec.size,
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsAllocated": 16,
-            "BitsStored": 16 if signed else 12,
-            "HighBit": 15 if signed else 11,
-            "PixelRepresentation": int(signed),
-            "RescaleSlope": 1,
-            "RescaleIntercept": intercept,
         }
-        for name, value in values.items():
-            setattr(dataset, name, value)
-        raw = plane.astype(np.int32) - intercept
-        stored = raw.astype("<i2") if signed else np.clip(raw, 0, 4095).astype("<u2")
-        dataset.add_new("PixelData", "OW", stored.tobytes())
-        return dataset
 
     def _box(self, mask: NDArray[np.bool_], random: np.random.Generator) -> str:
         """PASCAL-VOC as the collection writes it, give or take a pixel."""
@@ -386,6 +344,7 @@ class _Scan:
         slack = random.integers(-1, 2, 4)
         corners = [columns.min(), rows.min(), columns.max(), rows.max()]
         x0, y0, x1, y1 = np.clip(np.array(corners) + slack, 0, edge)
+        x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)  # a box has an area
         letter = self.name[0].lower() if self.index % 4 == 0 else self.name[0]
         return f"""<annotation verified="no">
   <folder>Unknow</folder>
@@ -424,12 +383,3 @@ def _sheet_row(
         "Histopathological grading": str(random.choice(["G1", "G2", "G3", ""])) or None,
         "Smoking History": int(case["smoker"]),
     }
-
-
-def _write_sheet(path: Path, rows: list[dict[str, Any]]) -> None:
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("Sheet1")
-    sheet.append(list(rows[0]))
-    for row in rows:
-        sheet.append(list(row.values()))
-    book.save(path)

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.errors import DataError
 from mmcaf.files import replacing
 
-__all__ = ["VolumeSpec", "build", "open_volumes", "resized", "volume_digest", "write_volume"]
+__all__ = ["VolumeSpec", "build", "open_volumes", "resized", "write_volume"]
 
 Hu = NDArray[np.int16]  # [slices, rows, columns]
 Progress = Callable[[str, int, int], None]
@@ -49,7 +48,7 @@ def build(cohort: Cohort, spec: VolumeSpec, progress: Progress | None = None) ->
     Raises:
         DataError: larger than what was ingested.
     """
-    base = _base(cohort)
+    base = VolumeSpec(cohort.in_plane_px)
     if spec.in_plane_px > base.in_plane_px:
         raise DataError(
             f"The study needs slices of {spec.in_plane_px} pixels, the cohort was ingested with "
@@ -84,16 +83,6 @@ def write_volume(path: Path, volume: Hu) -> None:
     """Write one volume, whole or not at all."""
     with replacing(path) as beside, beside.open("wb") as file:
         np.save(file, volume, allow_pickle=False)
-
-
-def volume_digest(volume: Hu) -> str:
-    """Digest of the voxels."""
-    return hashlib.sha256(np.ascontiguousarray(volume).tobytes()).hexdigest()[:16]
-
-
-def _base(cohort: Cohort) -> VolumeSpec:
-    base: Any = cohort.patients["base_px"][0]
-    return VolumeSpec(int(base))
 
 
 def _path(folder: Path, spec: VolumeSpec, name: str) -> Path:

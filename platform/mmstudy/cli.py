@@ -61,9 +61,12 @@ def data_synth(
     slices: int = 24,
     signal_image: float = 1.5,
     signal_clinical: float = 1.0,
+    variant: Annotated[str, typer.Option(help="plain, or a trap; see the README.")] = "plain",
+    faults: Annotated[bool, typer.Option("--faults", help="With all that can go wrong.")] = False,
     seed: int = 0,
 ) -> None:
     """Write a SYNTHETIC cohort as DICOM in the collection's layout, its truth known."""
+    from mmcaf.data.faults.strike import patients_needed, strike
     from mmcaf.data.synthetic import SyntheticSpec, write
     from mmstudy.progress import Reporter
 
@@ -73,9 +76,14 @@ def data_synth(
         slices=slices,
         signal_image=signal_image,
         signal_clinical=signal_clinical,
+        variant=variant,  # type: ignore[arg-type] # checked, with the choices, by the spec
         seed=seed,
     )
+    if faults and (patients < patients_needed() or variant != "plain"):
+        raise UsageError(f"--faults needs --patients {patients_needed()} or more, variant plain.")
     write(out, spec, Reporter().steps)
+    if faults:
+        strike(out)
     _print([{"written": str(out), "patients": patients, "origin": "SYNTHETIC"}], "table")
 
 
@@ -86,6 +94,7 @@ def data_ingest(
     annotations: Annotated[Path | None, typer.Option(help="Folder of VOC annotations.")] = None,
     clinical: Annotated[Path | None, typer.Option(help="The clinical sheet.")] = None,
     in_plane: Annotated[int, typer.Option(help="Pixels per side of cached slices.")] = 208,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else all cores.")] = None,
     task: Annotated[Literal["adc-vs-scc"], typer.Option(help="What is told apart.")] = "adc-vs-scc",
 ) -> None:
     """Read DICOM, annotations and the clinical sheet of one or more folders into a cohort."""
@@ -98,6 +107,7 @@ def data_ingest(
         annotation_folder=annotations,
         sheet=clinical,
         in_plane_px=in_plane,
+        workers=jobs,
         progress=Reporter().steps,
     )
     data_show(out)
@@ -263,6 +273,7 @@ def predict(
 def compare(
     study: StudyArgument,
     root: RootOption = ROOT,
+    cohort: CohortOption = None,
     paper: Annotated[bool, typer.Option("--paper", help="Beside the published rows.")] = True,
     how: Annotated[
         Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
@@ -276,7 +287,7 @@ def compare(
         raise UsageError(
             "There is nothing but the paper to compare with yet; leave out --no-paper."
         )
-    sys.stdout.write(render(beside(_study(study, root)), how).rstrip("\n") + "\n")
+    sys.stdout.write(render(beside(_study(study, root), cohort), how).rstrip("\n") + "\n")
 
 
 @app.command()
@@ -316,6 +327,7 @@ def _summary(study: Study) -> dict[str, Any]:
     return {
         "study": study.name,
         "origin": "SYNTHETIC" if study.synthetic else "real",
+        "location": "oracle" if study.oracle else "tiling",
         "live": study.live(),
         "asked": study.asked,
         **study.counts(),
@@ -336,9 +348,11 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(study: Study, how: str) -> None:
+    stream = sys.stdout if how == "table" else sys.stderr
     if study.synthetic:
-        stream = sys.stdout if how == "table" else sys.stderr
         stream.write("SYNTHETIC DATA: these numbers say nothing about patients.\n")
+    if study.oracle:
+        stream.write("ORACLE: windows were centred on the annotated lesion, also at evaluation.\n")
 
 
 def _print(rows: list[dict[str, Any]], how: Format) -> None:

@@ -89,19 +89,23 @@ def plan_study(spec: StudySpec, *, cohort: Path, root: Path, name: str) -> Plan:
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
     patients = cohorts.load(cohort)
     rows = patients.patients
-    protocol = Protocol(
-        kind=spec.protocol.kind,
-        folds=spec.protocol.folds,
-        fraction=spec.protocol.fraction,
-        seed=spec.protocol.seed,
-        test=(spec.protocol.test.fraction, spec.protocol.test.seed) if spec.protocol.test else None,
-    )
     try:
+        protocol = Protocol(
+            kind=spec.protocol.kind,
+            folds=spec.protocol.folds,
+            repeats=spec.protocol.repeats,
+            fraction=spec.protocol.fraction,
+            seed=spec.protocol.seed,
+            test=(spec.protocol.test.fraction, spec.protocol.test.seed)
+            if spec.protocol.test
+            else None,
+        )
         split = assign(
             rows["case"].to_list(),
             rows["label"].to_list(),
             rows["group_id"].to_list(),
             protocol=protocol,
+            patients=rows["patient_id"].to_list(),
         )
     except ValueError as error:
         raise UsageError(f"protocol: {error}") from error

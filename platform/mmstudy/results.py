@@ -107,13 +107,23 @@ class Study:
             return False
         return time.time() - lock.stat().st_mtime < _ALIVE
 
+    @property
+    def oracle(self) -> bool:
+        """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
+        spec = self.about["spec"]
+        options = spec.get("space", {}).get("data.location", {}).get("choice", ())
+        return "oracle" in (spec.get("data", {}).get("location"), *options)
+
     def out_of_fold(self, number: int) -> pl.DataFrame:
-        """Each validation case once, at the trial's best epoch: case, label, probability."""
+        """Each validation case once, at the trial's best epoch: case, label, probability.
+
+        Where folds are repeated, the probability is the mean over the repeats.
+        """
         epoch = self.trial(number)["best_epoch"]
         if epoch is None:
             raise MMStudyError(f"Trial {number} of {self.name} is not complete.")
         at_best = self.predictions(number).filter(pl.col("epoch") == epoch)
-        return at_best.select("case", "label", "probability").sort("case")
+        return at_best.group_by("case", "label").agg(pl.mean("probability")).sort("case")
 
 
 def open_study(folder: Path) -> Study:

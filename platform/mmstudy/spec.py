@@ -58,8 +58,9 @@ class TestSpec(_Section):
 class ProtocolSpec(_Section):
     """How cases are split into training and validation."""
 
-    kind: Literal["holdout", "kfold"] = "kfold"
+    kind: Literal["holdout", "kfold", "paper43"] = "kfold"
     folds: int = Field(default=5, ge=2, le=20)
+    repeats: int = Field(default=1, ge=1, le=100)  # of all folds, dealt anew each time
     fraction: float = Field(default=0.25, gt=0, lt=1)  # validation share of a hold-out
     seed: int = 0
     test: TestSpec | None = None
@@ -238,6 +239,7 @@ def _config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             yield from _dimension_faults(str(path), written, sections)
         yield from _enqueue_faults(raw, space)
         yield from _effect_faults(space, sections)
+    yield from _channel_faults(space if isinstance(space, dict) else {}, sections["data"])
 
 
 def _dimension_faults(
@@ -294,6 +296,16 @@ def _effect_faults(
     for name in options:
         if reasons and all(name in reason for reason in reasons):
             yield f"space.model.{name}: cannot have an effect: {reasons[0][name]}"
+
+
+def _channel_faults(space: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+    """Three HU windows make batches of three channels, which no network here takes yet."""
+    written = space.get("data.hu")
+    options = written.get("choice", ()) if isinstance(written, dict) else ()
+    for value in (data.get("hu"), *options):
+        with suppress(ValueError, TypeError):  # a wrong window is reported by its own section
+            if value is not None and len(_build("data", {**data, "hu": value}).windows_hu) > 1:
+                yield f"data.hu: {value!r} makes several channels; the network takes one window."
 
 
 def _set(raw: dict[str, Any], override: str) -> None:

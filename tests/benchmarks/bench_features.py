@@ -83,7 +83,9 @@ def main() -> None:
     threads = torch.get_num_threads()
     print(f"Fusion stage, width 1, batch {TRAIN.batch_size}, {threads} threads")
     print(f"encoder in every step {slow:8.3f} samples/s")
-    print(f"tokens from disk      {fast:8.1f} samples/s  ratio {fast / slow:.0f}  metrics identical")
+    print(
+        f"tokens from disk      {fast:8.1f} samples/s  ratio {fast / slow:.0f}  metrics identical"
+    )
 
 
 if __name__ == "__main__":

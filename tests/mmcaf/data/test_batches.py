@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -46,6 +47,14 @@ def test_shapes_and_types_are_what_the_network_takes(small: SmallCohort) -> None
     assert batch.table.shape == (2, 7)
     assert batch.label.shape == (2,)
     assert {batch.volume.dtype, batch.table.dtype, batch.label.dtype} == {torch.float32}
+
+
+def test_three_hu_windows_are_three_channels(small: SmallCohort) -> None:
+    three = ((-1150.0, 350.0), (-160.0, 240.0), (-1000.0, 1000.0))
+    fold = small.batches(hu=three)
+    assert next(fold.train.epoch(0)).volume.shape == (2, 3, 4, 16, 16)
+    wide = next(iter(small.batches().val)).volume  # the third window is that cohort's own
+    assert torch.equal(next(iter(fold.val)).volume[:, 2:], wide)
 
 
 def test_a_batch_carries_its_own_cases_rows(small: SmallCohort) -> None:
@@ -137,7 +146,7 @@ def test_without_augmentation_a_window_is_the_normalised_slice(small: SmallCohor
                 continue
             start = min(max(middle - 2, 0), len(volume) - 4)
             hu = volume[start : start + 4].astype(np.float32)
-            expected = intensity.apply(hu)
+            (expected,) = intensity.apply(hu[None])[0]
             views = np.lib.stride_tricks.sliding_window_view(expected, (16, 16), axis=(1, 2))
             assert (views == found.numpy()[:, None, None]).all(axis=(0, 3, 4)).sum() == 1
             seen += 1
@@ -148,7 +157,7 @@ def test_evaluation_windows_are_numpy_slices(small: SmallCohort) -> None:
     batches = small.batches().val
     windows = torch.cat([batch.volume for batch in batches])[:, 0].numpy()
     expected = [  # of 8, 10, 12 and 13 slices
-        batches.intensity.apply(small.volumes[case][s : s + 4, 8:24, 8:24].astype(np.float32))
+        batches.intensity.apply(small.volumes[case][None, s : s + 4, 8:24, 8:24])[0, 0]
         for case, starts in (
             ("c08", (0, 2, 4)),
             ("c09", (0, 2, 4, 6)),
@@ -182,7 +191,7 @@ def test_the_oracle_sees_one_window_around_the_lesion(small: SmallCohort) -> Non
         small.volumes[c][n // 2 - 2 :][:4, 8:24, 8:24]
         for c, n in zip(("c08", "c09", "c10", "c11"), (8, 10, 12, 13), strict=True)
     ]
-    assert np.array_equal(windows, batches.intensity.apply(np.stack(hu).astype(np.float32)))
+    assert np.array_equal(windows, batches.intensity.apply(np.stack(hu))[:, 0])
 
 
 @pytest.mark.parametrize("unknown", [-1, None])
@@ -256,3 +265,45 @@ def test_evaluating_no_case_is_refused(small: SmallCohort) -> None:
     arguments: tuple[Any, ...] = (val.volumes, val.encoder, val.intensity, val.config, 4)
     with pytest.raises(DataError, match="at least one case"):
         EvalBatches(small.rows.clear(), *arguments)
+
+
+def struck_fold(small: SmallCohort, part: str) -> SmallCohort:
+    """Every row and voxel of one part of the fold is perturbed."""
+    names = list(getattr(small.fold, part))
+    there = pl.col("case").is_in(names)
+    numbers = ("age_years", "weight_kg", "t_ord", "n_ord", "m_ord")
+    rows = small.rows.with_columns(
+        *(
+            pl.when(there).then(pl.col(name) * 3 + 7).otherwise(name).alias(name)
+            for name in numbers
+        ),
+        *(
+            pl.when(there).then(1 - pl.col(name)).otherwise(name).cast(pl.Int8).alias(name)
+            for name in ("sex", "smoker", "label")
+        ),
+        *(
+            pl.when(there).then(0).otherwise(name).alias(name)
+            for name in ("z_first_lesion", "z_last_lesion")
+        ),
+    )
+    volumes = {
+        name: (volume // 2 + 100).astype(np.int16) if name in names else volume
+        for name, volume in small.volumes.items()
+    }
+    return replace(small, rows=rows, volumes=volumes)
+
+
+def test_nothing_of_the_validation_cases_enters_what_is_fitted_or_drawn(
+    small: SmallCohort,
+) -> None:
+    before, after = small.batches(**AUGMENTED), struck_fold(small, "val").batches(**AUGMENTED)
+    assert json.dumps(before.fitted()) == json.dumps(after.fitted())
+    for epoch in range(3):  # the sampler: which cases, in what order, which windows of them
+        assert identical(list(before.train.epoch(epoch)), list(after.train.epoch(epoch)))
+    assert not identical(list(before.val), list(after.val))
+
+
+def test_the_training_cases_do_enter_it(small: SmallCohort) -> None:
+    before, after = small.batches().fitted(), struck_fold(small, "train").batches().fitted()
+    assert before["encoder"] != after["encoder"]
+    assert before["intensity"] != after["intensity"]

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mmcaf.data.encoding import CLINICAL, Intensity, TableEncoder
+from mmcaf.data.encoding import CLINICAL, Channel, Intensity, TableEncoder
 from mmcaf.errors import DataError
 
 
@@ -93,33 +93,48 @@ def test_intensities_are_those_of_every_fourth_voxel() -> None:
     volumes = [random.integers(-1024, 900, (n, 20, 20)).astype(np.int16) for n in (9, 14)]
     voxels = np.concatenate([volume[::4, ::4, ::4].ravel() for volume in volumes])
     scaled = np.clip((voxels + 1000.0) / 1400, 0, 1)
-    found = Intensity.fit(volumes, (-1000.0, 400.0))
+    (found,) = Intensity.fit(volumes, [(-1000.0, 400.0)]).channels
     assert (found.mean, found.std) == pytest.approx((scaled.mean(), scaled.std()), abs=1e-6)
 
 
 def test_a_window_is_scaled_clipped_and_normalised() -> None:
     window = np.array([-2000, -1000, -300, 400, 3000], dtype=np.float32)
-    found = Intensity((-1000.0, 400.0), mean=0.25, std=0.5).apply(window)
+    found = Channel((-1000.0, 400.0), mean=0.25, std=0.5).apply(window)
     assert found.dtype == np.float32
     assert found == pytest.approx([-0.5, -0.5, 0.5, 1.5, 1.5])
 
 
 def test_normalising_leaves_the_window_itself_alone() -> None:
     window = np.array([-300.0], dtype=np.float32)
-    Intensity((-1000.0, 400.0), 0.5, 0.1).apply(window)
+    Channel((-1000.0, 400.0), 0.5, 0.1).apply(window)
     assert window == [-300]
 
 
 def test_volumes_of_one_grey_are_not_divided_by_zero() -> None:
-    grey = Intensity.fit([np.full((4, 8, 8), 123, dtype=np.int16)], (-1000.0, 400.0))
-    assert grey.std == 1.0
+    grey = Intensity.fit([np.full((4, 8, 8), 123, dtype=np.int16)], [(-1000.0, 400.0)])
+    assert grey.channels[0].std == 1.0
 
 
-def test_intensities_survive_json() -> None:
-    fitted = Intensity((-1000.0, 400.0), 0.123456789, 0.3)
+THREE = ((-1150.0, 350.0), (-160.0, 240.0), (-1000.0, 400.0))
+
+
+def test_three_windows_are_three_channels_each_as_if_alone() -> None:
+    volume = np.random.default_rng(0).integers(-1024, 900, (8, 16, 16)).astype(np.int16)
+    together = Intensity.fit([volume], THREE)
+    alone = [Intensity.fit([volume], [hu]) for hu in THREE]
+    assert together.channels == tuple(one.channels[0] for one in alone)
+    windows = volume[None].astype(np.float32)
+    found = together.apply(windows)
+    assert found.shape == (1, 3, 8, 16, 16)
+    assert np.array_equal(found, np.concatenate([one.apply(windows) for one in alone], axis=1))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_intensities_survive_json(count: int) -> None:
+    fitted = Intensity(tuple(Channel(hu, 0.123456789, 0.3) for hu in THREE[:count]))
     assert Intensity.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
 
 
 def test_intensities_need_a_volume() -> None:
     with pytest.raises(ValueError, match="at least one training volume"):
-        Intensity.fit([], (-1000.0, 400.0))
+        Intensity.fit([], [(-1000.0, 400.0)])

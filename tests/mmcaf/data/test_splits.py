@@ -4,11 +4,12 @@ import json
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcaf.data.splits import Fold, Protocol, Split, assign
+from mmcaf.data.splits import PAPER_TEST_IDS, Fold, Protocol, Split, assign
 
 CASES = [f"case{index:03}" for index in range(60)]
 LABELS = [int(index % 5 == 0) for index in range(60)]  # 12 squamous, 48 adenocarcinoma
@@ -145,7 +146,9 @@ def test_a_holdout_that_leaves_nothing_to_train_on_is_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"kind": "loo"}, "holdout, kfold, got 'loo'"),
+        ({"kind": "loo"}, "holdout, kfold, paper43, got 'loo'"),
+        ({"repeats": 0}, r"repeats of at least 1.* got 0"),
+        ({"kind": "holdout", "repeats": 2}, "unless kind is kfold, got 2"),
         ({"folds": 1}, "at least 2 folds, got 1"),
         ({"fraction": 1.0}, r"between 0 and 1, got 1\.0"),
         ({"test": (0.0, 0)}, r"between 0 and 1, got 0\.0"),
@@ -154,6 +157,66 @@ def test_a_holdout_that_leaves_nothing_to_train_on_is_refused() -> None:
 def test_an_impossible_protocol_is_refused_when_built(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Protocol(**wrong)
+
+
+def test_repeats_deal_the_folds_anew_and_keep_the_first_ones() -> None:
+    once, thrice = split(Protocol(folds=4)), split(Protocol(folds=4, repeats=3))
+    assert thrice.folds[:4] == once.folds
+    for first in (0, 4, 8):
+        assert (
+            sorted(case for fold in thrice.folds[first : first + 4] for case in fold.val) == CASES
+        )
+    assert len({fold.val for fold in thrice.folds}) == 12
+
+
+# The ids of the collection, as far as they are known: 251 and 61.
+ABSENT_A = (60, 67, 76, 79, 122, 151, 158, 172, 186, 207, 209, 215, 219, 245)
+COLLECTION = [
+    *(f"A{n:04d}" for n in range(1, 266) if n not in ABSENT_A),
+    *(f"G{n:04d}" for n in range(1, 63) if n != 61),
+]
+
+
+def paper43(patients: list[str], groups: list[str] | None = None) -> Split:
+    cases = [f"hashed-{patient}" for patient in patients]
+    labels = [int(patient[0] == "G") for patient in patients]
+    protocol = Protocol(kind="paper43")
+    return assign(cases, labels, groups or cases, protocol=protocol, patients=patients)
+
+
+def classes(cases: tuple[str, ...]) -> tuple[int, int]:
+    squamous = sum(case.startswith("hashed-G") for case in cases)
+    return len(cases) - squamous, squamous
+
+
+def test_paper43_has_the_published_sizes() -> None:
+    found = paper43(COLLECTION)
+    (fold,) = found.folds
+    assert [classes(part) for part in (fold.train, fold.val, found.test)] == [
+        (198, 34),
+        (25, 12),
+        (28, 15),
+    ]
+    assert {case.removeprefix("hashed-") for case in found.test} == set(PAPER_TEST_IDS)
+    assert not set(fold.train) & set(fold.val)
+
+
+def test_paper43_depends_on_patients_alone() -> None:
+    mixed = list(np.random.default_rng(0).permutation(np.array(COLLECTION)).tolist())
+    assert paper43(mixed) == paper43(COLLECTION)
+
+
+def test_paper43_keeps_the_group_of_a_test_patient_out_of_the_folds() -> None:
+    groups = ["pair" if p in ("A0001", "A0002") else p for p in COLLECTION]
+    found = paper43(COLLECTION, groups)
+    assert "hashed-A0002" not in found.folds[0].train + found.folds[0].val + found.test
+
+
+def test_paper43_says_what_is_missing() -> None:
+    with pytest.raises(ValueError, match=r"got 42 of the 43 \(A0001 missing\), 223 and 46"):
+        paper43(COLLECTION[1:])
+    with pytest.raises(ValueError, match=r"test set of its own"):
+        Protocol(kind="paper43", test=(0.2, 0))
 
 
 def test_a_label_of_a_third_class_is_refused() -> None:

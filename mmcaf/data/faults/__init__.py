@@ -1,0 +1,1 @@
+"""Faults of real collections, for synthetic ones."""
