@@ -110,6 +110,7 @@ def data_ingest(
         workers=jobs,
         progress=Reporter().steps,
     )
+    sys.stderr.write(f"To look at: {out / 'ingest_report.html'}\n")
     data_show(out)
 
 
