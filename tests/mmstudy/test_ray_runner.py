@@ -99,6 +99,6 @@ def test_trials_are_pruned(cohort: Cohort, tmp_path: Path) -> None:
     counts = study.counts()
     assert counts["complete"] + counts["pruned"] == 8
     assert counts["pruned"] >= 1
-    short = study.trials().filter(state="PRUNED")
+    short = study.trials().filter(state="pruned")
     assert all(reason for reason in short["reason"])
     assert all(study.epochs(number).height < 6 for number in short["number"])
