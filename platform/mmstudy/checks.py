@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from mmcaf.net.config import ModelConfig
 from mmstudy.configs import SECTIONS, TrialConfig, build, field_names, known_paths, nearest
 from mmstudy.constraints import Constraint
-from mmstudy.space import Choice, Dimension, in_order
+from mmstudy.space import Choice, Dimension, in_order, wanted
 
 __all__ = ["config_faults"]
 
@@ -81,8 +81,9 @@ def _condition_faults(space: Space) -> Iterator[str]:
             where = f"space.{path}.when.{other}"
             if other not in space:
                 faults.append(f"{where}: not in the space.{nearest(other, space)}")
-            elif not space[other].contains(want):
-                faults.append(f"{where}: never {want!r}, it is {space[other]}")
+            else:
+                never = [one for one in wanted(want) if not space[other].contains(one)]
+                faults += [f"{where}: never {one!r}, it is {space[other]}" for one in never]
     yield from faults
     if not faults:
         try:
@@ -160,6 +161,8 @@ def _sampler_faults(raw: Mapping[str, Any], space: Space) -> Iterator[str]:
         yield "search.sampler: cmaes needs two or more float or int dimensions; use tpe"
     if sampler == "grid":
         yield from _grid_faults(space, search.get("trials", 50))
+        if search.get("enqueue") or search.get("warm_start"):
+            yield "search.sampler: a grid visits every point; leave out enqueue and warm_start"
     if len(objectives) > 1 and sampler not in _SEVERAL_OBJECTIVES:
         allowed = ", ".join(_SEVERAL_OBJECTIVES)
         yield f"search.sampler: {sampler} has one objective; use one of {allowed}"

@@ -101,7 +101,7 @@ class StudyConductor:
             interrupted = self._search.interrupted()
             if interrupted:
                 proposal = self._search.take_up(interrupted[0])
-            elif self._tally.counted + len(self._live) < self._spec.search.trials:
+            elif self._wants_more():
                 proposal = self._search.ask()
             else:
                 return None
@@ -115,9 +115,8 @@ class StudyConductor:
         """See `Conductor.finished`."""
         if self._live:
             return False
-        return self.stopping is not None or (
-            self._tally.counted >= self._spec.search.trials and not self._search.interrupted()
-        )
+        done = not self._wants_more() and not self._search.interrupted()
+        return self.stopping is not None or done
 
     def on_epoch(self, row: EpochRow) -> bool:
         """See `Conductor.on_epoch`."""
@@ -300,6 +299,10 @@ class StudyConductor:
             self._record_end(live, state, reason=reason)
 
     # Deciding.
+
+    def _wants_more(self) -> bool:
+        enough = self._tally.counted + len(self._live) >= self._spec.search.trials
+        return not enough and not self._search.exhausted
 
     def _whole(self, live: _Live) -> bool:
         return len(live.curve) == self._folds * live.epochs

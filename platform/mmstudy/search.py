@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.records import State
-from mmstudy.samplers import directions, distribution, encode, pruner, sampler
+from mmstudy.samplers import directions, distribution, encode, grid_size, pruner, sampler
 from mmstudy.space import Choice, Floats, Ints, in_order, is_active
 from mmstudy.spec import StudySpec
 
@@ -85,6 +85,7 @@ class Search:
                 pruner=pruner(spec),
             )
         self._several = len(spec.search.objectives) > 1
+        self._points = grid_size(spec) if spec.search.sampler == "grid" else None
         self._live: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}
         if not past:
@@ -115,6 +116,11 @@ class Search:
         frozen = self._trials()[number]
         self._reported[number] = set(frozen.intermediate_values)
         return self._propose(optuna.Trial(self._study, frozen._trial_id))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point there is was handed out: only a grid has an end."""
+        return self._points is not None and len(self.told()) >= self._points
 
     def ask(self) -> Proposal:
         """A new trial."""

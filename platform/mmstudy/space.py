@@ -3,7 +3,8 @@
 A dimension is written as one small mapping, `{float: [1.0e-5, 1.0e-1], log: true}`,
 `{int: [1, 8], step: 1}` or `{choice: [[3], [2, 3], [1, 2, 3]]}`, under the dotted path it varies.
 With `when: {model.tokens: grid}` it is part of a trial only where that other dimension has that
-value; elsewhere its setting stays what it is outside the space.
+value, with `when: {model.pyramid_scales: {any: [[2, 3], [1, 2, 3]]}}` where it has one of several;
+elsewhere its setting stays what it is outside the space.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-__all__ = ["Choice", "Dimension", "Floats", "Ints", "in_order", "is_active"]
+__all__ = ["Choice", "Dimension", "Floats", "Ints", "in_order", "is_active", "wanted"]
 
 
 class _Dimension(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    when: dict[str, Any] = {}  # path of another dimension -> value it must have
+    when: dict[str, Any] = {}  # path of another dimension -> value it must have, or {any: [...]}
 
 
 class _Range(_Dimension):
@@ -138,7 +139,15 @@ class Choice(_Dimension):
 
 def is_active(dimension: Dimension, params: Mapping[str, Any]) -> bool:
     """Whether `dimension` is part of a trial whose other params are `params`."""
-    return all(path in params and params[path] == want for path, want in dimension.when.items())
+    return all(
+        path in params and params[path] in wanted(want) for path, want in dimension.when.items()
+    )
+
+
+def wanted(written: Any) -> list[Any]:
+    """The values that fulfil one condition as written."""
+    several = isinstance(written, dict) and [*written] == ["any"]
+    return [*written["any"]] if several else [written]
 
 
 def in_order(space: Mapping[str, Dimension]) -> Iterator[tuple[str, Dimension]]:

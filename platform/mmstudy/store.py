@@ -71,7 +71,16 @@ def read_tables(
         )
         return (found if number is None else found.filter(pl.col("number") == number)).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise MMStudyError(f"Cannot read a table of the study: {error}") from error
+        named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
+        raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
+
+
+def _readable(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -90,20 +90,6 @@ def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `mmstudy` in this process; gives the exit code, stdout and stderr."""
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mmstudy", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        written = capsys.readouterr()
-        return int(caught.value.code or 0), written.out, written.err
-
-    return run_command
-
-
 class KilledAfter(InlineRunner):
     """Leaves everything as a SIGKILL would after `epochs` epochs."""
 
