@@ -73,7 +73,7 @@ def test_confirmation_is_over_new_folds_that_never_hold_a_test_patient(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
     spec, test = parse_spec(study.about["spec"]), set(study.about["split"]["test"])
-    assert len(test) == 6
+    assert len(test) == 5
     splits = [
         split_cohort(spec.protocol, larger, seed=derive_seed(0, "confirm", run)) for run in range(3)
     ]
@@ -95,7 +95,7 @@ def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
         of = rows.filter(number=found["number"])
         assert set(of["epoch"]) == {study.trial(found["number"])["best_epoch"]}
         assert len({*of["seed"]}) == found["runs"] == 3
-        expected = corrected_interval(of["auroc"].to_list(), ratio=7 / 7)
+        expected = corrected_interval(of["auroc"].to_list(), ratio=(7 / 8 + 8 / 7) / 2)
         assert (found["confirmed"], found["low"], found["high"], found["n"]) == (
             pytest.approx(expected.mean),
             pytest.approx(expected.low),
@@ -137,7 +137,7 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
         assert code == 0
         assert f"has now been looked at {look} times" in stderr
     row = json.loads(stdout)[0]
-    assert (row["look"], row["n"]) == (2, 6)
+    assert (row["look"], row["n"]) == (2, 5)
     log = study.evaluations()
     assert log["look"].to_list() == [1, 2]
     assert log["auroc"][0] == log["auroc"][1]
@@ -185,7 +185,7 @@ def test_best_shows_what_to_expect_of_it(study: Study, command: Command) -> None
 def test_the_choice_is_resampled_over_every_trial_and_epoch(study: Study) -> None:
     numbers = study.trials().filter(state="complete")["number"].sort().to_list()
     outcomes = outcomes_of(study, numbers)
-    assert outcomes.score.shape == (len(numbers) * 2, 14)
+    assert outcomes.score.shape == (len(numbers) * 2, 15)
     means = []
     for scores in outcomes.score:
         folds = [outcomes.fold == fold for fold in range(2)]
@@ -216,12 +216,7 @@ def test_a_warm_start_adopts_what_fits_exactly(
     source = {"trials": 2, "warm_start": str(study.paths.root)}
     narrow = {"train.lr": {"float": [1e-4, 1e-2], "log": True}}
     warm = run(larger, tmp_path, search=source, space=narrow, model=SPEC["model"])
-    fitting = [
-        row["number"]
-        for row in study.trials().to_dicts()
-        if row["param:model.pyramid_scales"] == "[1, 2, 3]"
-    ]
-    assert not fitting  # the default scales are no option of the source's space
+    # Its scales are fixed at ones that the source never had: nothing fits.
     assert sorted(warm.trials()["number"]) == [0, 1]
     fixed = SPEC["model"] | {"pyramid_scales": [3]}
     warm = run(larger, tmp_path, "w", search=source, space=narrow, model=fixed)
@@ -260,7 +255,7 @@ def test_hours_tell_what_was_spent_on_trials_that_gave_nothing(study: Study) -> 
 
 def test_an_export_has_every_row(study: Study, tmp_path: Path, command: Command) -> None:
     where = ["--root", str(study.paths.root.parent)]
-    code, stdout, _ = command("export", "s", "--out", str(tmp_path / "out"), *where)
+    code, _, _ = command("export", "s", "--out", str(tmp_path / "out"), *where)
     assert code == 0
     text = (tmp_path / "out" / "metrics.csv").read_text()
     rows = [*csv.DictReader(io.StringIO(text))]
