@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow lint dashboard clean
+.PHONY: demo test test-slow bench lint dashboard clean
 .DEFAULT_GOAL := demo
 
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
@@ -25,6 +25,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Figures beside their targets; fails where one is missed.
+bench: $(VENV)/.dev
+	set -e; for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script; done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -41,9 +42,9 @@ __all__ = ["RayRunner", "ray_cluster"]
 
 _T = TypeVar("_T")
 _METRIC = "auroc"
-# Of one trial, which Tune starts again each time; a trial that dies at one place gives up much
-# earlier by itself (`mmstudy.recording`), one that is unlucky on a dying node does not.
-_PROCESS_DEATHS = 30
+# Of one trial, which Tune starts again each time. A trial that dies at one place gives up much
+# earlier by itself (`mmstudy.recording`): so many deaths mean that no trial can run here.
+_PROCESS_DEATHS = 100
 _LEAVE_SECONDS = 5.0  # for a fault to be told before the process of a hung trial ends
 
 
@@ -67,8 +68,9 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the engine's lets epochs end
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = os.environ.get("RAY_ADDRESS")
-        # Another cluster's sizes are its own.
-        local: dict[str, Any] = {} if address else {"num_cpus": self._cpus}
+        # Another cluster's sizes are its own. Without "local" Ray would join whatever cluster was
+        # last started on this machine, by whomever, and end with it.
+        local: dict[str, Any] = {} if address else {"address": "local", "num_cpus": self._cpus}
         on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces by an exit
         ray.init(
             include_dashboard=False if not address else None,
@@ -110,7 +112,6 @@ class RayRunner(Runner):
         """See `Runner.run`."""
         bridge = _Bridge(conductor)
         searcher = ConcurrencyLimiter(_Asker(bridge), max_concurrent=_concurrent(resources))
-        fresh = resources.fresh_process
         with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(
@@ -120,8 +121,9 @@ class RayRunner(Runner):
                     search_alg=searcher,
                     scheduler=_Stopper(bridge),
                     num_samples=-1,
-                    # A GPU trial gets a process, and so a CUDA context, of its own.
-                    reuse_actors=not (bool(resources.gpu) if fresh == "auto" else fresh),
+                    # A process, and so a CUDA context, for each trial. Tune can reuse them, but
+                    # loses the next trial when the one it reuses hangs or is dead (2.60).
+                    reuse_actors=False,
                     trial_dirname_creator=lambda trial: f"{trial.trial_id}",
                 ),
                 run_config=tune.RunConfig(
@@ -133,7 +135,9 @@ class RayRunner(Runner):
             )
             # With its own result files off, Tune complains that it cannot read them.
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-            tuner.fit()
+            # Even at verbosity 0 it prints tables, and stdout is for data.
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+                tuner.fit()
         if bridge.error is not None:
             raise bridge.error
 
@@ -188,7 +192,12 @@ class _Bridge:
             return
         fault = self._faults.pop(trial_id, None)
         if error and fault is None:
-            fault = f"its process died {_PROCESS_DEATHS + 1} times"
+            reason = (
+                f"Processes die before they can run: {_PROCESS_DEATHS + 1} times for trial "
+                f"{number}. Is the machine out of memory, or a node without this program?"
+            )
+            self._guarded(lambda: self.conductor.on_halt(number, reason))
+            return
         self._guarded(lambda: self.conductor.on_end(number, fault))
 
     def _guarded(self, call: Callable[[], _T]) -> _T | None:

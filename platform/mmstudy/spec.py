@@ -91,8 +91,6 @@ class ResourceSpec(_Section):
     gpu: float = Field(default=0.0, ge=0)  # a fraction is a share of one GPU's memory, enforced
     cpu: int = Field(default=1, ge=1)
     concurrent: int | Literal["auto"] = "auto"
-    # A process, and so a CUDA context, of its own for each trial; auto: where it has a GPU.
-    fresh_process: bool | Literal["auto"] = "auto"
 
 
 class LimitSpec(_Section):
