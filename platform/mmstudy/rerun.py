@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
@@ -26,12 +27,13 @@ from mmcaf.training import predict as predict_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.ledger import FolderLedger
 from mmstudy.objective import build_model, derive_seed, load_plan, train
+from mmstudy.provenance import code_version, cpu_name, versions
 from mmstudy.records import RATES, State
 from mmstudy.results import Study
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
 
-__all__ = ["predict", "predict_test", "rerun", "task_of"]
+__all__ = ["drift", "predict", "predict_test", "rerun", "task_of"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -72,6 +74,27 @@ def rerun(
             yield from _compared(row, done)
         if (done.fold, done.report.epoch) == max(stored):
             return
+
+
+def drift(study: Study, number: int) -> list[str]:
+    """What differs between where trial `number` was computed and here; each may move its numbers.
+
+    Empty where nothing does, and for a study of a version that did not keep it.
+    """
+    row = study.trial(number)
+    on_gpu = str(row["device"]).startswith("cuda") and torch.cuda.is_available()
+    here = {
+        "hardware": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "code": code_version(),
+        **versions(),
+    }
+    stored = {"hardware": row["hardware"], "code": row["code_version"]}
+    stored |= json.loads(row["versions"] or "{}")
+    return [
+        f"{name} was {stored[name]}, is {now}"
+        for name, now in here.items()
+        if stored.get(name) not in (None, now)
+    ]
 
 
 def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:

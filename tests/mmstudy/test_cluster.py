@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_spec import TINY_SPEC
 
@@ -25,17 +26,23 @@ from mmstudy.tally import Standing
 
 pytestmark = pytest.mark.slow
 
-TRIALS, WINDOW = 300, 60
+TRIALS, WINDOW, VICTIM = 300, 60, 150
 NODES, GPUS_PER_NODE = 3, 2
 SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {"search": {"trials": TRIALS}}
 
 
 def trivial(task: TrialTask) -> Iterator[EpochRow]:
-    """Nothing but reports, and a mark that it was begun."""
-    (Path(task.study) / f"{task.number}-{uuid.uuid4().hex}").touch()
+    """Nothing but reports, and a note of where it was begun; one takes its time at first."""
+    import ray
+
+    begun = Path(task.study)
+    again = [*begun.glob(f"{task.number}-*")]
+    note = begun / f"{task.number}-{uuid.uuid4().hex}"
+    note.write_text(ray.get_runtime_context().get_node_id())
+    if task.number == VICTIM and not again:
+        time.sleep(60)
     for fold in range(2):
         for epoch in range(2):
-            time.sleep(0.02)
             yield EpochRow(
                 number=task.number,
                 fold=fold,
@@ -82,16 +89,19 @@ def test_a_study_outlives_a_node_and_its_trials_cost_the_same_to_the_end(
     spec, ledger = parse_spec(SPEC), FolderLedger(StudyPaths(tmp_path))
     begun = tmp_path / "begun"
     begun.mkdir()
-    ended: list[float] = []
-    removed: list[int] = []
+    ended: list[tuple[float, float]] = []  # wall and driver's CPU clock
+    removed: list[str] = []
 
     def notify(standing: Standing) -> None:
         done = standing.complete
         if done > len(ended):
-            ended.append(time.monotonic())
-        if done == TRIALS // 2 and not removed:
-            removed.append(standing.running)
-            cluster.remove_node(cluster.spare.pop(), allow_graceful=False)
+            ended.append((time.monotonic(), time.process_time()))
+        if done >= VICTIM - 10 and not removed:
+            for note in begun.glob(f"{VICTIM}-*"):  # take away the node under a running trial
+                of = [one for one in cluster.spare if one.node_id == note.read_text()]
+                for node in of:
+                    cluster.remove_node(node, allow_graceful=False)
+                    removed.append(node.node_id)
 
     def task(proposal: Proposal) -> TrialTask:
         return TrialTask(
@@ -118,8 +128,12 @@ def test_a_study_outlives_a_node_and_its_trials_cost_the_same_to_the_end(
     rows = ledger.trials()
     assert [row.number for row in rows] == [*range(TRIALS)]
     assert {row.state for row in rows} == {State.COMPLETE}
-    assert len([*begun.iterdir()]) > TRIALS  # some were begun again on another node
-    first = (ended[2 * WINDOW] - ended[WINDOW]) / WINDOW
-    last = (ended[-1] - ended[-1 - WINDOW]) / WINDOW
-    print(f"seconds per trial: {first:.3f} at the start, {last:.3f} at the end")  # noqa: T201
-    assert last <= 1.5 * first
+    assert removed
+    assert len([*begun.glob(f"{VICTIM}-*")]) == 2  # begun again on another node
+    first, last = (
+        np.subtract(ended[end], ended[end - WINDOW]) / WINDOW for end in (2 * WINDOW, TRIALS - 1)
+    )
+    for name, start, end in zip(("wall", "driver's CPU"), first, last, strict=True):
+        print(f"{name} seconds per trial: {start:.3f} at the start, {end:.3f} at the end")  # noqa: T201
+    # The driver's, because the wall clock tells as much about who else uses the machine.
+    assert last[1] <= 1.5 * first[1]

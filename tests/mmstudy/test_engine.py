@@ -17,7 +17,7 @@ from mmcaf.data.cohort import Cohort
 from mmstudy.cli import main
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
-from mmstudy.records import METRICS, State
+from mmstudy.records import METRICS, TRIALS, State
 from mmstudy.rerun import rerun
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner, TrialFailed, TrialTask
@@ -25,6 +25,8 @@ from mmstudy.search import Search, Told
 from mmstudy.spec import parse_spec
 from mmstudy.store import read_rows, write_rows
 from mmstudy.tally import Standing
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 def run(cohort: Cohort, root: Path, runner: Any = None, **changes: Any) -> Study:
@@ -85,9 +87,10 @@ def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
     assert code == 4
     assert "1 of" in stderr
     assert "brier of fold 1 epoch 1" in stderr
-
-
-Command = Callable[..., tuple[int, str, str]]
+    assert "Computed elsewhere" not in stderr
+    trial = read_rows(study.paths.trial(0), TRIALS)[0]
+    write_rows(study.paths.trial(0), TRIALS, [trial | {"hardware": "an abacus"}])
+    assert "Computed elsewhere: hardware was an abacus, is " in command(*check)[2]
 
 
 class KilledAfter(InlineRunner):

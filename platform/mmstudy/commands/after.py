@@ -39,6 +39,7 @@ def rerun(
     how: FormatOption = "table",
 ) -> None:
     """The same trial again, its numbers beside the stored ones."""
+    from mmstudy.rerun import drift
     from mmstudy.rerun import rerun as again
     from mmstudy.studyfile import cohort_of
 
@@ -50,6 +51,8 @@ def rerun(
     rows = list(again(opened, number, cohort_of(opened.paths.root, cohort), seed=seed))
     print_rows([row for row in rows if row["metric"] == "auroc" or not row["same"]], how)
     wrong = [row for row in rows if not row["same"]]
+    for line in drift(opened, number) if wrong else ():
+        say(f"Computed elsewhere: {line}.")
     if check and wrong:
         named = ", ".join(f"{r['metric']} of fold {r['fold']} epoch {r['epoch']}" for r in wrong)
         raise CheckFailed(f"{len(wrong)} of {len(rows)} stored values do not hold: {named}.")
