@@ -366,9 +366,7 @@ def quality() -> list[bool]:
         )
     for name in ("random + pruning", "TPE"):
         gain = float(np.median(gains(runs["random"], runs[name])))
-        print(
-            f"for what {name} finds in {BUDGET} epochs, random search needs {gain:.1f} times them"
-        )
+        print(f"for what {name} finds in {BUDGET} epochs, random search needs {gain:.1f} times it")
     gain = float(np.median(gains(runs["random"], runs["TPE + pruning"])))
     return [told("epochs random search needs for the same value, times", gain, at_least=2.0)]
 

@@ -203,7 +203,7 @@ def test_re_opening_a_study_does_not_repeat_suggestions(tmp_path: Path) -> None:
     ("arguments", "code", "told"),
     [
         (["status", "nowhere"], 1, "No study in"),
-        (["run", "nowhere"], 2, "ready are: smoke"),
+        (["run", "nowhere"], 2, "ready are: fusion"),
         (["data", "ingest", "nowhere", "--out", "x"], 2, "No folder nowhere"),
         (["run", "smoke"], 2, "give --cohort"),
     ],

@@ -177,15 +177,15 @@ def test_a_killed_compaction_loses_and_doubles_nothing(
 
 
 def test_a_live_reader_never_notices_a_compaction(tmp_path: Path) -> None:
-    paths = filled(tmp_path, 120)
-    expected, faults, reads, stop = [*range(120)], [], [0], threading.Event()
+    paths = filled(tmp_path, 60)
+    expected, faults, reads, stop = [*range(60)], [], [0], threading.Event()
 
     def read() -> None:
         while not stop.is_set():
             try:
                 numbers = sorted(read_table(paths, "metrics")["number"])
                 assert numbers == expected
-                assert rows_of(paths, "predictions", 77).height == 1
+                assert rows_of(paths, "predictions", 37).height == 1
                 reads[0] += 1
             except BaseException as error:
                 faults.append(error)
@@ -193,7 +193,7 @@ def test_a_live_reader_never_notices_a_compaction(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     ledger = FolderLedger(paths)
-    for _ in range(3):  # back to small files, and again
+    for _ in range(2):  # back to small files, and again
         compact(paths)
         loose = [read_table(paths, table) for table in ("trials", "metrics", "predictions")]
         for row in loose[0]["number"]:

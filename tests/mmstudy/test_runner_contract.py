@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -248,3 +249,21 @@ def test_several_objectives_are_all_told(runner: Runner, ledger: Ledger, tmp_pat
     runner.run(conductor(ledger, journal, search=search), fine, ResourceSpec())
     assert [row.parameters for row in ledger.trials()] == [10, 20]
     assert '"values":[0.6,0.5,20.0]' in journal.read_text()
+
+
+@pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.slow)], indirect=True)
+def test_processes_that_only_die_halt_the_study_and_fail_no_trial(
+    runner: Runner, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmstudy import ray_runner
+
+    monkeypatch.setattr(ray_runner, "_PROCESS_DEATHS", 1)
+
+    def dies(task: TrialTask) -> Iterator[EpochRow]:
+        os._exit(1)
+        yield
+
+    conducted = conductor(ledger)
+    runner.run(conducted, dies, ResourceSpec(concurrent=1))
+    assert {n: row.state for n, row in rows(ledger).items()} == {0: State.RUNNING}
+    assert "Processes die before they can run: 2 times for trial 0" in (conducted.halted or "")
