@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.estimates import corrected_interval
 from mmstudy.locking import driver_lock, holder
-from mmstudy.objective import derive_seed
+from mmstudy.objective import derive_seed, load_plan, train
 from mmstudy.protocols import split_cohort
+from mmstudy.rerun import task_of
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner
 from mmstudy.selection import outcomes_of
@@ -102,6 +104,21 @@ def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
             pytest.approx(expected.high),
             6,
         )
+
+
+def test_a_confirming_run_is_the_trial_trained_on_those_folds(
+    study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
+) -> None:
+    row = study.confirmations().row(0, named=True)
+    task = replace(task_of(study, row["number"], larger.folder), seed=row["seed"])
+
+    def first_fold(split_seed: int | None) -> float | None:
+        epochs = train(load_plan(replace(task, split_seed=split_seed)))
+        found = next(one for one in epochs if one.report.epoch == row["epoch"])
+        return found.report.rates["brier"]
+
+    assert first_fold(derive_seed(0, "confirm", row["run"])) == row["brier"]
+    assert first_fold(None) != row["brier"]
 
 
 def test_the_best_is_the_best_confirmed(study: Study, confirmed: list[dict[str, Any]]) -> None:
