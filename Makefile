@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow lint bench dashboard clean
+.PHONY: demo test test-slow bench lint dashboard clean
 .DEFAULT_GOAL := demo
 
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
@@ -26,6 +26,7 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+# Figures beside their targets; fails where one is missed.
 bench: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint,test,bench]'
 	set -e; for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script; done

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from mmstudy.results import Study, list_studies, open_study
+from mmstudy.segments import table_files
 
 __all__ = ["comparison", "fingerprint", "studies", "tables"]
 
@@ -18,9 +20,10 @@ def studies(root: Path) -> list[Study]:
 
 def fingerprint(study: Study) -> tuple[tuple[str, int, int], ...]:
     """Name, time and size of every table file: what a cached result depends on."""
-    folders = (study.paths.trials, study.paths.metrics)
-    files = sorted(path for folder in folders for path in folder.glob("[0-9]*.parquet"))
-    return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+    files = [*table_files(study.paths, "trials"), *table_files(study.paths, "metrics")]
+    with suppress(FileNotFoundError):  # compacted at this moment; the next look sees it
+        return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+    return ()
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

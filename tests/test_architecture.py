@@ -12,10 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
-    "optuna": {"search.py"},
+    "optuna": {"search.py", "samplers.py"},
     "ray": {"ray_runner.py"},
 }
-TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.spec", "mmcaf.metrics")
+TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.specfile")
+TORCH_FREE += ("mmstudy.selection", "mmcaf.metrics")
 
 
 def imports(path: Path) -> set[str]:

@@ -48,6 +48,8 @@ def _body(study: Study) -> None:
         st.altair_chart(charts.learning_curves(trials, epochs), width="stretch")
     st.subheader("Trials, best first")
     hidden = ["seed", "device", "threads", "parameters", "started", "ended", "attempts"]
+    hidden += ["hardware", "host", "versions", "code_version", "cohort_digest"]
+    hidden += ["gpu_seconds", "seconds_per_epoch"]
     st.dataframe(trials.drop(hidden).rename(_plain_names(trials)), hide_index=True)
     _paper(study, seen)
 

@@ -2,114 +2,92 @@
 one ended.
 
 States are exact. COMPLETE only when the last planned epoch of the last planned fold was reported;
-PRUNED when stopped on purpose; FAIL on an error or an undefined value, with the reason. The
-objective is the validation AUROC averaged over the folds at one epoch shared by all, the best such.
+PRUNED when stopped on purpose; FAIL on an error or an undefined value, with the reason. The study
+is told first, then the trial's row is written: a kill in between is mended by `_recover`.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from mmstudy.paths import StudyPaths
-from mmstudy.records import METRICS, TRIALS, EpochRow, State, TrialRow
+from mmstudy.judging import (
+    Curve,
+    curve_of,
+    objective_value,
+    outcome,
+    reachable_value,
+    seconds_per_epoch,
+    wilcoxon_p,
+)
+from mmstudy.ledger import Ledger
+from mmstudy.records import EpochRow, State, TrialRow
 from mmstudy.runner import TrialTask
 from mmstudy.search import Proposal, Search
+from mmstudy.segments import SEGMENT_TRIALS
 from mmstudy.spec import StudySpec, trial_config
-from mmstudy.store import read_json, read_rows, write_rows
+from mmstudy.tally import INFEASIBLE, Standing, Tally
 
-__all__ = ["Standing", "StudyConductor", "objective_value", "reachable_value"]
+__all__ = ["StudyConductor"]
 
-Curve = dict[tuple[int, int], float]  # (fold, epoch) -> validation AUROC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a study stands, for the progress line."""
-
-    asked: int
-    running: int
-    complete: int
-    pruned: int
-    failed: int
-    best: float | None
-    best_number: int | None
-    seconds_left: float | None
-    stopping: str | None  # why no further trial begins, if so
-
-
-def objective_value(curve: Mapping[tuple[int, int], float], folds: int) -> tuple[float, int]:
-    """The mean AUROC over the folds at the best epoch shared by all, and that epoch.
-
-    >>> objective_value({(0, 0): 0.9, (0, 1): 0.7, (1, 0): 0.5, (1, 1): 0.8}, folds=2)
-    (0.75, 1)
-    """
-    means = _epoch_means(curve, folds, missing=float("-inf"))
-    value, epoch = max((value, -epoch) for epoch, value in means.items())
-    return value, -epoch
-
-
-def reachable_value(curve: Mapping[tuple[int, int], float], folds: int) -> float:
-    """What the objective could still become if every fold to come reached an AUROC of 1.
-
-    >>> reachable_value({(0, 0): 0.5, (0, 1): 0.6}, folds=2)
-    0.8
-    """
-    return max(_epoch_means(curve, folds, missing=1.0).values())
-
-
-def _epoch_means(
-    curve: Mapping[tuple[int, int], float], folds: int, missing: float
-) -> dict[int, float]:
-    epochs = {epoch for _, epoch in curve}
-    return {
-        epoch: sum(curve.get((fold, epoch), missing) for fold in range(folds)) / folds
-        for epoch in epochs
-    }
+_INFEASIBLE_IN_A_ROW = 1000  # proposals that break a constraint before the space is called empty
 
 
 @dataclass(slots=True)
 class _Live:
     """What is known of a trial that runs."""
 
-    epochs: int  # planned per fold
-    curve: Curve
+    row: TrialRow
+    epochs: int = 0  # planned per fold
+    rows: dict[tuple[int, int], EpochRow] = field(default_factory=dict)
+    curve: Curve = field(default_factory=dict)
     stopped: str | None = None
     fault: str | None = None
+
+    def take(self, row: EpochRow) -> None:
+        self.rows[row.fold, row.epoch] = row
+        auroc = row.rates["auroc"]
+        if auroc is None:
+            self.fault = f"not finite: fold {row.fold} has an undefined AUROC"
+        else:
+            self.curve[row.fold, row.epoch] = auroc
 
 
 class StudyConductor:
     """See `mmstudy.runner.Conductor` for the contract it fulfils.
 
     Args:
-        paths: the study folder, whose lock this process holds.
+        ledger: where trials are recorded; this process is the only driver.
         spec: the study's spec.
         search: the opened Optuna study.
         folds: number of folds every trial goes through.
         task: makes the task of a proposal.
         notify: called after each change with how the study stands.
+        cohort_digest: written into every trial's row.
     """
 
     def __init__(
         self,
         *,
-        paths: StudyPaths,
+        ledger: Ledger,
         spec: StudySpec,
         search: Search,
         folds: int,
         task: Callable[[Proposal], TrialTask],
         notify: Callable[[Standing], None],
+        cohort_digest: str | None = None,
     ) -> None:
-        self._paths, self._spec, self._search, self._folds = paths, spec, search, folds
-        self._task, self._notify = task, notify
+        self._ledger, self._spec, self._search, self._folds = ledger, spec, search, folds
+        self._task, self._notify, self._digest = task, notify, cohort_digest
         self._live: dict[int, _Live] = {}
-        self._states = search.states()
+        self._tally = Tally()
+        self._left_running: dict[int, TrialRow] = {}  # by an earlier driver
+        self._best_curve: tuple[int, Curve] | None = None
         self._started = time.monotonic()
-        self._ended_here = 0
+        self._loose = 0  # trials ended since the last compaction
         self.stopping: str | None = None
         self.interrupted = False
         self.halted: str | None = None  # why nothing can be recorded any more, if so
@@ -119,11 +97,11 @@ class StudyConductor:
 
     def next_task(self) -> TrialTask | None:
         """See `Conductor.next_task`."""
-        while not self._out_of_budget() and not self.stopping:
+        while not self._out_of_budget():
             interrupted = self._search.interrupted()
             if interrupted:
                 proposal = self._search.take_up(interrupted[0])
-            elif self._counted() + len(self._live) < self._spec.search.trials:
+            elif self._wants_more():
                 proposal = self._search.ask()
             else:
                 return None
@@ -137,39 +115,34 @@ class StudyConductor:
         """See `Conductor.finished`."""
         if self._live:
             return False
-        return self.stopping is not None or (
-            self._counted() >= self._spec.search.trials and not self._search.interrupted()
-        )
+        done = not self._wants_more() and not self._search.interrupted()
+        return self.stopping is not None or done
 
     def on_epoch(self, row: EpochRow) -> bool:
         """See `Conductor.on_epoch`."""
         live = self._live[row.number]
         position = (row.fold, row.epoch)
-        if sum(known < position for known in live.curve) < row.fold * live.epochs + row.epoch:
+        if sum(known < position for known in live.rows) < row.fold * live.epochs + row.epoch:
             self._catch_up(row.number)  # an epoch was recorded, but its report was lost
-        auroc = row.rates["auroc"]
-        if auroc is None:
-            live.fault = f"fold {row.fold} has an undefined AUROC"
+        live.take(row)
+        if live.fault is not None:
             return False
-        live.curve[position] = auroc
         if row.fold == 0:
-            self._search.report(row.number, row.epoch, auroc)
-        os.utime(self._paths.lock)  # shows that the driver is alive
+            self._search.report(row.number, row.epoch, live.curve[position])
         live.stopped = self._reason_to_stop(row.number, *position)
         self._tell_standing()
-        return live.stopped is None and not self.interrupted
+        return live.stopped is None and not self.interrupted and not self._whole(live)
 
     def on_end(self, number: int, fault: str | None) -> None:
         """See `Conductor.on_end`."""
         live = self._live[number]
-        self._ended_here += 1
-        fault = fault or live.fault
-        if fault is None and len(live.curve) < self._folds * live.epochs:
+        if fault is None and live.fault is None and not self._whole(live):
             self._catch_up(number)
+        fault = fault or live.fault
         if fault is not None:
             self._end(number, State.FAIL, reason=fault)
-        elif len(live.curve) == self._folds * live.epochs:
-            self._end(number, State.COMPLETE)
+        elif self._whole(live):
+            self._complete(number)
         elif live.stopped is not None:
             self._end(number, State.PRUNED, reason=live.stopped)
         elif self.interrupted:
@@ -194,117 +167,145 @@ class StudyConductor:
 
     @property
     def failed(self) -> int:
-        """Number of trials that failed so far."""
-        return Counter(self._states.values())[State.FAIL]
+        """Number of trials that ran and failed so far."""
+        return self._tally.failed
 
     def standing(self) -> Standing:
         """How the study stands now."""
-        count = Counter(self._states.values())
-        best = self._best()
-        left = None
-        if self._ended_here:
-            per_trial = (time.monotonic() - self._started) / self._ended_here
-            left = per_trial * max(0, self._spec.search.trials - self._counted())
-        return Standing(
-            asked=self._spec.search.trials,
-            running=len(self._live),
-            complete=count[State.COMPLETE],
-            pruned=count[State.PRUNED],
-            failed=count[State.FAIL],
-            best=best[0] if best else None,
-            best_number=best[1] if best else None,
-            seconds_left=left,
-            stopping=self.stopping,
+        return self._tally.standing(
+            asked=self._spec.search.trials, running=len(self._live), stopping=self.stopping
         )
 
     # Launching and ending.
 
     def _launch(self, proposal: Proposal) -> TrialTask | None:
-        number = proposal.number
-        task = self._task(proposal)
-        earlier = read_rows(self._paths.trial(number), TRIALS)
-        self._states[number] = State.RUNNING
-        started = earlier[0]["started"] if earlier else datetime.now(UTC)
+        number, task = proposal.number, self._task(proposal)
+        earlier = self._left_running.pop(number, None)
         row = TrialRow(
             number=number,
             state=State.RUNNING,
             params=task.params,
             seed=task.seed,
-            attempts=earlier[0]["attempts"] + 1 if earlier else 1,
-            started=started,
+            attempts=earlier.attempts + 1 if earlier else 1,
+            started=earlier.started if earlier else datetime.now(UTC),
             device=task.device,
             threads=task.threads,
+            cohort_digest=self._digest,
         )
-        self._write(row)
-        self._live[number] = live = _Live(epochs=0, curve={})
+        self._ledger.put_trial(row)
+        self._tally.set(number, State.RUNNING)
+        self._live[number] = live = _Live(row)
         try:
             live.epochs = trial_config(self._spec, proposal.params).train.epochs
         except ValueError as error:  # each value is valid alone, this combination is not
-            self._end(number, State.FAIL, reason=str(error))
+            self._end(number, State.FAIL, reason=f"{INFEASIBLE}: {error}")
+            if self._tally.infeasible_in_a_row >= _INFEASIBLE_IN_A_ROW:
+                self.stopping = f"{_INFEASIBLE_IN_A_ROW} proposals in a row were {INFEASIBLE}"
             return None
-        self._catch_up(number)
+        if earlier:
+            self._catch_up(number)
+            if self._whole(live):  # only its end was not told
+                self._complete(number)
+                return None
         self._tell_standing()
         return task
 
-    def _end(self, number: int, state: State, reason: str | None = None) -> None:
-        """Tell the study first, then write the row: a kill in between is mended by `_recover`."""
-        value = epoch = None
-        if state is State.COMPLETE:
-            value, epoch = objective_value(self._live[number].curve, self._folds)
-            self._search.complete(number, value)
-        elif state is State.PRUNED:
+    def _complete(self, number: int) -> None:
+        live = self._live[number]
+        value, epoch = objective_value(live.curve, self._folds)
+        rows = [*live.rows.values()]
+        found = [outcome(objective, value, rows) for objective in self._spec.search.objectives]
+        values = [one for one in found if one is not None]
+        if len(values) < len(found):
+            self._end(number, State.FAIL, reason="its number of parameters was not recorded")
+            return
+        self._search.complete(number, values)
+        self._record_end(live, State.COMPLETE, value=value, best_epoch=epoch)
+
+    def _end(self, number: int, state: State, *, reason: str) -> None:
+        if state is State.PRUNED:
             self._search.prune(number)
         else:
             self._search.fail(number)
-        self._record_end(number, state, value=value, best_epoch=epoch, reason=reason)
-        del self._live[number]
-        if self.failed > self._spec.limits.failed_trials:
-            self.stopping = f"{self.failed} trials failed"
-        self._tell_standing()
+        self._record_end(self._live[number], state, reason=reason)
+        if self._tally.failed > self._spec.limits.failed_trials:
+            self.stopping = f"{self._tally.failed} trials failed"
 
     def _record_end(
         self,
-        number: int,
+        live: _Live,
         state: State,
         *,
-        value: float | None,
-        best_epoch: int | None,
-        reason: str | None,
+        value: float | None = None,
+        best_epoch: int | None = None,
+        reason: str | None = None,
     ) -> None:
-        row = TrialRow(**read_rows(self._paths.trial(number), TRIALS)[0])
-        metrics = read_rows(self._paths.trial_metrics(number), METRICS)
-        claim = self._paths.claim(number)
-        attempts = int(read_json(claim)["attempt"]) if claim.exists() else row.attempts
-        self._states[number] = state
-        self._write(
-            replace(
-                row,
-                state=state,
-                value=value,
-                best_epoch=best_epoch,
-                attempts=attempts,
-                ended=datetime.now(UTC),
-                seconds=sum(epoch["seconds"] for epoch in metrics),
-                reason=reason,
-            )
+        number, rows = live.row.number, [*live.rows.values()]
+        claim = self._ledger.claim(number)
+        row = replace(
+            live.row,
+            state=state,
+            value=value,
+            best_epoch=best_epoch,
+            ended=datetime.now(UTC),
+            seconds=sum(row.seconds for row in rows),
+            gpu_seconds=sum(row.gpu_seconds or 0.0 for row in rows),
+            seconds_per_epoch=seconds_per_epoch(rows),
+            parameters=next((row.parameters for row in rows if row.parameters), None),
+            reason=reason,
         )
-        # Needed only to go on with the trial, and large.
-        (self._paths.trial_artifacts(number) / "last.safetensors").unlink(missing_ok=True)
+        if claim is not None:
+            row = replace(
+                row,
+                attempts=claim.attempt,
+                host=claim.host,
+                device=claim.device or row.device,
+                hardware=claim.hardware,
+                versions=json.dumps(claim.versions),
+                code_version=claim.code_version,
+            )
+        self._ledger.put_trial(row)
+        self._ledger.drop_checkpoint(number)
+        self._live.pop(number, None)
+        self._tally.set(number, state, value, reason)
+        self._loose += 1
+        if self._loose >= SEGMENT_TRIALS:
+            self._ledger.compact()
+            self._loose = 0
+        self._tell_standing()
 
     def _recover(self) -> None:
-        """Finish rows of trials that the study knows to have ended, but whose driver died first."""
-        for number, state in self._states.items():
-            rows = read_rows(self._paths.trial(number), TRIALS)
-            if state is State.RUNNING or not rows or rows[0]["state"] != State.RUNNING:
+        """Take over what earlier drivers left: states, and rows whose driver died writing them."""
+        rows = {row.number: row for row in self._ledger.trials()}
+        for number, told in self._search.told().items():
+            row = rows.get(number)
+            if told.state is State.RUNNING or row is None:
+                if row is not None:
+                    self._left_running[number] = row
                 continue
-            value = epoch = reason = None
-            if state is State.COMPLETE:
-                value, epoch = objective_value(self._recorded_curve(number), self._folds)
-            else:
-                reason = "the driver died while writing the reason"
-            self._record_end(number, state, value=value, best_epoch=epoch, reason=reason)
+            self._tally.set(number, told.state, row.value, row.reason)
+            if row.state is State.RUNNING:
+                self._finish_row(row, told.state)
+
+    def _finish_row(self, row: TrialRow, state: State) -> None:
+        live = _Live(row)
+        for epoch in self._ledger.epochs(row.number):
+            live.take(epoch)
+        if state is State.COMPLETE:
+            value, epoch_number = objective_value(live.curve, self._folds)
+            self._record_end(live, state, value=value, best_epoch=epoch_number)
+        else:
+            reason = live.fault or "the driver died while writing the reason"
+            self._record_end(live, state, reason=reason)
 
     # Deciding.
+
+    def _wants_more(self) -> bool:
+        enough = self._tally.counted + len(self._live) >= self._spec.search.trials
+        return not enough and not self._search.exhausted
+
+    def _whole(self, live: _Live) -> bool:
+        return len(live.curve) == self._folds * live.epochs
 
     def _reason_to_stop(self, number: int, fold: int, epoch: int) -> str | None:
         live = self._live[number]
@@ -313,27 +314,28 @@ class StudyConductor:
             return None
         if fold == 0 and self._search.should_prune(number):
             return f"behind the other trials after epoch {epoch + 1} of the first fold"
-        best = self._best()
-        if last_epoch and best is not None:
-            reachable = reachable_value(live.curve, self._folds)
-            if reachable < best[0]:
-                return (
-                    f"even AUROC 1 on every fold to come would give {reachable:.3f}, "
-                    f"less than {best[0]:.3f} of trial {best[1]}"
-                )
+        return self._reason_across_folds(live.curve, fold + 1) if last_epoch else None
+
+    def _reason_across_folds(self, curve: Curve, done: int) -> str | None:
+        """Whether the best trial is out of reach after the `done` first folds."""
+        best, pruning = self._tally.best, self._spec.pruning
+        if best is None or pruning is None:
+            return None
+        reachable = reachable_value(curve, self._folds)
+        if reachable < best[0]:
+            return (
+                f"even AUROC 1 on every fold to come would give {reachable:.3f}, "
+                f"less than {best[0]:.3f} of trial {best[1]}"
+            )
+        p = wilcoxon_p(curve, self._curve_of_best(best[1]), done=done) if done >= 10 else None
+        if p is not None and p < pruning.wilcoxon_p:
+            return f"behind trial {best[1]} on {done} folds (signed-rank p = {p:.3f})"
         return None
 
-    def _best(self) -> tuple[float, int] | None:
-        values = [
-            (value, -number)
-            for number, state in self._states.items()
-            if state is State.COMPLETE and (value := self._search.value(number)) is not None
-        ]
-        return (max(values)[0], -max(values)[1]) if values else None
-
-    def _counted(self) -> int:
-        """Trials that count towards the number asked for; failed ones do not."""
-        return sum(state in (State.COMPLETE, State.PRUNED) for state in self._states.values())
+    def _curve_of_best(self, number: int) -> Curve:
+        if self._best_curve is None or self._best_curve[0] != number:
+            self._best_curve = number, curve_of(self._ledger.epochs(number))
+        return self._best_curve[1]
 
     def _out_of_budget(self) -> bool:
         hours = self._spec.limits.hours
@@ -343,19 +345,13 @@ class StudyConductor:
 
     # Small things.
 
-    def _recorded_curve(self, number: int) -> Curve:
-        rows = read_rows(self._paths.trial_metrics(number), METRICS)
-        return {(r["fold"], r["epoch"]): r["auroc"] for r in rows if r["auroc"] is not None}
-
     def _catch_up(self, number: int) -> None:
         """Take over what the trial has recorded but not, or not to this driver, reported."""
-        for position, auroc in self._recorded_curve(number).items():
-            self._live[number].curve[position] = auroc
-            if position[0] == 0:
-                self._search.report(number, position[1], auroc)
-
-    def _write(self, row: TrialRow) -> None:
-        write_rows(self._paths.trial(row.number), TRIALS, [row.as_dict()])
+        live = self._live[number]
+        for row in self._ledger.epochs(number):
+            live.take(row)
+            if row.fold == 0 and live.fault is None:
+                self._search.report(number, row.epoch, live.curve[0, row.epoch])
 
     def _tell_standing(self) -> None:
         self._notify(self.standing())

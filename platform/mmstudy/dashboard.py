@@ -1,11 +1,19 @@
-"""The command line that serves the dashboard: this machine only, no request to anyone else."""
+"""The command lines that serve dashboards: this machine only, no request to anyone else."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["app_path", "command"]
+from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.paths import StudyPaths
+
+__all__ = ["app_path", "command", "optuna_command"]
 
 
 def app_path() -> Path:
@@ -28,3 +36,30 @@ def command(root: Path, port: int) -> list[str]:
     flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
     streamlit = [sys.executable, "-m", "streamlit", "run", str(app_path())]
     return [*streamlit, *flags, "--", str(root.resolve())]
+
+
+@contextmanager
+def optuna_command(paths: StudyPaths, port: int) -> Iterator[list[str]]:
+    """Arguments that run Optuna's dashboard on 127.0.0.1:`port` on a copy of the journal.
+
+    A copy, because it can rename and delete what it shows, and knows no read-only mode. The copy is
+    deleted afterwards, with whatever was done to it.
+
+    Raises:
+        UsageError: it is not installed; says how to.
+        MMStudyError: the study has no journal.
+    """
+    if find_spec("optuna_dashboard") is None:
+        raise UsageError(
+            "optuna-dashboard is not installed: pip install 'mmcaf-study[optuna]'. "
+            "`mmstudy dashboard` needs nothing more."
+        )
+    if not paths.journal.exists():
+        raise MMStudyError(f"{paths.name} has no {paths.journal.name}: it was copied in part.")
+    with tempfile.TemporaryDirectory(prefix="mmstudy-") as folder:
+        copy = Path(folder) / "optuna.journal"
+        shutil.copyfile(paths.journal, copy)
+        program = "from optuna_dashboard._cli import main; main()"
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        storage = ["--storage-class", "JournalFileStorage", str(copy)]
+        yield [sys.executable, "-c", program, *address, *storage]

@@ -1,9 +1,7 @@
-"""One trial: from params to epoch rows, the same code in Ray, inline and in a rerun.
+"""One trial: from params to epochs, the same code in Ray, inline and in a rerun.
 
 `train` only computes: every fold in turn, one `FoldEpoch` per epoch, the numbers decided by the
-plan alone (seeds are derived from it, per fold and epoch). `run_trial` records what `train`
-computes: predictions, metrics, then a checkpoint, then it yields; a trial killed anywhere in
-between goes on from its checkpoint and computes the same numbers again.
+plan alone (seeds are derived from it, per fold and epoch). `run_trial` has it recorded.
 """
 
 from __future__ import annotations
@@ -11,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +19,34 @@ import numpy as np
 import polars as pl
 import torch
 
-from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
+from mmcaf.config import TrainConfig
 from mmcaf.data import cohort, volumes
 from mmcaf.data.batches import fold_batches
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
-from mmcaf.files import StorageError, replacing, write_json
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.staging import last_stage
-from mmcaf.training import EpochReport, fit
+from mmcaf.training import fit
+from mmstudy.configs import TrialConfig
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
-from mmstudy.records import METRICS, PREDICTIONS, EpochRow
-from mmstudy.runner import StudyHalted, TrialFailed, TrialTask
-from mmstudy.spec import TrialConfig, parse_spec, trial_config
-from mmstudy.store import read_json, read_rows, write_rows
+from mmstudy.protocols import split_cohort
+from mmstudy.recording import CannotSplit, FoldEpoch, record
+from mmstudy.records import EpochRow
+from mmstudy.runner import TrialTask
+from mmstudy.spec import parse_spec, trial_config
+from mmstudy.store import read_json
 
-__all__ = ["FoldEpoch", "TrialPlan", "derive_seed", "load_plan", "run_trial", "train"]
+__all__ = [
+    "TrialPlan",
+    "build_model",
+    "derive_seed",
+    "load_plan",
+    "run_trial",
+    "split_steps",
+    "train",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,7 @@ class TrialPlan:
     shared: Path | None  # where such stages and their image tokens are kept
     threads: int
     device: str
-
-
-@dataclass(frozen=True, slots=True)
-class FoldEpoch:
-    """What one epoch of one fold gave."""
-
-    fold: int
-    n_train: int
-    n_val: int
-    n_val_positive: int
-    report: EpochReport
-    net: MMCAFNet  # only before the next epoch is begun
+    gpu: float = field(default=1.0, compare=False)  # share of the GPU's memory it may use
 
 
 def derive_seed(*parts: object) -> int:
@@ -93,9 +89,12 @@ def load_plan(task: TrialTask) -> TrialPlan:
         )
     spec = parse_spec(study["spec"])
     config = trial_config(spec, json.loads(task.params))
+    split = Split.from_json(study["split"])
+    if task.split_seed is not None:
+        split = split_cohort(spec.protocol, patients, seed=task.split_seed)
     return TrialPlan(
         config=config,
-        split=Split.from_json(study["split"]),
+        split=split,
         cases=patients.patients,
         volumes=volumes.open_volumes(patients, VolumeSpec(config.data.in_plane_px)),
         seed=task.seed,
@@ -104,35 +103,45 @@ def load_plan(task: TrialTask) -> TrialPlan:
         shared=paths.shared,
         threads=task.threads,
         device=task.device,
+        gpu=task.gpu,
     )
 
 
 def train(
-    plan: TrialPlan, resume: Checkpoint | None = None, *, folds: int | None = None
+    plan: TrialPlan,
+    resume: Checkpoint | None = None,
+    *,
+    first_fold: int = 0,
+    last_epoch: int | None = None,
+    split: int = 1,
 ) -> Iterator[FoldEpoch]:
-    """Train every fold (or the first `folds`), in order, from where `resume` ends.
+    """Train every fold, in order, from where `resume` ends.
+
+    Args:
+        plan: what to train.
+        resume: a snapshot of the same plan, with the fold it is of.
+        first_fold: earlier ones are left out, unless `resume` says where to begin.
+        last_epoch: each fold ends after this epoch; its last one unless given.
+        split: into how many parts each step is split, for a smaller memory.
 
     Raises:
         FloatingPointError: the loss became infinite or NaN.
+        CannotSplit: a step cannot be made of that many micro-batches.
     """
-    torch.set_num_threads(plan.threads)
-    first = int(resume.meta["fold"]) if resume else 0
-    for index, fold in enumerate(plan.split.folds[:folds]):
+    _prepare(plan)
+    config = split_steps(plan.config.train, split)
+    first = int(resume.meta["fold"]) if resume else first_fold
+    for index, fold in enumerate(plan.split.folds):
         if index < first:
             continue
         seed = derive_seed(plan.seed, index)
         batches = fold_batches(
-            plan.cases,
-            plan.volumes,
-            fold,
-            data=plan.config.data,
-            train=plan.config.train,
-            seed=seed,
+            plan.cases, plan.volumes, fold, data=plan.config.data, train=config, seed=seed
         )
         labels = plan.cases.filter(pl.col("case").is_in(list(fold.val)))["label"]
         last = last_stage(
             plan.config.model,
-            plan.config.train,
+            config,
             batches,
             seed=seed,
             shared_seed=derive_seed(plan.shared_seed, index),
@@ -143,7 +152,7 @@ def train(
         for report in fit(
             last.view,
             last.batches,
-            plan.config.train,
+            config,
             seed=seed,
             device=plan.device,
             resume=resume if index == first else None,
@@ -155,7 +164,11 @@ def train(
                 n_val_positive=int(labels.sum()),
                 report=report,
                 net=last.net,
+                parameters=sum(p.numel() for p in last.view.parameters() if p.requires_grad),
+                accumulate=config.accumulate,
             )
+            if report.epoch == last_epoch:
+                break
 
 
 def build_model(config: TrialConfig, seed: int) -> MMCAFNet:
@@ -164,113 +177,36 @@ def build_model(config: TrialConfig, seed: int) -> MMCAFNet:
     return MMCAFNet(config.model)
 
 
-def run_trial(task: TrialTask) -> Iterator[EpochRow]:
-    """Compute and record one trial, from its own checkpoint if it has one.
-
-    Yields only the epochs computed by this call; earlier ones are in the trial's metrics file.
+def split_steps(config: TrainConfig, split: int) -> TrainConfig:
+    """`config` with every step made of `split` times as many micro-batches.
 
     Raises:
-        TrialFailed: anything that would happen again on a second try.
-        StudyHalted: nothing can be written any more.
+        CannotSplit: a micro-batch would have fewer than the two samples that batch norm needs.
     """
-    try:
-        yield from _recorded(task)
-    except GeneratorExit:
-        raise
-    except _Superseded:
-        return  # a later attempt owns the files now
-    except StorageError as error:
-        raise StudyHalted(error.strerror) from error
-    except Exception as error:
-        log = StudyPaths(Path(task.study)).trial_artifacts(task.number) / "error.txt"
-        with replacing(log) as beside:
-            beside.write_text(traceback.format_exc(), encoding="utf-8")
-        raise TrialFailed(_reason(error)) from error
+    if split == 1:
+        return config
+    parts = split * config.accumulate
+    if config.batch_size // parts < 2:
+        raise CannotSplit(
+            f"a batch of {config.batch_size} in {parts} parts leaves batch norm fewer than 2 "
+            "samples; use a smaller network or window, or a larger GPU"
+        )
+    return replace(config, accumulate=parts)
 
 
-class _Superseded(Exception):
-    pass
+def _prepare(plan: TrialPlan) -> None:
+    """Threads, and on a GPU its share of the memory and reproducible sums."""
+    torch.set_num_threads(plan.threads)
+    if not plan.device.startswith("cuda"):
+        return
+    if 0 < plan.gpu < 1:  # trials that share a GPU cannot take each other's memory
+        torch.cuda.set_per_process_memory_fraction(plan.gpu)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Some 3D operations have no reproducible form: they warn, once, instead of failing.
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _recorded(task: TrialTask) -> Iterator[EpochRow]:
-    paths = StudyPaths(Path(task.study))
-    attempt = _claim(paths, task)
-    plan = load_plan(task)
-    last = paths.trial_artifacts(task.number) / "last.safetensors"
-    resume = checkpoint.load(last) if last.exists() else None
-    metrics = _kept(read_rows(paths.trial_metrics(task.number), METRICS), resume)
-    predictions = _kept(read_rows(paths.trial_predictions(task.number), PREDICTIONS), resume)
-    for epoch in train(plan, resume):
-        row = _row(task.number, attempt, epoch)
-        metrics.append(row.as_dict())
-        predictions += _prediction_rows(task.number, epoch)
-        _check_owner(paths, task.number, attempt)
-        write_rows(paths.trial_predictions(task.number), PREDICTIONS, predictions)
-        write_rows(paths.trial_metrics(task.number), METRICS, metrics)
-        snapshot = epoch.report.snapshot()
-        meta = {**snapshot.meta, "fold": epoch.fold}
-        checkpoint.save(last, Checkpoint(tensors=snapshot.tensors, meta=meta))
-        yield row
-
-
-def _claim(paths: StudyPaths, task: TrialTask) -> int:
-    """Make this attempt the owner of the trial's files; workers outlive a killed driver."""
-    path = paths.claim(task.number)
-    attempt = int(read_json(path)["attempt"]) + 1 if path.exists() else 1
-    write_json(path, {"attempt": attempt, "pid": os.getpid(), "device": task.device})
-    return attempt
-
-
-def _check_owner(paths: StudyPaths, number: int, attempt: int) -> None:
-    if read_json(paths.claim(number))["attempt"] != attempt:
-        raise _Superseded
-
-
-def _kept(rows: list[dict[str, Any]], resume: Checkpoint | None) -> list[dict[str, Any]]:
-    """Rows up to the checkpoint; later ones are computed again."""
-    if resume is None:
-        return []
-    end = (resume.meta["fold"], resume.meta["epoch"])
-    return [row for row in rows if (row["fold"], row["epoch"]) <= end]
-
-
-def _row(number: int, attempt: int, epoch: FoldEpoch) -> EpochRow:
-    report = epoch.report
-    return EpochRow(
-        number=number,
-        fold=epoch.fold,
-        epoch=report.epoch,
-        attempt=attempt,
-        n_train=epoch.n_train,
-        n_val=epoch.n_val,
-        n_val_positive=epoch.n_val_positive,
-        train_loss=report.train_loss,
-        val_loss=report.val_loss,
-        rates=report.rates,
-        lr=report.lr,
-        seconds=report.seconds,
-        written=datetime.now(UTC),
-    )
-
-
-def _prediction_rows(number: int, epoch: FoldEpoch) -> list[dict[str, Any]]:
-    found = epoch.report.predictions
-    return [
-        {
-            "number": number,
-            "fold": epoch.fold,
-            "epoch": epoch.report.epoch,
-            "case": case,
-            "label": int(label),
-            "probability": float(probability),
-        }
-        for case, label, probability in zip(found.case, found.label, found.probability, strict=True)
-    ]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return f"oom: {error}"
-    if isinstance(error, FloatingPointError):
-        return f"not finite: {error}"
-    return f"{type(error).__name__}: {error}"
+def run_trial(task: TrialTask) -> Iterator[EpochRow]:
+    """Compute and record one trial; see `mmstudy.recording.record`."""
+    plans = partial(load_plan, task)
+    return record(task, lambda _, resume, split: train(plans(), resume, split=split))

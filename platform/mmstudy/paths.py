@@ -59,6 +59,34 @@ class StudyPaths:
         """Stages of training that trials share, and image tokens of frozen image sides."""
         return self.artifacts / "shared"
 
+    @property
+    def segments(self) -> Path:
+        """Tables of many ended trials, and `manifest.json`, which says whose rows they hold."""
+        return self.root / "segments"
+
+    @property
+    def manifest(self) -> Path:
+        """Which segment holds the rows of which trials."""
+        return self.segments / "manifest.json"
+
+    @property
+    def confirmations(self) -> Path:
+        """One Parquet file per confirming run, written by its process."""
+        return self.root / "confirmations"
+
+    @property
+    def evaluations(self) -> Path:
+        """One row per look at the test set."""
+        return self.root / "evaluations.parquet"
+
+    def test_predictions(self, look: int) -> Path:
+        """Every test case's probability, of one look at the test set."""
+        return self.predictions / f"final-{look:03d}.test.parquet"
+
+    def confirmation(self, number: int, run: int) -> Path:
+        """One row per fold of one confirming run of a trial."""
+        return self.confirmations / f"{number:05d}-{run:03d}.parquet"
+
     def trial(self, number: int) -> Path:
         """State, params and value of one trial."""
         return self.trials / f"{number:05d}.parquet"
@@ -74,6 +102,10 @@ class StudyPaths:
     def trial_artifacts(self, number: int) -> Path:
         """Folder of one trial's checkpoints and log."""
         return self.artifacts / f"{number:05d}"
+
+    def checkpoint(self, number: int) -> Path:
+        """What a living trial goes on from; large."""
+        return self.trial_artifacts(number) / "last.safetensors"
 
     def claim(self, number: int) -> Path:
         """Which attempt owns the trial's files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from mmstudy.conductor import Standing
+from mmstudy.tally import Standing
 
 __all__ = ["Reporter"]
 
@@ -33,6 +33,8 @@ class Reporter:
             f"{now.pruned} pruned",
             f"{now.failed} failed",
         ]
+        if now.infeasible:
+            parts.append(f"{now.infeasible} infeasible")
         if now.best is not None:
             parts.append(f"best AUROC {now.best:.3f} (trial {now.best_number})")
         if now.stopping == "interrupted":

@@ -15,10 +15,11 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import ray
 from ray import tune
@@ -26,14 +27,25 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from mmstudy.records import EpochRow
-from mmstudy.runner import Conductor, Objective, Runner, StudyHalted, TrialFailed, TrialTask
+from mmstudy.runner import (
+    Conductor,
+    Objective,
+    Runner,
+    StudyHalted,
+    TrialFailed,
+    TrialTask,
+    overdue,
+)
 from mmstudy.spec import ResourceSpec
 
 __all__ = ["RayRunner", "ray_cluster"]
 
 _T = TypeVar("_T")
 _METRIC = "auroc"
-_WORKER_RETRIES = 3  # of a process that died, not of an error
+# Of one trial, which Tune starts again each time. A trial that dies at one place gives up much
+# earlier by itself (`mmstudy.recording`): so many deaths mean that no trial can run here.
+_PROCESS_DEATHS = 100
+_LEAVE_SECONDS = 5.0  # for a fault to be told before the process of a hung trial ends
 
 
 class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
@@ -56,8 +68,9 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the engine's lets epochs end
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = os.environ.get("RAY_ADDRESS")
-        # Another cluster's sizes are its own.
-        local: dict[str, Any] = {} if address else {"num_cpus": self._cpus}
+        # Another cluster's sizes are its own. Without "local" Ray would join whatever cluster was
+        # last started on this machine, by whomever, and end with it.
+        local: dict[str, Any] = {} if address else {"address": "local", "num_cpus": self._cpus}
         on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces by an exit
         ray.init(
             include_dashboard=False if not address else None,
@@ -79,47 +92,68 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
 class RayRunner(Runner):
     """As many trials at once as the resources allow."""
 
-    def __init__(self, resources: ResourceSpec) -> None:
-        self._resources = resources
+    def __init__(self) -> None:
+        self._cluster = ray_cluster()
 
-    def run(self, conductor: Conductor, objective: Objective) -> None:
+    def __enter__(self) -> Self:
+        """Connect, or start a cluster of this machine."""
+        self._cluster.__enter__()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """Shut down what was started here."""
+        self._cluster.__exit__(*reason)
+
+    def gpus(self) -> float:
+        """See `Runner.gpus`."""
+        return _total("GPU")
+
+    def run(self, conductor: Conductor, objective: Objective, resources: ResourceSpec) -> None:
         """See `Runner.run`."""
-        with ray_cluster(), tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
-            bridge = _Bridge(conductor)
-            concurrent = self._concurrent()
-            searcher = ConcurrencyLimiter(_Asker(bridge), max_concurrent=concurrent)
-            per_trial = {"cpu": self._resources.cpu, "gpu": self._resources.gpu}
+        bridge = _Bridge(conductor)
+        searcher = ConcurrencyLimiter(_Asker(bridge), max_concurrent=_concurrent(resources))
+        with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
             tuner = tune.Tuner(
-                tune.with_resources(_trainable(objective), per_trial),
+                tune.with_resources(
+                    _trainable(objective), {"cpu": resources.cpu, "gpu": resources.gpu}
+                ),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=_Stopper(bridge),
                     num_samples=-1,
-                    # A GPU trial gets a process, and so a CUDA context, of its own.
-                    reuse_actors=not self._resources.gpu,
+                    # A process, and so a CUDA context, for each trial. Tune can reuse them, but
+                    # loses the next trial when the one it reuses hangs or is dead (2.60).
+                    reuse_actors=False,
                     trial_dirname_creator=lambda trial: f"{trial.trial_id}",
                 ),
                 run_config=tune.RunConfig(
                     name="trials",
                     storage_path=scratch,
-                    failure_config=tune.FailureConfig(max_failures=_WORKER_RETRIES),
+                    failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
                     verbose=0,
                 ),
             )
             # With its own result files off, Tune complains that it cannot read them.
             logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-            tuner.fit()
+            # Even at verbosity 0 it prints tables, and stdout is for data.
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+                tuner.fit()
         if bridge.error is not None:
             raise bridge.error
 
-    def _concurrent(self) -> int:
-        if self._resources.concurrent != "auto":
-            return int(self._resources.concurrent)
-        total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        room = [total.get("CPU", 0) / self._resources.cpu]
-        if self._resources.gpu:
-            room.append(total.get("GPU", 0) / self._resources.gpu)
-        return max(1, math.floor(min(room)))
+
+def _concurrent(resources: ResourceSpec) -> int:
+    if resources.concurrent != "auto":
+        return int(resources.concurrent)
+    room = [_total("CPU") / resources.cpu]
+    if resources.gpu:
+        room.append(_total("GPU") / resources.gpu)
+    return max(1, math.floor(min(room)))
+
+
+def _total(kind: str) -> float:
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return total.get(kind, 0.0)
 
 
 class _Bridge:
@@ -145,7 +179,7 @@ class _Bridge:
         for name, kept in (("fault", self._faults), ("halt", self._halts)):
             if name in result:
                 kept[trial_id] = result[name]
-                return True  # it ends by itself
+                return False
         row = EpochRow.from_json(result["row"])
         return bool(self._guarded(lambda: self.conductor.on_epoch(row)))
 
@@ -158,7 +192,12 @@ class _Bridge:
             return
         fault = self._faults.pop(trial_id, None)
         if error and fault is None:
-            fault = f"its process died {_WORKER_RETRIES + 1} times"
+            reason = (
+                f"Processes die before they can run: {_PROCESS_DEATHS + 1} times for trial "
+                f"{number}. Is the machine out of memory, or a node without this program?"
+            )
+            self._guarded(lambda: self.conductor.on_halt(number, reason))
+            return
         self._guarded(lambda: self.conductor.on_end(number, fault))
 
     def _guarded(self, call: Callable[[], _T]) -> _T | None:
@@ -214,8 +253,9 @@ class _Stopper(FIFOScheduler):
 
 def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
     def trial(config: dict[str, Any]) -> None:
+        task = TrialTask(**config)
         try:
-            for row in objective(TrialTask(**config)):
+            for row in _in_time(objective(task), task.epoch_seconds):
                 tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
         except TrialFailed as error:
             tune.report({_METRIC: 0.0, "fault": str(error)})
@@ -223,3 +263,29 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
             tune.report({_METRIC: 0.0, "halt": str(error)})
 
     return trial
+
+
+def _in_time(rows: Iterator[EpochRow], seconds: float | None) -> Iterator[EpochRow]:
+    """The rows; should one take longer than `seconds`, tell so and end this process.
+
+    A thread that hangs cannot be stopped from within Python, its process can.
+    """
+
+    def over(limit: float) -> None:
+        leave = threading.Timer(_LEAVE_SECONDS, os._exit, [1])
+        leave.daemon = True
+        leave.start()
+        tune.report({_METRIC: 0.0, "fault": overdue(limit)})
+
+    while True:
+        watch = threading.Timer(seconds or 0.0, over, [seconds])
+        watch.daemon = True
+        if seconds is not None:
+            watch.start()
+        try:
+            row = next(rows, None)
+        finally:
+            watch.cancel()
+        if row is None:
+            return
+        yield row

@@ -8,6 +8,7 @@ fractions in [0, 1]; undefined is null, never 0. Times are UTC. No case is named
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,17 +17,22 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "CONFIRMATIONS",
+    "EVALUATIONS",
     "METRICS",
     "PREDICTIONS",
     "RATES",
     "SCHEMA_VERSION",
     "TRIALS",
+    "Claim",
     "EpochRow",
     "State",
     "TrialRow",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 adds where and with what a trial ran, GPU seconds, micro-batches, the second
+objectives, and the tables of confirmations and evaluations. Version 1 is read as it is."""
 
 # The seven metrics of the paper's tables, then three that do not depend on a threshold's luck.
 RATES = (
@@ -69,6 +75,14 @@ TRIALS = pa.schema(
         pa.field("threads", pa.int32()),
         pa.field("parameters", pa.int64()),  # trainable weights of the network
         pa.field("reason", pa.string()),  # why it was pruned or failed
+        # since version 2
+        pa.field("hardware", pa.string()),  # name of the GPU, or of the CPU where it had none
+        pa.field("host", pa.string()),
+        pa.field("versions", pa.string()),  # JSON object: package -> version
+        pa.field("code_version", pa.string()),
+        pa.field("cohort_digest", pa.string()),
+        pa.field("gpu_seconds", pa.float64()),  # seconds times the share of a GPU it held
+        pa.field("seconds_per_epoch", pa.float64()),  # median over folds and epochs
     ]
 )
 
@@ -87,6 +101,10 @@ METRICS = pa.schema(
         pa.field("lr", pa.float64()),
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("written", _TIME, nullable=False),
+        # since version 2
+        pa.field("gpu_seconds", pa.float64()),
+        pa.field("accumulate", pa.int32()),  # micro-batches a step was made of
+        pa.field("parameters", pa.int64()),  # trainable weights of the network
     ]
 )
 
@@ -98,6 +116,35 @@ PREDICTIONS = pa.schema(
         pa.field("case", pa.string(), nullable=False),
         pa.field("label", pa.int8(), nullable=False),  # 1 = squamous, 0 = adenocarcinoma
         pa.field("probability", pa.float64(), nullable=False),
+    ]
+)
+
+CONFIRMATIONS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),  # of the trial whose params these are
+        pa.field("run", pa.int32(), nullable=False),  # decides split and training seed
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),  # the trial's best, not chosen again
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("n_train", pa.int32(), nullable=False),
+        pa.field("n_val", pa.int32(), nullable=False),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("written", _TIME, nullable=False),
+    ]
+)
+
+EVALUATIONS = pa.schema(
+    [
+        pa.field("look", pa.int32(), nullable=False),  # 1 for the first look at the test set
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("n_positive", pa.int32(), nullable=False),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("auroc_low", pa.float64()),
+        pa.field("auroc_high", pa.float64()),
+        pa.field("code_version", pa.string()),
+        pa.field("written", _TIME, nullable=False),
     ]
 )
 
@@ -120,10 +167,22 @@ class TrialRow:
     threads: int | None = None
     parameters: int | None = None
     reason: str | None = None
+    hardware: str | None = None
+    host: str | None = None
+    versions: str | None = None
+    code_version: str | None = None
+    cohort_digest: str | None = None
+    gpu_seconds: float | None = None
+    seconds_per_epoch: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Column -> value."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> TrialRow:
+        """The inverse of `as_dict`."""
+        return cls(**{**row, "state": State(row["state"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +202,9 @@ class EpochRow:
     lr: float
     seconds: float
     written: datetime
+    gpu_seconds: float | None = None
+    accumulate: int | None = None
+    parameters: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Column -> value, the rates spread over their columns."""
@@ -159,3 +221,29 @@ class EpochRow:
         """The inverse of `to_json`."""
         value = json.loads(text)
         return cls(**(value | {"written": datetime.fromisoformat(value["written"])}))
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> EpochRow:
+        """The inverse of `as_dict`."""
+        rest = {key: value for key, value in row.items() if key not in RATES}
+        return cls(**rest, rates={rate: row[rate] for rate in RATES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Which attempt owns a trial's files, and where it runs; written by the trial's process.
+
+    `idle` counts the attempts since the trial last finished an epoch: a process that dies again
+    and again at one place is no bad luck.
+    """
+
+    attempt: int
+    idle: int = 0
+    epochs: int = 0  # finished when this attempt began
+    launch: str | None = None  # of the driver that began it
+    pid: int | None = None
+    host: str | None = None
+    device: str | None = None
+    hardware: str | None = None
+    versions: dict[str, str] | None = None
+    code_version: str | None = None

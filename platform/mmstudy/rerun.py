@@ -13,41 +13,46 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.data import cohort as cohorts
 from mmcaf.data import volumes
 from mmcaf.data.batches import EvalBatches
+from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.training import predict as predict_cases
 from mmstudy.errors import MMStudyError
+from mmstudy.ledger import FolderLedger
 from mmstudy.objective import build_model, derive_seed, load_plan, train
-from mmstudy.records import RATES, TRIALS, State
+from mmstudy.provenance import code_version, cpu_name, versions
+from mmstudy.records import RATES, State
 from mmstudy.results import Study
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
-from mmstudy.store import read_rows
 
-__all__ = ["predict", "rerun", "task_of"]
+__all__ = ["drift", "predict", "predict_test", "rerun", "task_of"]
+
+Progress = Callable[[str, int, int], None]
 
 _COMPARED = ("train_loss", "val_loss", *RATES)
 
 
 def task_of(study: Study, number: int, cohort: Path, seed: int | None = None) -> TrialTask:
     """The task of a stored trial, with another seed if given."""
-    row = read_rows(study.paths.trial(number), TRIALS)
-    if not row:
+    row = FolderLedger(study.paths).trial(number)
+    if row is None:
         raise MMStudyError(f"{study.name} has no trial {number}.")
     return TrialTask(
         study=str(study.paths.root.resolve()),
         cohort=str(cohort.resolve()),
         number=number,
-        params=row[0]["params"],
-        seed=row[0]["seed"] if seed is None else seed,
-        threads=row[0]["threads"] or 1,
-        device=row[0]["device"] or "cpu",
+        params=row.params,
+        seed=row.seed if seed is None else seed,
+        threads=row.threads or 1,
+        device=row.device or "cpu",
     )
 
 
@@ -62,12 +67,34 @@ def rerun(
     stored = {(row["fold"], row["epoch"]): row for row in study.epochs(number).to_dicts()}
     if not stored:
         raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
-    for done in train(load_plan(task_of(study, number, cohort, seed))):
+    task = task_of(study, number, cohort, seed)
+    for done in train(load_plan(task), split=_split_of(study, task)):
         row = stored.get((done.fold, done.report.epoch))
         if row is not None:
             yield from _compared(row, done)
         if (done.fold, done.report.epoch) == max(stored):
             return
+
+
+def drift(study: Study, number: int) -> list[str]:
+    """What differs between where trial `number` was computed and here; each may move its numbers.
+
+    Empty where nothing does, and for a study of a version that did not keep it.
+    """
+    row = study.trial(number)
+    on_gpu = str(row["device"]).startswith("cuda") and torch.cuda.is_available()
+    here = {
+        "hardware": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "code": code_version(),
+        **versions(),
+    }
+    stored = {"hardware": row["hardware"], "code": row["code_version"]}
+    stored |= json.loads(row["versions"] or "{}")
+    return [
+        f"{name} was {stored[name]}, is {now}"
+        for name, now in here.items()
+        if stored.get(name) not in (None, now)
+    ]
 
 
 def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
@@ -95,7 +122,7 @@ def predict(
     number: int,
     cohort: Path,
     other: Path,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> pl.DataFrame:
     """Probabilities of every case of the cohort `other`: case, label, probability.
 
@@ -105,17 +132,39 @@ def predict(
     Raises:
         MMStudyError: the trial is not complete, or `other` is the cohort it was trained on.
     """
-    row = study.trial(number)
-    if row["state"] != State.COMPLETE:
-        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
     patients = cohorts.load(other)
     if patients.digest == study.about["cohort_digest"]:
         raise MMStudyError("That is the cohort the study was trained on; give another one.")
+    return _ensemble(study, number, cohort, (patients, patients.patients), progress)
+
+
+def predict_test(study: Study, number: int, cohort: Path, progress: Progress) -> pl.DataFrame:
+    """As `predict`, of the study's own test patients; for `mmstudy.evaluate`, which logs it.
+
+    Raises:
+        MMStudyError: the trial is not complete, or the cohort is not the study's own.
+    """
+    patients = cohorts.load(cohort)
+    if patients.digest != study.about["cohort_digest"]:
+        raise MMStudyError(
+            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
+            f"{patients.digest}. Give the original one with --cohort."
+        )
+    test = patients.patients.filter(pl.col("case").is_in(study.about["split"]["test"]))
+    return _ensemble(study, number, cohort, (patients, test), progress)
+
+
+def _ensemble(
+    study: Study, number: int, cohort: Path, of: tuple[Cohort, pl.DataFrame], progress: Progress
+) -> pl.DataFrame:
+    row = study.trial(number)
+    if row["state"] != State.COMPLETE:
+        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
+    patients, cases = of[0], of[1].sort("case")
     task = task_of(study, number, cohort)
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
     spec = VolumeSpec(config.data.in_plane_px)
     volumes.build(patients, spec, progress)
-    cases = patients.patients.sort("case")
     opened = volumes.open_volumes(patients, spec)
     total = np.zeros(cases.height)
     for fold, path in enumerate(_networks(study, task, int(row["best_epoch"]), progress)):
@@ -134,16 +183,24 @@ def predict(
     return cases.select("case", "label").with_columns(probability=total / study.folds)
 
 
-def _networks(
-    study: Study, task: TrialTask, epoch: int, progress: Callable[[str, int, int], None]
-) -> list[Path]:
+def _networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
     folder = study.paths.trial_artifacts(task.number)
     paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
     if all(path.exists() for path in paths):
         return paths
-    for done in train(load_plan(task)):
+    split = _split_of(study, task)
+    for done in train(load_plan(task), last_epoch=epoch, split=split):
         progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
         if done.report.epoch == epoch:
             weights = {f"model.{name}": t for name, t in done.net.state_dict().items()}
             checkpoint.save(paths[done.fold], Checkpoint(weights, done.report.snapshot().meta))
     return paths
+
+
+def _split_of(study: Study, task: TrialTask) -> int:
+    """How many times more micro-batches a step had than the config says, after running out of
+    memory; exact where it did so before the first epoch was done."""
+    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    stored = study.epochs(task.number)["accumulate"].drop_nulls()
+    base = config.train.accumulate
+    return int(stored[0]) // base if len(stored) else 1

@@ -9,12 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from mmstudy.errors import MMStudyError
+from mmstudy.estimates import Estimate, corrected_interval
 from mmstudy.paths import StudyPaths
-from mmstudy.records import METRICS, PREDICTIONS, SCHEMA_VERSION, TRIALS, State
+from mmstudy.records import CONFIRMATIONS, EVALUATIONS, SCHEMA_VERSION, State
+from mmstudy.segments import read_table, rows_of
 from mmstudy.store import read_json, read_tables
 
 __all__ = ["Study", "list_studies", "open_study"]
@@ -56,7 +58,7 @@ class Study:
 
     def trials(self) -> pl.DataFrame:
         """One row per trial, best first; its params as columns `param:<dotted path>`."""
-        table = _table(self.paths.trials, TRIALS)
+        table = read_table(self.paths, "trials")
         params = [json.loads(text) for text in table["params"]]
         paths = list(dict.fromkeys(path for of in params for path in of))
         columns = [
@@ -71,16 +73,19 @@ class Study:
 
     def epochs(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
-        table = _table(self.paths.metrics, METRICS, number)
+        if number is None:
+            table = read_table(self.paths, "metrics")
+        else:
+            table = rows_of(self.paths, "metrics", number)
         return table.sort("number", "fold", "epoch")
 
     def predictions(self, number: int) -> pl.DataFrame:
         """One row per fold, epoch and validation case of a trial."""
-        return _table(self.paths.predictions, PREDICTIONS, number)
+        return rows_of(self.paths, "predictions", number)
 
     def counts(self) -> dict[str, int]:
         """State -> number of trials; every state has an entry."""
-        found = dict(_table(self.paths.trials, TRIALS)["state"].value_counts().iter_rows())
+        found = dict(read_table(self.paths, "trials")["state"].value_counts().iter_rows())
         return {state.value: found.get(state.value, 0) for state in State}
 
     def trial(self, number: int) -> dict[str, Any]:
@@ -96,9 +101,60 @@ class Study:
         return rows[0]
 
     def best(self) -> dict[str, Any] | None:
-        """The complete trial with the highest objective; a pruned one is never best."""
+        """The complete trial with the highest confirmed value, or, where none was confirmed, with
+        the highest objective; a pruned one is never best."""
         complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        return complete.row(0, named=True) if complete.height else None
+        if not complete.height:
+            return None
+        confirmed = self.confirmed()
+        if confirmed:
+            number = max(confirmed, key=lambda one: (confirmed[one].mean, -one))
+            return complete.row(by_predicate=pl.col("number") == number, named=True)
+        return complete.row(0, named=True)
+
+    def front(self) -> pl.DataFrame:
+        """The complete trials that no other is better than in one objective of the study and as
+        good in all; with one objective, the best."""
+        names = self.about["spec"]["search"].get("objectives") or ["auroc"]
+        columns = ["value" if name == "auroc" else name for name in names]
+        complete = self.trials().filter(pl.col("state") == State.COMPLETE).drop_nulls(columns)
+        signs = [1.0 if name == "auroc" else -1.0 for name in names]
+        points = complete.select(columns).to_numpy() * np.array(signs)
+        as_good = (points[:, None] >= points[None]).all(axis=2)
+        better = (points[:, None] > points[None]).any(axis=2)
+        return complete.filter(~pl.Series((as_good & better).any(axis=0), dtype=pl.Boolean))
+
+    def hours(self) -> dict[str, float]:
+        """Hours of computing, in all and by what became of the trials; GPU hours among them."""
+        table = read_table(self.paths, "trials")
+        spent = {
+            state.value: float(table.filter(pl.col("state") == state)["seconds"].sum() or 0) / 3600
+            for state in State
+        }
+        gpu = float(table["gpu_seconds"].sum() or 0) / 3600
+        return {"all": sum(spent.values()), "gpu": gpu} | spent
+
+    def confirmations(self) -> pl.DataFrame:
+        """One row per fold of every confirming run."""
+        files = sorted(self.paths.confirmations.glob("[0-9]*.parquet"))
+        return read_tables(files, CONFIRMATIONS).sort("number", "run", "fold")
+
+    def confirmed(self) -> dict[int, Estimate]:
+        """Trial -> mean AUROC over new splits and seeds, with its interval; whole runs only."""
+        rows = self.confirmations()
+        whole = rows.filter(pl.len().over("number", "run") == self.folds)
+        return {
+            int(group["number"][0]): corrected_interval(
+                group["auroc"].drop_nulls().to_list(),
+                ratio=float((group["n_val"] / group["n_train"]).mean()),  # type: ignore[arg-type]
+            )
+            for group in whole.partition_by("number")
+        }
+
+    def evaluations(self) -> pl.DataFrame:
+        """One row per look at the test set, in order."""
+        files = [self.paths.evaluations] if self.paths.evaluations.exists() else []
+        return read_tables(files, EVALUATIONS).sort("look")
 
     def live(self) -> bool:
         """Whether a driver has shown signs of life of late."""
@@ -139,9 +195,10 @@ def open_study(folder: Path) -> Study:
         )
     about = read_json(paths.study)
     found = about.get("schema_version")
-    if found != SCHEMA_VERSION:
+    if not isinstance(found, int) or not 1 <= found <= SCHEMA_VERSION:
         raise MMStudyError(
-            f"The study {folder.name} has version {found}, this program reads {SCHEMA_VERSION}."
+            f"The study {folder.name} has version {found}, this program reads 1 to "
+            f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
         )
     lacking = [key for key in ("synthetic", "question", "spec", "split") if key not in about]
     if lacking:
@@ -159,11 +216,6 @@ def list_studies(root: Path) -> list[Study]:
             except MMStudyError:
                 continue  # opened by name, it says why
     return studies
-
-
-def _table(folder: Path, schema: pa.Schema, number: int | None = None) -> pl.DataFrame:
-    pattern = "[0-9]*.parquet" if number is None else f"{number:05d}.*parquet"
-    return read_tables(sorted(folder.glob(pattern)), schema)
 
 
 def _shown(value: Any) -> Any:

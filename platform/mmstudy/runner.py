@@ -3,18 +3,23 @@
 The engine decides and records (`Conductor`), a runner only executes. For each trial that it
 launches, a runner calls `on_epoch` once per epoch the trial reports, in order, and `on_end` or
 `on_halt` exactly once; after `on_epoch` answered False it stops that trial. All calls come from
-one thread. A trial whose process died may be launched again with the same task; the task resumes
-from its own checkpoint and reports what is missing.
+one thread. A trial whose process died is launched again with the same task; the task resumes from
+its own checkpoint and reports what is missing. A trial that finishes no epoch within
+`epoch_seconds` is ended, with that as its fault.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from mmstudy.records import EpochRow
+from mmstudy.spec import ResourceSpec
 
 __all__ = [
     "Conductor",
@@ -24,6 +29,7 @@ __all__ = [
     "StudyHalted",
     "TrialFailed",
     "TrialTask",
+    "overdue",
 ]
 
 
@@ -46,6 +52,12 @@ class TrialTask:
     seed: int
     threads: int
     device: str
+    gpu: float = 0.0  # share of one GPU, or number of them
+    epoch_seconds: float | None = None  # longest time for one epoch
+    launch: str | None = None  # of the driver
+    split_seed: int | None = None  # other folds than the study's
+    confirms: tuple[int, int] | None = None  # of a confirming run: the trial, and which run
+    last_epoch: int | None = None  # each fold ends after it
 
 
 Objective = Callable[[TrialTask], Iterator[EpochRow]]
@@ -62,7 +74,7 @@ class Conductor(Protocol):
         """Whether no trial will ever be launched again."""
 
     def on_epoch(self, row: EpochRow) -> bool:
-        """Take note of an epoch; False stops the trial."""
+        """Take note of an epoch; False stops the trial, whose result is known or not wanted."""
 
     def on_end(self, number: int, fault: str | None) -> None:
         """The trial has ended or was stopped; `fault` says why it failed, if it did."""
@@ -72,11 +84,30 @@ class Conductor(Protocol):
 
 
 class Runner(ABC):
-    """Executes the trials a conductor hands out until it has no more."""
+    """Executes the trials a conductor hands out until it has no more.
+
+    Used as a context: what it needs is started on entry and given back on exit.
+    """
+
+    def __enter__(self) -> Self:
+        """Make ready to run."""
+        return self
+
+    def __exit__(self, *_: object) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what entering took."""
 
     @abstractmethod
-    def run(self, conductor: Conductor, objective: Objective) -> None:
+    def gpus(self) -> float:
+        """Number of GPUs it can reach; only inside the context."""
+
+    @abstractmethod
+    def run(self, conductor: Conductor, objective: Objective, resources: ResourceSpec) -> None:
         """Return when the conductor is finished and no trial is alive.
+
+        Args:
+            conductor: who decides.
+            objective: what a trial does.
+            resources: what one trial gets, and how many run at once.
 
         Raises:
             KeyboardInterrupt: stopped at once; trials alive were abandoned as they were.
@@ -84,18 +115,57 @@ class Runner(ABC):
 
 
 class InlineRunner(Runner):
-    """One trial after the other in this process: the debug twin of the Ray runner."""
+    """One trial after the other in this process: the debug twin of the Ray runner.
 
-    def run(self, conductor: Conductor, objective: Objective) -> None:
+    In a thread other than the main one it cannot interrupt a trial that hangs.
+    """
+
+    def gpus(self) -> float:
+        """See `Runner.gpus`."""
+        import torch  # heavy, and a conductor or a test of one needs none
+
+        return float(torch.cuda.device_count())
+
+    def run(self, conductor: Conductor, objective: Objective, resources: ResourceSpec) -> None:
         """See `Runner.run`."""
         while (task := conductor.next_task()) is not None:
             try:
-                for row in objective(task):
-                    if not conductor.on_epoch(row):
-                        break
+                self._trial(task, conductor, objective)
             except TrialFailed as error:
                 conductor.on_end(task.number, str(error))
             except StudyHalted as error:
                 conductor.on_halt(task.number, str(error))
             else:
                 conductor.on_end(task.number, None)
+
+    def _trial(self, task: TrialTask, conductor: Conductor, objective: Objective) -> None:
+        epochs = objective(task)
+        while True:
+            with _time_limit(task.epoch_seconds):
+                row = next(epochs, None)
+            if row is None or not conductor.on_epoch(row):
+                return
+
+
+def overdue(seconds: float) -> str:
+    """The fault of a trial that hangs."""
+    return f"timeout: no epoch was finished within {seconds:g} s (limits.epoch_minutes)"
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TrialFailed in the main thread when `seconds` are over."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(*_: object) -> None:
+        raise TrialFailed(overdue(seconds))
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -4,8 +4,9 @@ A trial *is* its Optuna number. Nothing of the sampler lives in memory only: a t
 RUNNING when its driver died is found again in the journal and handed out under the same number
 with the same params. One driver at a time (the engine holds the lock).
 
-Two things of Optuna's internals are touched, because ask/tell offers no way to re-attach: the
-`_trial_id` of a frozen trial and the constructor of `Trial`. A test pins both.
+Three things of Optuna's internals are touched: the `_trial_id` of a frozen trial and the
+constructor of `Trial`, because ask/tell offers no way to re-attach, and `_study_id`, because other
+ways to count trials copy them all. Tests of resuming pin them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +25,19 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.records import State
-from mmstudy.space import Choice, Dimension, Floats, Ints
+from mmstudy.samplers import directions, distribution, encode, grid_size, pruner, sampler
+from mmstudy.space import Choice, Floats, Ints, in_order, is_active
 from mmstudy.spec import StudySpec
 
-__all__ = ["Proposal", "Search"]
+__all__ = ["Known", "Proposal", "Search", "Told", "importances"]
 
 _STATES = {
     TrialState.RUNNING: State.RUNNING,
-    TrialState.WAITING: State.RUNNING,
     TrialState.COMPLETE: State.COMPLETE,
     TrialState.PRUNED: State.PRUNED,
     TrialState.FAIL: State.FAIL,
 }
+_ADOPTED = "from"  # user attribute of trials that another study ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,104 +48,191 @@ class Proposal:
     params: dict[str, Any]
 
 
-class Search:
-    """The Optuna study in `journal`, opened or made."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the study was told of a trial; `value` is its first objective."""
 
-    def __init__(self, journal: Path, spec: StudySpec) -> None:
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        _mend(journal)
+    state: State
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A complete trial of another study that may be adopted."""
+
+    source: str
+    params: dict[str, Any]
+    values: tuple[float, ...]
+
+
+class Search:
+    """The Optuna study in `journal`, opened or made; without a journal, in memory only."""
+
+    def __init__(self, journal: Path | None, spec: StudySpec, known: Sequence[Known] = ()) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space = spec.space
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-        known = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
-        past = 0
-        if "study" in known:
-            past = len(optuna.load_study(study_name="study", storage=storage).trials)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        self._space = dict(in_order(spec.space))
+        storage = _storage(journal)
+        # Not by summaries and `study.trials`, which copy every trial.
+        past = sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
+        with _quiet():
             self._study = optuna.create_study(
                 storage=storage,
                 study_name="study",
-                direction="maximize",
+                directions=directions(spec),
                 load_if_exists=True,
-                sampler=_sampler(spec, past),
-                pruner=_pruner(spec),
+                sampler=sampler(spec, past),
+                pruner=pruner(spec),
             )
+        self._several = len(spec.search.objectives) > 1
+        self._points = grid_size(spec) if spec.search.sampler == "grid" else None
         self._live: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+        if not past:
+            for trial in known:
+                self._adopt(trial)
         for point in spec.search.enqueue:
-            fixed = {path: _encode(spec.space[path], value) for path, value in point.items()}
+            fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
             self._study.enqueue_trial(fixed, skip_if_exists=True)
+        self._interrupted = [
+            trial.number for trial in self._trials() if trial.state is TrialState.RUNNING
+        ]
 
-    def states(self) -> dict[int, State]:
-        """State of every trial that was ever handed out, by number."""
+    def told(self) -> dict[int, Told]:
+        """State and value of every trial that was ever handed out, by number."""
         return {
-            trial.number: _STATES[trial.state]
+            trial.number: Told(_STATES[trial.state], trial.values[0] if trial.values else None)
             for trial in self._trials()
-            if trial.state is not TrialState.WAITING
+            if trial.state is not TrialState.WAITING and _ADOPTED not in trial.user_attrs
         }
-
-    def value(self, number: int) -> float | None:
-        """The objective of a finished trial, if it has one."""
-        value: float | None = self._trials()[number].value
-        return value
 
     def interrupted(self) -> list[int]:
         """Numbers of trials that an earlier driver left RUNNING and this one has not taken up."""
-        return [
-            trial.number
-            for trial in self._trials()
-            if trial.state is TrialState.RUNNING and trial.number not in self._live
-        ]
+        return [*self._interrupted]
 
     def take_up(self, number: int) -> Proposal:
         """The interrupted trial `number` again, with the params it had."""
+        self._interrupted.remove(number)
         frozen = self._trials()[number]
+        self._reported[number] = set(frozen.intermediate_values)
         return self._propose(optuna.Trial(self._study, frozen._trial_id))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point there is was handed out: only a grid has an end."""
+        return self._points is not None and len(self.told()) >= self._points
 
     def ask(self) -> Proposal:
         """A new trial."""
-        return self._propose(self._study.ask())
+        with _quiet():
+            return self._propose(self._study.ask())
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Tell the value after `epoch` (0-based) of the first fold; telling twice is harmless."""
-        trial = self._live[number]
-        if epoch + 1 not in self._trials()[number].intermediate_values:
-            trial.report(value, epoch + 1)
+        reported = self._reported[number]
+        if not self._several and epoch + 1 not in reported:
+            self._live[number].report(value, epoch + 1)
+            reported.add(epoch + 1)
 
     def should_prune(self, number: int) -> bool:
         """Whether the trial falls behind the others at its last reported epoch."""
         prune: bool = self._live[number].should_prune()
         return prune
 
-    def complete(self, number: int, value: float) -> None:
-        """The trial ran to its end.
+    def complete(self, number: int, values: Sequence[float]) -> None:
+        """The trial ran to its end; one value per objective.
 
         Raises:
-            ValueError: the value is not finite; such a trial has failed.
+            ValueError: a value is not finite; such a trial has failed.
         """
-        if not math.isfinite(value):
-            raise ValueError(f"Need a finite objective for trial {number}, got {value}.")
-        self._study.tell(self._live.pop(number), value)
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"Need finite objectives for trial {number}, got {[*values]}.")
+        self._study.tell(self._done(number), list(values))
 
     def prune(self, number: int) -> None:
         """The trial was stopped early, on purpose."""
-        self._study.tell(self._live.pop(number), state=TrialState.PRUNED)
+        self._study.tell(self._done(number), state=TrialState.PRUNED)
 
     def fail(self, number: int) -> None:
         """The trial cannot give a value."""
-        self._study.tell(self._live.pop(number), state=TrialState.FAIL)
+        self._study.tell(self._done(number), state=TrialState.FAIL)
+
+    def _done(self, number: int) -> optuna.Trial:
+        del self._reported[number]
+        return self._live.pop(number)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
     def _propose(self, trial: optuna.Trial) -> Proposal:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            params = {
-                path: _suggest(trial, path, dimension) for path, dimension in self._space.items()
-            }
+        params: dict[str, Any] = {}
+        with _quiet():
+            for path, dimension in self._space.items():
+                if is_active(dimension, params):
+                    params[path] = _suggest(trial, path, dimension)
         self._live[trial.number] = trial
-        return Proposal(trial.number, params)
+        self._reported.setdefault(trial.number, set())
+        return Proposal(
+            trial.number, {path: params[path] for path in self._space if path in params}
+        )
+
+    def _adopt(self, known: Known) -> None:
+        self._study.add_trial(
+            optuna.create_trial(
+                values=list(known.values),
+                params={p: encode(self._space[p], v) for p, v in known.params.items()},
+                distributions={p: distribution(self._space[p]) for p in known.params},
+                user_attrs={_ADOPTED: known.source},
+            )
+        )
+
+
+def importances(
+    spec: StudySpec, trials: Sequence[tuple[Mapping[str, Any], float]], *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Share of each searched path in how the value varies, after fANOVA and after PED-ANOVA.
+
+    Args:
+        spec: whose space the params are of.
+        trials: params and value of complete trials; the paths present in all of them are judged.
+        seed: of fANOVA's forest.
+
+    Raises:
+        ValueError: fewer than two trials, or all of one value.
+    """
+    study = optuna.create_study(direction="maximize")
+    for params, value in trials:
+        study.add_trial(
+            optuna.create_trial(
+                value=value,
+                params={p: encode(spec.space[p], v) for p, v in params.items()},
+                distributions={p: distribution(spec.space[p]) for p in params},
+            )
+        )
+    evaluators = {
+        "fanova": optuna.importance.FanovaImportanceEvaluator(seed=seed),
+        "ped_anova": optuna.importance.PedAnovaImportanceEvaluator(),
+    }
+    with _quiet():
+        return {
+            name: dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+            for name, evaluator in evaluators.items()
+        }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's notices that a feature is experimental; the versions are pinned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+def _storage(journal: Path | None) -> optuna.storages.BaseStorage:
+    if journal is None:
+        return optuna.storages.InMemoryStorage()
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    _mend(journal)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
 
 
 def _mend(journal: Path) -> None:
@@ -156,39 +247,12 @@ def _mend(journal: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
-    # A sampler seeded alike on every start would propose the same trials again.
-    seed = spec.search.seed + past
-    if spec.search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        n_startup_trials=spec.search.startup_trials,
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-    )
-
-
-def _pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
-    if spec.pruning is None:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=spec.pruning.grace_epochs, reduction_factor=spec.pruning.reduction
-    )
-
-
-def _suggest(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
+def _suggest(trial: optuna.Trial, path: str, dimension: Floats | Ints | Choice) -> Any:
     match dimension:
-        case Floats(bounds=(low, high), log=log):
-            return trial.suggest_float(path, low, high, log=log)
+        case Floats(bounds=(low, high), log=log, step=step):
+            return trial.suggest_float(path, low, high, log=log, step=step)
         case Ints(bounds=(lowest, highest), log=log, step=step):
             return trial.suggest_int(path, lowest, highest, log=log, step=step)
         case Choice(options=options):
-            encoded = [_encode(dimension, option) for option in options]
+            encoded = [encode(dimension, option) for option in options]
             return json.loads(trial.suggest_categorical(path, encoded))
-
-
-def _encode(dimension: Dimension, value: Any) -> Any:
-    # Optuna's choices must be scalars; a list travels as its JSON text.
-    return json.dumps(value) if isinstance(dimension, Choice) else value

@@ -19,12 +19,25 @@ from mmcaf.files import replacing
 from mmstudy.errors import MMStudyError
 from mmstudy.records import SCHEMA_VERSION
 
-__all__ = ["read_json", "read_rows", "read_tables", "write_rows"]
+__all__ = ["append_rows", "read_json", "read_rows", "read_tables", "write_rows", "write_table"]
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows` as one Parquet file of exactly `schema`."""
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    """Write `rows` as one Parquet file of exactly `schema`.
+
+    Raises:
+        StorageError: it cannot be written; an older file is unchanged.
+    """
+    write_table(path, pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
+
+
+def append_rows(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what `path` holds, then `rows`; for short tables with one writer at a time."""
+    write_rows(path, schema, [*read_rows(path, schema), *rows])
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write one Parquet file, whole or not at all, marked with the schema's version."""
     table = table.replace_schema_metadata({"schema_version": str(SCHEMA_VERSION)})
     with replacing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
@@ -37,8 +50,10 @@ def read_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     return read_tables([path], schema).to_dicts()
 
 
-def read_tables(paths: Sequence[Path], schema: pa.Schema) -> pl.DataFrame:
-    """All rows of `paths` under one schema.
+def read_tables(
+    paths: Sequence[Path], schema: pa.Schema, number: int | None = None
+) -> pl.DataFrame:
+    """All rows of `paths` under one schema; those of trial `number` only, if given.
 
     Raises:
         MMStudyError: a file vanished or cannot be read; names it.
@@ -47,15 +62,25 @@ def read_tables(paths: Sequence[Path], schema: pa.Schema) -> pl.DataFrame:
     if not paths:
         return wanted
     try:
-        return pl.scan_parquet(
+        found = pl.scan_parquet(
             list(paths),
             schema=wanted.schema,
             missing_columns="insert",
             extra_columns="ignore",
             glob=False,
-        ).collect()
+        )
+        return (found if number is None else found.filter(pl.col("number") == number)).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise MMStudyError(f"Cannot read a table of the study: {error}") from error
+        named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
+        raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
+
+
+def _readable(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -15,16 +15,18 @@ from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
 from mmstudy.cli import main
-from mmstudy.conductor import Standing
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
-from mmstudy.records import METRICS, State
+from mmstudy.records import METRICS, TRIALS, State
 from mmstudy.rerun import rerun
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner, TrialFailed, TrialTask
-from mmstudy.search import Search
+from mmstudy.search import Search, Told
 from mmstudy.spec import parse_spec
 from mmstudy.store import read_rows, write_rows
+from mmstudy.tally import Standing
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 def run(cohort: Cohort, root: Path, runner: Any = None, **changes: Any) -> Study:
@@ -85,23 +87,10 @@ def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
     assert code == 4
     assert "1 of" in stderr
     assert "brier of fold 1 epoch 1" in stderr
-
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `mmstudy` in this process; gives the exit code, stdout and stderr."""
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mmstudy", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        written = capsys.readouterr()
-        return int(caught.value.code or 0), written.out, written.err
-
-    return run_command
+    assert "Computed elsewhere" not in stderr
+    trial = read_rows(study.paths.trial(0), TRIALS)[0]
+    write_rows(study.paths.trial(0), TRIALS, [trial | {"hardware": "an abacus"}])
+    assert "Computed elsewhere: hardware was an abacus, is " in command(*check)[2]
 
 
 class KilledAfter(InlineRunner):
@@ -110,7 +99,7 @@ class KilledAfter(InlineRunner):
     def __init__(self, epochs: int) -> None:
         self.left = epochs
 
-    def run(self, conductor: Any, objective: Any) -> None:
+    def run(self, conductor: Any, objective: Any, resources: Any) -> None:
         task = conductor.next_task()
         for _ in objective(task):
             self.left -= 1
@@ -136,12 +125,12 @@ def test_failed_trials_do_not_count_and_too_many_end_the_study(
     cohort: Cohort, tmp_path: Path
 ) -> None:
     class Failing(InlineRunner):
-        def run(self, conductor: Any, objective: Any) -> None:
+        def run(self, conductor: Any, objective: Any, resources: Any) -> None:
             def fail(task: TrialTask) -> Any:
                 raise TrialFailed("on purpose")
                 yield
 
-            super().run(conductor, fail)
+            super().run(conductor, fail, resources)
 
     with pytest.raises(TooManyFailures, match="3 trials failed"):
         run(cohort, tmp_path, Failing(), limits={"failed_trials": 2})
@@ -153,7 +142,7 @@ def test_failed_trials_do_not_count_and_too_many_end_the_study(
 
 def test_a_second_driver_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     class Nested(InlineRunner):
-        def run(self, conductor: Any, objective: Any) -> None:
+        def run(self, conductor: Any, objective: Any, resources: Any) -> None:
             with pytest.raises(UsageError, match=rf"process {os.getpid()}"):
                 run(cohort, tmp_path)
 
@@ -175,8 +164,8 @@ def test_the_journal_re_attaches_running_trials_under_their_number(tmp_path: Pat
     again = Search(tmp_path / "optuna.journal", spec)
     assert again.interrupted() == [asked.number]
     assert again.take_up(asked.number) == asked
-    again.complete(asked.number, 0.5)
-    assert again.states() == {0: State.COMPLETE}
+    again.complete(asked.number, [0.5])
+    assert again.told() == {0: Told(State.COMPLETE, 0.5)}
 
 
 def test_a_half_written_line_and_a_dead_writers_lock_do_not_lose_the_journal(
@@ -189,8 +178,8 @@ def test_a_half_written_line_and_a_dead_writers_lock_do_not_lose_the_journal(
     Path(f"{journal}.lock").symlink_to(journal)
     again = Search(journal, spec)
     assert again.take_up(asked.number) == asked
-    again.complete(asked.number, 0.5)
-    assert Search(journal, spec).states() == {0: State.COMPLETE}
+    again.complete(asked.number, [0.5])
+    assert Search(journal, spec).told() == {0: Told(State.COMPLETE, 0.5)}
 
 
 def test_enqueued_points_come_first_and_once(tmp_path: Path) -> None:
@@ -214,7 +203,7 @@ def test_re_opening_a_study_does_not_repeat_suggestions(tmp_path: Path) -> None:
     ("arguments", "code", "told"),
     [
         (["status", "nowhere"], 1, "No study in"),
-        (["run", "nowhere"], 2, "ready are: smoke"),
+        (["run", "nowhere"], 2, "ready are: fusion"),
         (["data", "ingest", "nowhere", "--out", "x"], 2, "No folder nowhere"),
         (["run", "smoke"], 2, "give --cohort"),
     ],
@@ -274,11 +263,11 @@ class _InterruptedAfter(InlineRunner):
     def __init__(self, *, epochs: int) -> None:
         self._epochs = epochs
 
-    def run(self, conductor: Any, objective: Any) -> None:
+    def run(self, conductor: Any, objective: Any, resources: Any) -> None:
         def pressed(task: TrialTask) -> Iterator[Any]:
             for done, row in enumerate(objective(task), 1):
                 if done == self._epochs:
                     signal.raise_signal(signal.SIGINT)
                 yield row
 
-        super().run(conductor, pressed)
+        super().run(conductor, pressed, resources)

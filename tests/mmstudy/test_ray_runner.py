@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,15 @@ class Command:
         self.arguments = [sys.executable, "-m", "mmstudy.cli", "run", str(folder / "spec.yaml")]
         self.arguments += ["--cohort", str(cohort.folder), "--root", str(folder), "--name", "s"]
 
-    def stopped_by(self, number: signal.Signals) -> tuple[int, str]:
-        """Begin, send the signal as soon as an epoch is recorded; exit code and stderr."""
+    def stopped_by(self, stop: Callable[[subprocess.Popen[str]], object]) -> tuple[int, str]:
+        """Begin, stop it as soon as an epoch is recorded; exit code and stderr."""
         process = subprocess.Popen(
             self.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not [*self._metrics()]:
             time.sleep(0.05)
-        process.send_signal(number)
+        stop(process)
         _, stderr = process.communicate(timeout=120)
         return process.returncode, stderr
 
@@ -65,7 +65,7 @@ def assert_exact(study: Study, cohort: Cohort) -> None:
 
 def test_a_killed_driver_is_continued_exactly(cohort: Cohort, tmp_path: Path) -> None:
     command = Command(cohort, tmp_path, **LONG)
-    command.stopped_by(signal.SIGKILL)
+    command.stopped_by(lambda process: process.kill())
     study = command.finished()
     assert_exact(study, cohort)
     again = study.epochs().filter(study.epochs()["attempt"] > 1)
@@ -79,13 +79,22 @@ def test_an_interrupted_driver_lets_epochs_end_and_goes_on(
     cohort: Cohort, tmp_path: Path, number: signal.Signals
 ) -> None:
     command = Command(cohort, tmp_path, **LONG)
-    code, stderr = command.stopped_by(number)
+    code, stderr = command.stopped_by(lambda process: process.send_signal(number))
     assert code == 130
     assert "the same command goes on from there" in stderr
     stopped = open_study(command.study)
     assert stopped.counts()["fail"] == 0
     assert stopped.counts()["running"] >= 1
     assert_exact(command.finished(), cohort)
+
+
+def test_stop_is_heard_by_the_driver_from_another_process(cohort: Cohort, tmp_path: Path) -> None:
+    command = Command(cohort, tmp_path, **LONG)
+    stop = [sys.executable, "-m", "mmstudy.cli", "stop", str(command.study)]
+    code, stderr = command.stopped_by(lambda _: subprocess.run(stop, check=True))
+    assert code == 130
+    assert "the same command goes on from there" in stderr
+    assert open_study(command.study).counts()["fail"] == 0
 
 
 def test_trials_are_pruned(cohort: Cohort, tmp_path: Path) -> None:
@@ -99,6 +108,6 @@ def test_trials_are_pruned(cohort: Cohort, tmp_path: Path) -> None:
     counts = study.counts()
     assert counts["complete"] + counts["pruned"] == 8
     assert counts["pruned"] >= 1
-    short = study.trials().filter(state="PRUNED")
+    short = study.trials().filter(state="pruned")
     assert all(reason for reason in short["reason"])
     assert all(study.epochs(number).height < 6 for number in short["number"])

@@ -7,7 +7,8 @@ import pytest
 from tiny_spec import TINY_SPEC
 
 from mmstudy.errors import UsageError
-from mmstudy.spec import find_spec, load_spec, parse_spec, resolved, trial_config
+from mmstudy.spec import parse_spec, resolved, trial_config
+from mmstudy.specfile import find_spec, load_spec
 
 
 def spec(**changes: Any) -> dict[str, Any]:

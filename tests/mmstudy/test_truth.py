@@ -14,11 +14,11 @@ import pytest
 from mmcaf.data.ingest import ingest
 from mmcaf.data.synthetic import SyntheticSpec, write
 from mmcaf.metrics import auroc
-from mmstudy.conductor import Standing
 from mmstudy.engine import plan_study, run_study
 from mmstudy.results import open_study
 from mmstudy.runner import InlineRunner
 from mmstudy.spec import parse_spec
+from mmstudy.tally import Standing
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,193 @@
+"""Everything that can be wrong with a spec and that its field types alone do not tell.
+
+Each check yields sentences; none stops at the first fault, and none trusts what another one has
+already refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import product
+from math import prod
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from mmcaf.net.config import ModelConfig
+from mmstudy.configs import SECTIONS, TrialConfig, build, field_names, known_paths, nearest
+from mmstudy.constraints import Constraint
+from mmstudy.space import Choice, Dimension, in_order, wanted
+
+__all__ = ["config_faults"]
+
+# Fields of the network on which it depends whether others have an effect.
+_DECIDING = ("preset", "tokens", "attention", "tabular", "pyramid_scales")
+_DIMENSION: TypeAdapter[Dimension] = TypeAdapter(Dimension)
+_CONDITIONAL_SAMPLERS = ("tpe", "random", "nsga2")
+_SEVERAL_OBJECTIVES = ("tpe", "nsga2", "qmc", "random", "grid", "gp")
+
+Sections = Mapping[str, dict[str, Any]]
+Space = Mapping[str, Dimension]
+
+
+def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of the fixed sections, of every value of the space, of points and constraints."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name in SECTIONS:
+        given = raw.get(name) or {}
+        sections[name] = dict(given) if isinstance(given, dict) else {}
+        unknown = [field for field in sections[name] if field not in field_names(name)]
+        for field in unknown:
+            yield f"{name}.{field}: no such setting.{nearest(str(field), field_names(name))}"
+            sections[name].pop(field)
+        try:
+            build(name, sections[name])
+        except (ValueError, TypeError) as error:
+            yield f"{name}: {error}"
+            sections[name] = {}
+    written = raw.get("space") or {}
+    if not isinstance(written, dict):
+        return  # told by the spec's own validation
+    space: dict[str, Dimension] = {}
+    for path, text in written.items():
+        with suppress(ValidationError):  # told by the spec's own validation
+            space[str(path)] = _DIMENSION.validate_python(text)
+    for path, dimension in space.items():
+        yield from _dimension_faults(path, dimension, sections)
+    yield from _condition_faults(space)
+    yield from _point_faults(raw, written, space)
+    yield from _effect_faults(space, sections)
+    yield from _constraint_faults(raw, space, sections)
+    yield from _sampler_faults(raw, space)
+    yield from _channel_faults(space, sections["data"])
+
+
+def _dimension_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
+    section, _, field = path.partition(".")
+    if path not in known_paths():
+        yield f"space.{path}: no such setting.{nearest(path, known_paths())}"
+        return
+    for value in dimension.probes():
+        try:
+            build(section, {**sections[section], field: value})
+        except (ValueError, TypeError) as error:
+            yield f"space.{path}: the value {value!r} is refused: {error}"
+
+
+def _condition_faults(space: Space) -> Iterator[str]:
+    faults = []
+    for path, dimension in space.items():
+        for other, want in dimension.when.items():
+            where = f"space.{path}.when.{other}"
+            if other not in space:
+                faults.append(f"{where}: not in the space.{nearest(other, space)}")
+            else:
+                never = [one for one in wanted(want) if not space[other].contains(one)]
+                faults += [f"{where}: never {one!r}, it is {space[other]}" for one in never]
+    yield from faults
+    if not faults:
+        try:
+            list(in_order(space))
+        except ValueError as error:
+            yield f"space: {error}"
+
+
+def _point_faults(raw: Mapping[str, Any], written: Any, space: Space) -> Iterator[str]:
+    search = raw.get("search")
+    points = search.get("enqueue", ()) if isinstance(search, dict) else ()
+    for position, point in enumerate(points or ()):
+        for path, value in point.items() if isinstance(point, dict) else ():
+            where = f"search.enqueue[{position}].{path}"
+            if path not in written:
+                yield f"{where}: not in the space.{nearest(str(path), written)}"
+            elif path in space and not space[path].contains(value):
+                yield f"{where}: {value!r} lies outside the space, {space[path]}"
+
+
+def _effect_faults(space: Space, sections: Sections) -> Iterator[str]:
+    """A dimension that changes nothing, whatever the other dimensions choose."""
+    options = {
+        path.removeprefix("model."): dimension.grid()
+        for path, dimension in space.items()
+        if path.startswith("model.")
+    }
+    deciding = [name for name in _DECIDING if options.get(name)]
+    reasons = []
+    for values in product(*(options[name] for name in deciding)):
+        chosen = sections["model"] | dict(zip(deciding, values, strict=True))
+        with suppress(ValueError, TypeError):  # a wrong option is reported by its own dimension
+            reasons.append(cast("ModelConfig", build("model", chosen)).without_effect())
+    for name in options:
+        if reasons and all(name in reason for reason in reasons):
+            yield f"space.model.{name}: cannot have an effect: {reasons[0][name]}"
+
+
+def _constraint_faults(raw: Mapping[str, Any], space: Space, sections: Sections) -> Iterator[str]:
+    texts = raw.get("constraints") or ()
+    for position, text in enumerate(texts if isinstance(texts, list | tuple) else ()):
+        where = f"constraints[{position}]"
+        try:
+            constraint = Constraint.parse(str(text))
+        except ValueError as error:
+            yield f"{where}: {error}"
+            continue
+        unknown = [path for path in constraint.paths if path not in known_paths()]
+        for path in unknown:
+            yield f"{where}: no such setting {path}.{nearest(path, known_paths())}"
+        if not unknown and not set(constraint.paths) & space.keys():
+            yield f"{where}: {text!r} looks at nothing that is searched"
+        elif not unknown:
+            try:
+                constraint.holds(_built(sections).setting)
+            except (TypeError, IndexError) as error:
+                yield f"{where}: {error}"
+
+
+def _built(sections: Sections) -> TrialConfig:
+    return TrialConfig(**{name: build(name, values) for name, values in sections.items()})
+
+
+def _sampler_faults(raw: Mapping[str, Any], space: Space) -> Iterator[str]:
+    search = raw.get("search")
+    search = search if isinstance(search, dict) else {}
+    sampler = search.get("sampler", "tpe")
+    objectives = search.get("objectives") or ("auroc",)
+    conditional = [path for path, dimension in space.items() if dimension.when]
+    if conditional and sampler not in _CONDITIONAL_SAMPLERS:
+        allowed = ", ".join(_CONDITIONAL_SAMPLERS)
+        yield f"search.sampler: {sampler} knows no conditions (when: ...); use one of {allowed}"
+    numeric = [path for path, dimension in space.items() if not isinstance(dimension, Choice)]
+    if sampler == "cmaes" and len(numeric) < 2:
+        yield "search.sampler: cmaes needs two or more float or int dimensions; use tpe"
+    if sampler == "grid":
+        yield from _grid_faults(space, search.get("trials", 50))
+        if search.get("enqueue") or search.get("warm_start"):
+            yield "search.sampler: a grid visits every point; leave out enqueue and warm_start"
+    if len(objectives) > 1 and sampler not in _SEVERAL_OBJECTIVES:
+        allowed = ", ".join(_SEVERAL_OBJECTIVES)
+        yield f"search.sampler: {sampler} has one objective; use one of {allowed}"
+    if len(objectives) > 1 and raw.get("pruning"):
+        yield (
+            "pruning: with several objectives no trial can be stopped early, because none can be "
+            "called worse before it ends; leave out pruning, or keep one of search.objectives"
+        )
+
+
+def _grid_faults(space: Space, trials: Any) -> Iterator[str]:
+    for path, dimension in space.items():
+        if not dimension.grid():
+            yield f"space.{path}: a grid needs a step; or use another sampler"
+            return
+    points = prod(len(dimension.grid()) for dimension in space.values())
+    if isinstance(trials, int) and trials > points:
+        yield f"search.trials: the grid has {points} points, got {trials}; ask for {points} at most"
+
+
+def _channel_faults(space: Space, data: Mapping[str, Any]) -> Iterator[str]:
+    """Three HU windows make batches of three channels, which no network here takes yet."""
+    dimension = space.get("data.hu")
+    for value in (data.get("hu"), *(dimension.probes() if dimension else ())):
+        with suppress(ValueError, TypeError):  # a wrong window is reported by its own section
+            if value is not None and len(build("data", {**data, "hu": value}).windows_hu) > 1:
+                yield f"data.hu: {value!r} makes several channels; the network takes one window."

@@ -1,0 +1,106 @@
+"""Run and stop studies; what a spec may say."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmstudy.commands.common import (
+    ROOT,
+    CohortOption,
+    InlineOption,
+    RootOption,
+    StudyArgument,
+    app,
+    opened_study,
+    print_rows,
+    say,
+    short,
+    tell_origin,
+)
+from mmstudy.errors import MMStudyError, UsageError
+
+if TYPE_CHECKING:
+    from mmstudy.runner import Runner
+
+__all__ = ["run", "runner_for", "spec_schema", "stop"]
+
+spec_app = typer.Typer(no_args_is_help=True, help="What a study spec may say.")
+app.add_typer(spec_app, name="spec")
+
+
+@app.command()
+def run(
+    spec: Annotated[str, typer.Argument(help="A YAML file, or the name of a ready space.")],
+    cohort: CohortOption = None,
+    root: RootOption = ROOT,
+    name: Annotated[str | None, typer.Option(help="The study's name; else the spec's.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of trials, over the spec's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, repeatable.")] = None,
+    inline: InlineOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show, run nothing.")
+    ] = False,
+) -> None:
+    """Run a study, or go on with one that was interrupted."""
+    from mmstudy.engine import plan_study, run_study
+    from mmstudy.progress import Reporter
+    from mmstudy.specfile import find_spec, load_spec
+
+    path = find_spec(spec)
+    overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
+    loaded = load_spec(path, overrides)
+    folder = cohort or (Path(loaded.cohort) if loaded.cohort else None)
+    if folder is None:
+        raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
+    plan = plan_study(loaded, cohort=folder, root=root, name=name or path.stem)
+    if dry_run:
+        sys.stdout.write(json.dumps(plan.describe(), indent=2) + "\n")
+        return
+    reporter = Reporter()
+    run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
+    study = opened_study(str(plan.paths.root), root)
+    tell_origin(study, "table")
+    print_rows([short(row) for row in study.trials().to_dicts()], "table")
+
+
+@app.command()
+def stop(study: StudyArgument, root: RootOption = ROOT) -> None:
+    """Ask the driver of a running study to stop after the epochs now being trained."""
+    from mmstudy.locking import holder
+
+    opened = opened_study(study, root)
+    found = holder(opened.paths)
+    if found is None:
+        raise MMStudyError(f"No driver runs {opened.name}.")
+    host, process = found
+    if host != socket.gethostname():
+        raise UsageError(f"{opened.name} is run on {host}, process {process}; stop it from there.")
+    os.kill(process, signal.SIGTERM)
+    say(f"Asked process {process} to stop; `mmstudy run` goes on with the study.")
+
+
+@spec_app.command("schema")
+def spec_schema() -> None:
+    """The JSON schema of a spec, for editors."""
+    from mmstudy.specfile import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def runner_for(inline: bool) -> Runner:
+    """Who executes trials: this process, or Ray."""
+    if inline:
+        from mmstudy.runner import InlineRunner
+
+        return InlineRunner()
+    from mmstudy.ray_runner import RayRunner
+
+    return RayRunner()

@@ -1,0 +1,38 @@
+"""Look at studies in a browser; everything listens on this machine only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from mmstudy.commands.common import ROOT, RootOption, StudyArgument, app, opened_study, say
+
+__all__ = ["dashboard", "optuna_dashboard"]
+
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+@app.command()
+def dashboard(root: RootOption = ROOT, port: Port = 8501) -> None:
+    """Open the results in a browser."""
+    from mmstudy.dashboard import command
+
+    _tell_address(port)
+    sys.exit(subprocess.run(command(root, port), check=False).returncode)  # noqa: S603 - our own
+
+
+@app.command("optuna-dashboard")
+def optuna_dashboard(study: StudyArgument, root: RootOption = ROOT, port: Port = 8080) -> None:
+    """Open a copy of the study's journal in Optuna's own dashboard."""
+    from mmstudy.dashboard import optuna_command
+
+    with optuna_command(opened_study(study, root).paths, port) as command:
+        _tell_address(port)
+        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603 - our own
+
+
+def _tell_address(port: int) -> None:
+    say(f"http://127.0.0.1:{port} (from elsewhere: ssh -L {port}:127.0.0.1:{port})")

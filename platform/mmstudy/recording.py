@@ -1,0 +1,220 @@
+"""The record of one trial while it computes: claim, predictions, metrics, checkpoint, report.
+
+Whatever computes the epochs, this decides what is kept of them and what happens when something
+goes wrong. A trial killed anywhere goes on from its checkpoint and computes the same numbers again.
+An attempt that finds a newer claim than its own stops: workers outlive a killed driver by seconds.
+A step that does not fit into memory is made of twice as many micro-batches, while that is possible.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmcaf import checkpoint
+from mmcaf.checkpoint import Checkpoint
+from mmcaf.files import StorageError, replacing
+from mmcaf.training import EpochReport
+from mmstudy.ledger import FolderLedger
+from mmstudy.paths import StudyPaths
+from mmstudy.provenance import code_version, cpu_name, versions
+from mmstudy.records import Claim, EpochRow
+from mmstudy.runner import StudyHalted, TrialFailed, TrialTask
+
+__all__ = ["CannotSplit", "Compute", "FoldEpoch", "record"]
+
+_IDLE_ATTEMPTS = 3  # deaths at one place, after the first, that are put down to bad luck
+_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldEpoch:
+    """What one epoch of one fold gave."""
+
+    fold: int
+    n_train: int
+    n_val: int
+    n_val_positive: int
+    report: EpochReport
+    net: nn.Module  # the whole network; only before the next epoch is begun
+    parameters: int | None = None  # trainable weights
+    accumulate: int = 1  # micro-batches a step was made of
+
+
+class CannotSplit(Exception):
+    """A training step cannot be made of that many micro-batches; says why."""
+
+
+Compute = Callable[[TrialTask, Checkpoint | None, int], Iterator[FoldEpoch]]
+"""(task, what to resume from, into how many more parts each step is split) -> epochs, in order."""
+
+
+def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow]:
+    """Compute and record one trial, from its own checkpoint if it has one.
+
+    Yields only the epochs computed by this call; earlier ones are in the trial's metrics file.
+
+    Raises:
+        TrialFailed: anything that would happen again on a second try.
+        StudyHalted: nothing can be written any more.
+    """
+    try:
+        yield from _recorded(task, compute)
+    except (GeneratorExit, TrialFailed):
+        raise
+    except _Superseded:
+        return  # a later attempt owns the files now
+    except StorageError as error:
+        raise StudyHalted(error.strerror) from error
+    except Exception as error:
+        log = StudyPaths(Path(task.study)).trial_artifacts(task.number) / "error.txt"
+        with replacing(log) as beside:
+            beside.write_text(traceback.format_exc(), encoding="utf-8")
+        raise TrialFailed(_reason(error)) from error
+
+
+class _Superseded(Exception):
+    pass
+
+
+def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow]:
+    record = _Record(task)
+    split, trouble = record.split(), ""
+    while True:
+        try:
+            for epoch in compute(task, record.resume(), split):
+                yield record.keep(epoch, split)
+        except CannotSplit as error:
+            raise TrialFailed(f"oom: {trouble or error}; {error}") from error
+        except _OUT_OF_MEMORY as error:
+            trouble = str(error) or type(error).__name__
+        else:
+            return
+        # Outside the handler, whose traceback would keep the tensors alive.
+        split *= 2
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+class _Record:
+    """The trial's own files, owned by this attempt."""
+
+    def __init__(self, task: TrialTask) -> None:
+        paths = StudyPaths(Path(task.study))
+        self._number = task.number
+        self._ledger = FolderLedger(paths)
+        self._checkpoint = paths.checkpoint(task.number)
+        start = self.resume()
+        end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
+        # Rows after the checkpoint are computed again.
+        self._epochs = [
+            row for row in self._ledger.epochs(task.number) if (row.fold, row.epoch) <= end
+        ]
+        self._predictions = [
+            row
+            for row in self._ledger.predictions(task.number)
+            if (row["fold"], row["epoch"]) <= end
+        ]
+        self._attempt = self._claim(task)
+
+    def resume(self) -> Checkpoint | None:
+        """What to go on from."""
+        return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
+
+    def split(self) -> int:
+        """Into how many parts steps were split when the checkpoint was written."""
+        start = self.resume()
+        return int(start.meta.get("split", 1)) if start else 1
+
+    def keep(self, epoch: FoldEpoch, split: int) -> EpochRow:
+        """Write predictions, metrics, then the checkpoint; the row to report."""
+        claim = self._ledger.claim(self._number)
+        if claim is None or claim.attempt != self._attempt:
+            raise _Superseded
+        row = self._row(epoch)
+        self._epochs.append(row)
+        self._predictions += _prediction_rows(self._number, epoch)
+        self._ledger.put_predictions(self._number, self._predictions)
+        self._ledger.put_epochs(self._number, self._epochs)
+        snapshot = epoch.report.snapshot()
+        meta = {**snapshot.meta, "fold": epoch.fold, "split": split}
+        checkpoint.save(self._checkpoint, Checkpoint(tensors=snapshot.tensors, meta=meta))
+        return row
+
+    def _claim(self, task: TrialTask) -> int:
+        """Make this attempt the owner of the trial's files."""
+        known = self._ledger.claim(task.number) or Claim(attempt=0, epochs=-1)
+        stuck = known.launch == task.launch and known.epochs == len(self._epochs)
+        idle = known.idle + 1 if stuck else 0
+        if idle > _IDLE_ATTEMPTS:
+            raise TrialFailed(
+                f"its process died {idle} times before epoch {len(self._epochs) + 1} was done"
+            )
+        self._gpu = task.gpu if task.device.startswith("cuda") else 0.0
+        on_gpu = task.device.startswith("cuda")
+        claim = Claim(
+            attempt=known.attempt + 1,
+            idle=idle,
+            epochs=len(self._epochs),
+            launch=task.launch,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            device=task.device,
+            hardware=torch.cuda.get_device_name() if on_gpu else cpu_name(),
+            versions=versions(),
+            code_version=code_version(),
+        )
+        self._ledger.put_claim(task.number, claim)
+        return claim.attempt
+
+    def _row(self, epoch: FoldEpoch) -> EpochRow:
+        report = epoch.report
+        return EpochRow(
+            number=self._number,
+            fold=epoch.fold,
+            epoch=report.epoch,
+            attempt=self._attempt,
+            n_train=epoch.n_train,
+            n_val=epoch.n_val,
+            n_val_positive=epoch.n_val_positive,
+            train_loss=report.train_loss,
+            val_loss=report.val_loss,
+            rates=report.rates,
+            lr=report.lr,
+            seconds=report.seconds,
+            written=datetime.now(UTC),
+            gpu_seconds=report.seconds * self._gpu,
+            accumulate=epoch.accumulate,
+            parameters=epoch.parameters,
+        )
+
+
+def _prediction_rows(number: int, epoch: FoldEpoch) -> list[dict[str, Any]]:
+    found = epoch.report.predictions
+    return [
+        {
+            "number": number,
+            "fold": epoch.fold,
+            "epoch": epoch.report.epoch,
+            "case": case,
+            "label": int(label),
+            "probability": float(probability),
+        }
+        for case, label, probability in zip(found.case, found.label, found.probability, strict=True)
+    ]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FloatingPointError):
+        return f"not finite: {error}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,52 @@
+"""What the best trial's value is worth: the validation optimism of having chosen it."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from mmstudy.errors import MMStudyError
+from mmstudy.estimates import Estimate, Outcomes, bbc_auroc
+from mmstudy.records import State
+from mmstudy.results import Study
+
+__all__ = ["TOP", "corrected_best", "outcomes_of"]
+
+TOP = 100
+"""Trials among which the choice is resampled, the best first: those behind are never chosen."""
+
+
+def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Estimate | None:
+    """The AUROC to expect of the study's best (trial, epoch), by BBC-CV; None without trials."""
+    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
+    if not complete.height:
+        return None
+    outcomes = outcomes_of(study, sorted(complete["number"]))
+    return bbc_auroc(outcomes, resamples=resamples, seed=seed)
+
+
+def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:
+    """Scores of every (trial, epoch) of `numbers` on the validation rows they share.
+
+    Raises:
+        MMStudyError: a trial lacks predictions of some epoch.
+    """
+    keys = ["case", "fold"]
+    scores, rows = [], pl.DataFrame()
+    for number in numbers:
+        found = study.predictions(number).sort("epoch", "fold", "case")
+        for epoch in found.partition_by("epoch", maintain_order=True):
+            if rows.is_empty():
+                rows = epoch.select(*keys, "label")
+            elif not epoch.select(keys).equals(rows.select(keys)):
+                raise MMStudyError(
+                    f"Trial {number} of {study.name} lacks predictions that other trials have; "
+                    "the study folder was copied in part."
+                )
+            scores.append(epoch["probability"].to_numpy())
+    return Outcomes(
+        case=rows["case"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+        fold=rows["fold"].cast(pl.Int64).to_numpy(),
+        label=rows["label"].cast(pl.Int64).to_numpy(),
+        score=np.stack(scores),
+    )
