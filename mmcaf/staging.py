@@ -12,7 +12,7 @@ A killed stage goes on from the epoch it had stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ def last_stage(
     cases = list(batches.train.case)
     digest = digest_of(source, batches.fitted(), cases, asdict(batches.train.config))
     weights: dict[str, Tensor] = {}
+    # Order and augmentation, too, must not be those of the trial that happens to come first.
+    shared = replace(batches, train=replace(batches.train, seed=shared_seed))
     for stage in train.stages[:-1]:
         ours = _TRUNK_FIELDS if stage.part == "trunk" else _IMAGE_FIELDS
         digest = digest_of(
@@ -91,7 +93,7 @@ def last_stage(
         build = _trunk_stage if stage.part == "trunk" else _image_stage
         view = build(model, weights, shared_seed)
         path = folder / f"{stage.part}-{digest}.safetensors" if folder else None
-        weights |= _trained(view, batches, train.of(stage), shared_seed, path, device)
+        weights |= _trained(view, shared, train.of(stage), shared_seed, path, device)
     torch.manual_seed(seed)
     net = MMCAFNet(model)
     net.load_state_dict(weights, strict=False)
