@@ -61,7 +61,7 @@ def plain_window(path: Path, start: int, angle: float | None) -> NDArray[np.floa
     )
     if angle is not None:
         small = ndimage.rotate(small, angle, axes=(1, 2), reshape=False, cval=-1024)
-    low, high = CONFIG.hu
+    low, high = CONFIG.windows_hu[0]
     scaled: NDArray[np.float32] = np.clip((small - low) / (high - low), 0, 1).astype(np.float32)
     return scaled - np.float32(0.15897)
 
@@ -74,17 +74,19 @@ def windows(folder: Path) -> None:
         file.create_dataset("volume", data=volume, compression="gzip", chunks=True)
     np.save(ours, resized(volume, CONFIG.in_plane_px))
     cached: Hu = np.load(ours, mmap_mode="r")
-    intensity = Intensity.fit([cached], CONFIG.hu)
+    intensity = Intensity.fit([cached], CONFIG.windows_hu)
     random = np.random.default_rng(1)
     starts = random.integers(0, SLICES - DEPTH, 64).tolist()
     tiles = evaluation_starts(SLICES, DEPTH, CONFIG.tile_stride)
 
     def train(number: int) -> object:
         lesion = (starts[number % 64], starts[number % 64] + DEPTH)
-        return intensity.apply(training_window(cached, lesion, CONFIG, stream(0, number)))
+        window = training_window(cached, lesion, CONFIG, stream(0, number))
+        return intensity.apply(window[None])
 
     def evaluate(number: int) -> object:
-        return intensity.apply(centre_crop(cut(cached, tiles[number % len(tiles)], DEPTH), WINDOW))
+        window = centre_crop(cut(cached, tiles[number % len(tiles)], DEPTH), WINDOW)
+        return intensity.apply(window[None])
 
     def plain_train(number: int) -> object:
         return plain_window(plain, starts[number % 64], float(random.uniform(-15, 15)))

@@ -43,6 +43,17 @@ def start(tree: Path, out: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(script), str(tree), str(out)])
 
 
+def wait(child: subprocess.Popen[bytes], out: Path, volumes: int | None, seconds: float) -> bool:
+    """Until so many volumes are done, or else so many seconds; whether the child still runs."""
+    begun = time.monotonic()
+    while child.poll() is None:
+        done = len(list(out.glob("volumes/*/*.json")))
+        if done >= volumes if volumes is not None else time.monotonic() - begun > seconds:
+            return True
+        time.sleep(0.002)
+    return False
+
+
 def test_killed_at_ten_random_moments_it_ends_with_the_same_cohort(
     tree: Path, tmp_path: Path
 ) -> None:
@@ -56,14 +67,14 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_cohort(
     while killed < 10:
         out = tmp_path / f"killed-{killed}"
         child = start(tree, out)
-        try:
-            child.wait(timeout=random.uniform(0.35, 0.98) * length)
+        # Every other one dies while volumes are written, wherever the load puts that moment.
+        volumes = int(random.integers(1, 44)) if killed % 2 else None
+        if not wait(child, out, volumes, random.uniform(0.35, 0.98) * length):
             shutil.rmtree(out)  # it was done before the moment came
             continue
-        except subprocess.TimeoutExpired:
-            workers = psutil.Process(child.pid).children(recursive=True)
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
+        workers = psutil.Process(child.pid).children(recursive=True)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
         killed += 1
         _, alive = psutil.wait_procs(workers, timeout=20)
         assert not alive, "a worker outlived its parent"
