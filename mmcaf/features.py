@@ -64,6 +64,15 @@ class _Store:
     digest: str
     loaded: dict[str, Tensor] = field(default_factory=dict)
 
+    def columns(self, batches: TrainBatches | EvalBatches) -> tuple[Tensor, Tensor]:
+        """Clinical values [rows, 7] and labels [rows] of `batches`."""
+        kind = type(batches).__name__
+        if f"{kind}.table" not in self.loaded:
+            table = torch.from_numpy(batches.encoder.transform(batches.rows))
+            self.loaded[f"{kind}.table"] = table
+            self.loaded[f"{kind}.label"] = torch.from_numpy(batches.label.astype(np.float32))
+        return self.loaded[f"{kind}.table"], self.loaded[f"{kind}.label"]
+
     def get(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """The tokens [windows, n, e] called `name`."""
         if self.folder is None:
@@ -89,10 +98,8 @@ class FrozenTrain:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`: order by its own seed, windows by the image side's."""
-        rows = self.batches
-        table = torch.from_numpy(rows.encoder.transform(rows.rows))
-        label = torch.from_numpy(rows.label.astype(np.float32))
-        for planned in rows.planned(number):
+        table, label = self.store.columns(self.batches)
+        for planned in self.batches.planned(number):
             index = np.array([i for i, _ in planned])
             tokens = torch.stack([self._tokens(i, draw) for i, draw in planned])
             yield Batch(volume=tokens, table=table[index], label=label[index], case=index)
@@ -127,15 +134,12 @@ class FrozenEval:
         return self.batches.label
 
     def __iter__(self) -> Iterator[Batch]:
-        rows = self.batches
-        table = torch.from_numpy(rows.encoder.transform(rows.rows))
-        label = torch.from_numpy(rows.label.astype(np.float32))
-        places = list(rows.planned())
+        table, label = self.store.columns(self.batches)
+        places = list(self.batches.planned())
 
         def all_windows() -> Tensor:
-            return torch.cat(
-                [self.encode(rows.window(*place)) for part in places for place in part]
-            )
+            windows = (self.batches.window(*place) for part in places for place in part)
+            return torch.cat([self.encode(window) for window in windows])
 
         tokens = self.store.get("val", all_windows)
         first = 0

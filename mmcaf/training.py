@@ -285,12 +285,15 @@ def _check_precision(precision: Precision, device: str) -> None:
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(
+            trained, lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         trained,
         lr=config.lr,
         momentum=config.momentum,
         dampening=config.dampening,
+        fused=True,
         weight_decay=config.weight_decay,
     )
 

@@ -25,7 +25,7 @@ __all__ = ["CrossAttention", "MultiscaleAttention", "ScaleFusion"]
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of one modality to the other, with a residual and no output projection.
+    """Multi-head attention between two modalities, with a residual and no output projection.
 
     Scores are q k' / sqrt(e). `softmax` normalises them over the keys; `linear` is the paper's
     Eq. (10), which uses them as they are.
@@ -40,16 +40,26 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(width, width)
 
     def forward(
-        self, own: Float[Tensor, "b n e"], other: Float[Tensor, "b m e"]
-    ) -> Float[Tensor, "b n e"]:
-        """`own` plus, for each of its tokens, what it found in `other`."""
-        q, k, v = self._split(self.query(own)), self._split(self.key(other)), self.value(other)
-        scores = q @ k.transpose(2, 3) / sqrt(own.shape[2])
+        self, image: Float[Tensor, "b n e"], table: Float[Tensor, "b m e"]
+    ) -> tuple[Float[Tensor, "b n e"], Float[Tensor, "b m e"]]:
+        """Each modality plus, for each of its tokens, what it found in the other."""
+        n, tokens = image.shape[1], torch.cat([image, table], 1)
+        q, k, v = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
+        of_image = self._found(q[:, :, :n], k[:, :, n:], v[:, :, n:])
+        of_table = self._found(q[:, :, n:], k[:, :, :n], v[:, :, :n])
+        return image + of_image, table + of_table
+
+    def _found(
+        self,
+        q: Float[Tensor, "b heads own e1"],
+        k: Float[Tensor, "b heads other e1"],
+        v: Float[Tensor, "b heads other e1"],
+    ) -> Float[Tensor, "b own e"]:
+        scores = q @ k.transpose(2, 3) / sqrt(self.query.in_features)
         if self.kind == "softmax":
             scores = scores.softmax(-1)
-        # [b, heads, n, e/heads] -> [b, n, e]
-        found: Tensor = (scores @ self._split(v)).transpose(1, 2).flatten(2)
-        return own + found
+        # [b, heads, own, e/heads] -> [b, own, e]
+        return (scores @ v).transpose(1, 2).flatten(2)
 
     def _split(self, x: Tensor) -> Tensor:
         """[b, n, e] -> [b, heads, n, e/heads]."""
@@ -111,12 +121,11 @@ class MultiscaleAttention(nn.Module):
         """The fused vector of each sample."""
         image = self._normed("image", image)
         table = self._normed("table", table)
-        inputs = [(image, table)]
-        for narrow in self.narrow:
-            inputs.append((self.drop(F.relu(narrow(image))), self.drop(F.relu(narrow(table)))))
-        full = self._attended(0, *inputs[0])
-        half = self._attended(1, *self._carried(0, full, inputs[1]))
-        quarter = self._attended(2, *self._carried(1, half, inputs[2]))
+        tokens, sizes = torch.cat([image, table], 1), (image.shape[1], table.shape[1])
+        narrow = [self.drop(F.relu(layer(tokens))).split(sizes, 1) for layer in self.narrow]
+        full = self.attention[0](image, table)
+        half = self.attention[1](*self._carried(0, full, narrow[0]))
+        quarter = self.attention[2](*self._carried(1, half, narrow[1]))
         fused = self.fusions[0](_pooled(half), _pooled(quarter))
         out: Tensor = self.fusions[1](_pooled(full), fused)
         return out
@@ -125,10 +134,6 @@ class MultiscaleAttention(nn.Module):
         """Batch norm over all tokens of all samples: [b, n, e] -> [b*n, e] -> [b, n, e]."""
         out: Tensor = self.norms[name](tokens.flatten(0, 1)).view_as(tokens)
         return out
-
-    def _attended(self, scale: int, image: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-        attention = self.attention[scale]
-        return attention(image, table), attention(table, image)
 
     def _carried(
         self, step: int, attended: tuple[Tensor, Tensor], inputs: tuple[Tensor, Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -37,16 +38,17 @@ def _softmax(x: Array) -> Array:
 @pytest.mark.parametrize("heads", [1, 2, 6])
 def test_attention_is_that_of_the_paper(scrambled: Scramble, kind: Attention, heads: int) -> None:
     layer = scrambled(CrossAttention(12, heads, kind))
-    own, other = _tokens(5, 12), _tokens(7, 12, seed=2)
-    for b in range(3):
-        x, y = own[b].numpy(), other[b].numpy()
+    tokens = _tokens(5, 12), _tokens(7, 12, seed=2)
+    both = layer(*tokens)
+    for b, own in product(range(3), (0, 1)):
+        x, y = tokens[own][b].numpy(), tokens[1 - own][b].numpy()
         q, k, v = _linear(x, layer.query), _linear(y, layer.key), _linear(y, layer.value)
         found = []
         for columns in np.split(np.arange(12), heads):
             scores = q[:, columns] @ k[:, columns].T / np.sqrt(12)
             found.append((_softmax(scores) if kind == "softmax" else scores) @ v[:, columns])
         expected = x + np.concatenate(found, 1)
-        np.testing.assert_allclose(layer(own, other)[b].detach(), expected, rtol=1e-10)
+        np.testing.assert_allclose(both[own][b].detach(), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("out", ["sum", "concat"])
@@ -66,8 +68,8 @@ def _msca(scrambled: Scramble, **overrides: Any) -> Any:
 
 def _both_ways(attention: Any, image: Array, table: Array) -> tuple[Array, Array]:
     """The module's own attention, proven above, on arrays."""
-    x, y = torch.from_numpy(image), torch.from_numpy(table)
-    return attention(x, y).detach().numpy(), attention(y, x).detach().numpy()
+    found = attention(torch.from_numpy(image), torch.from_numpy(table))
+    return found[0].detach().numpy(), found[1].detach().numpy()
 
 
 def test_scales_are_chained_carried_and_averaged(scrambled: Scramble) -> None:
