@@ -61,29 +61,30 @@ def learning_curves(trials: pl.DataFrame, epochs: pl.DataFrame, top: int = 5) ->
     return chart
 
 
+def _kind(row: dict[str, Any]) -> str:
+    if row["flag"]:
+        return "flagged"
+    own = {"ours": "this study", "baseline": "baseline, same folds"}
+    return own.get(row["table"], "published")
+
+
 def forest(rows: tuple[dict[str, Any], ...]) -> AnyChart:
-    """Accuracy of every row with its 95 % interval, n in the label; flagged rows hollow."""
+    """Accuracy of every row with its 95 % interval, n in the label; colour says whose row it is."""
     frame = pl.DataFrame(
         {
             "method": [f"{row['method']}  (n={row['n']})" for row in rows],
             "accuracy": [row["accuracy"]["hits"] / row["accuracy"]["total"] for row in rows],
             "low": [row["accuracy"]["interval"][0] for row in rows],
             "high": [row["accuracy"]["interval"][1] for row in rows],
-            "kind": [
-                "this study"
-                if row["table"] == "ours"
-                else "flagged"
-                if row["flag"]
-                else "published"
-                for row in rows
-            ],
+            "kind": [_kind(row) for row in rows],
         }
     )
     colour = alt.Color(
         "kind:N",
         title=None,
         scale=alt.Scale(
-            domain=["this study", "published", "flagged"], range=["#D55E00", "#0072B2", "#999999"]
+            domain=["this study", "baseline, same folds", "published", "flagged"],
+            range=["#D55E00", "#E69F00", "#0072B2", "#999999"],
         ),
     )
     names = alt.Y("method:N", sort=None, title=None, axis=alt.Axis(labelLimit=320))

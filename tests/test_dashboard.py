@@ -110,3 +110,27 @@ def test_no_study_and_no_trial_get_a_helpful_page(page: AppTest, tmp_path: Path)
 def test_the_server_listens_on_this_machine_only(tmp_path: Path) -> None:
     found = command(tmp_path, 8600)
     assert found[found.index("--server.address") + 1] == "127.0.0.1"
+
+
+def test_a_baseline_is_not_shown_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(app_path().parent))
+    from charts import forest
+
+    share = {"hits": 3, "total": 4, "interval": (0.3, 0.95)}
+    tables = {"ours": None, "baseline": None, "1": None, "2": "impossible"}
+    rows = tuple(
+        {"table": table, "method": table, "n": 4, "accuracy": share, "flag": flag}
+        for table, flag in tables.items()
+    )
+    shown = {
+        (point["method"].split()[0], point["kind"])
+        for data in forest(rows).to_dict()["datasets"].values()
+        for point in data
+        if "kind" in point
+    }
+    assert shown == {
+        ("ours", "this study"),
+        ("baseline", "baseline, same folds"),
+        ("1", "published"),
+        ("2", "flagged"),
+    }
