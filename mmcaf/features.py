@@ -30,7 +30,7 @@ from mmcaf.files import replacing
 
 __all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold", "locked"]
 
-Encode = Callable[[Float[Tensor, "1 1 d h w"]], Float[Tensor, "1 n e"]]
+Encode = Callable[[Float[Tensor, "1 windows d h w"]], Float[Tensor, "1 n e"]]
 
 
 def digest_of(*parts: Any) -> str:

@@ -5,7 +5,8 @@
     table  [b,7]       -> KAN -> 24 per token
     both               -> MultiscaleAttention -> Linear -> logit [b]
 
-The size of the window is free; the sizes in the docstrings are those of the paper, 12 x 192 x 192.
+A volume may hold three HU windows, [b,3,d,h,w], for the three channels of the published stem. The
+size of the window is free; the sizes in the docstrings are those of the paper, 12 x 192 x 192.
 Weights start from torch's global generator alone: the same seed, the same network.
 """
 
@@ -47,7 +48,7 @@ class MMCAFNet(nn.Module):
         self.head = nn.Linear(self.msca.out_dim, 1)
 
     def forward(
-        self, volume: Float[Tensor, "b 1 d h w"], table: Float[Tensor, "b 7"]
+        self, volume: Float[Tensor, "b windows d h w"], table: Float[Tensor, "b 7"]
     ) -> Float[Tensor, " b"]:
         """Logits of squamous carcinoma; `table` holds values scaled to [-1, 1]."""
         return self.fused(self.image_tokens(volume), table)
@@ -59,7 +60,7 @@ class MMCAFNet(nn.Module):
         logits: Tensor = self.head(self.msca(tokens, self.tabular(table)))[:, 0]
         return logits
 
-    def image_tokens(self, volume: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b n e"]:
+    def image_tokens(self, volume: Float[Tensor, "b windows d h w"]) -> Float[Tensor, "b n e"]:
         """What the image encoder says: one embedding for each cell of the token grid, or one."""
         maps = self.pyramid(self.trunk(volume))
         fused = maps[self.config.pyramid_scales[0]]

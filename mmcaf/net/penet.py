@@ -50,9 +50,11 @@ class Stem(nn.Module):
         self.conv = Conv3d(3, channels, 7, stride=(1, 2, 2), padding=3, bias=False)
         self.norm = group_norm(channels)
 
-    def forward(self, x: Float[Tensor, "b 1 d h w"]) -> Float[Tensor, "b c d h2 w2"]:
-        """Features at full depth and half the rows and columns."""
-        weight = self.conv.weight.sum(1, keepdim=True)
+    def forward(self, x: Float[Tensor, "b windows d h w"]) -> Float[Tensor, "b c d h2 w2"]:
+        """Features at full depth and half the rows and columns, of one HU window or of three."""
+        weight = self.conv.weight
+        if x.shape[1] == 1:
+            weight = weight.sum(1, keepdim=True)
         x = convolved(x, weight, None, self.conv.stride, self.conv.padding)
         return F.leaky_relu(self.norm(fast_layout(x)), 0.01, inplace=True)
 
@@ -140,7 +142,7 @@ class PENetTrunk(nn.Module):
             self.stages.append(stage)
 
     def forward(
-        self, volume: Float[Tensor, "b 1 d h w"]
+        self, volume: Float[Tensor, "b windows d h w"]
     ) -> tuple[
         Float[Tensor, "b c1 d1 h1 w1"],
         Float[Tensor, "b c2 d2 h2 w2"],

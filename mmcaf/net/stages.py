@@ -33,7 +33,7 @@ class TrunkStage(nn.Module):
         self.head = PENetHead(config)
 
     def forward(
-        self, volume: Float[Tensor, "b 1 d h w"], table: Float[Tensor, "b 7"]
+        self, volume: Float[Tensor, "b windows d h w"], table: Float[Tensor, "b 7"]
     ) -> Float[Tensor, " b"]:
         """Logits from the image alone; `table` has no effect."""
         logits: Tensor = self.head(self.trunk(volume)[2])
@@ -51,7 +51,7 @@ class ImageStage(nn.Module):
         self.head = nn.Linear(net.config.embedding_dim, 1)
 
     def forward(
-        self, volume: Float[Tensor, "b 1 d h w"], table: Float[Tensor, "b 7"]
+        self, volume: Float[Tensor, "b windows d h w"], table: Float[Tensor, "b 7"]
     ) -> Float[Tensor, " b"]:
         """Logits from the image alone; `table` has no effect."""
         logits: Tensor = self.head(self.net.image_tokens(volume).mean(1))[:, 0]

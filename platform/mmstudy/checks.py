@@ -60,7 +60,6 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _effect_faults(space, sections)
     yield from _constraint_faults(raw, space, sections)
     yield from _sampler_faults(raw, space)
-    yield from _channel_faults(space, sections["data"])
 
 
 def _dimension_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
@@ -182,12 +181,3 @@ def _grid_faults(space: Space, trials: Any) -> Iterator[str]:
     points = prod(len(dimension.grid()) for dimension in space.values())
     if isinstance(trials, int) and trials > points:
         yield f"search.trials: the grid has {points} points, got {trials}; ask for {points} at most"
-
-
-def _channel_faults(space: Space, data: Mapping[str, Any]) -> Iterator[str]:
-    """Three HU windows make batches of three channels, which no network here takes yet."""
-    dimension = space.get("data.hu")
-    for value in (data.get("hu"), *(dimension.probes() if dimension else ())):
-        with suppress(ValueError, TypeError):  # a wrong window is reported by its own section
-            if value is not None and len(build("data", {**data, "hu": value}).windows_hu) > 1:
-                yield f"data.hu: {value!r} makes several channels; the network takes one window."

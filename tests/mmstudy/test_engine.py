@@ -271,3 +271,10 @@ class _InterruptedAfter(InlineRunner):
                 yield row
 
         super().run(conductor, pressed, resources)
+
+
+def test_three_hu_windows_train(cohort: Cohort, tmp_path: Path) -> None:
+    three = [[-1150, 350], [-160, 240], [-1000, 400]]
+    study = run(cohort, tmp_path, data={**TINY_SPEC["data"], "hu": three})
+    assert study.counts()["complete"] == 2
+    assert all(row["same"] for row in rerun(study, 0, cohort.folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import pytest
 import torch
@@ -103,3 +104,10 @@ def test_drops_follow_torchs_seed() -> None:
         outputs.append(trunk(x)[2])
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_one_window_is_three_equal_ones(network: Any, sample: Any) -> None:
+    model, (volume, table) = network(), sample()
+    torch.testing.assert_close(model(volume.expand(-1, 3, -1, -1, -1), table), model(volume, table))
+    other = torch.cat([volume, volume.flip(2), volume], 1)
+    assert not torch.allclose(model(other, table), model(volume, table))
