@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcaf.data.batches import Batch, Draw, EvalBatches, FoldBatches, TrainBatches
-from mmcaf.files import replacing
+from mmcaf.files import StorageError, replacing
 
 __all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold", "locked"]
 
@@ -48,12 +48,26 @@ def digest_of(*parts: Any) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time makes `path`; the others wait. The lock ends with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """One process at a time makes `path`; the others wait. The lock ends with the process.
+
+    Yields whether the lock was taken, which without `wait` it may not be.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,13 @@ class _Store:
     folder: Path | None
     digest: str
     loaded: dict[str, Tensor] = field(default_factory=dict)
+
+    def _make(self, path: Path, compute: Callable[[], Tensor]) -> None:
+        with locked(path):
+            if not path.exists():  # another process may have been first
+                tokens = compute().numpy()
+                with replacing(path) as beside, beside.open("wb") as file:
+                    np.save(file, tokens, allow_pickle=False)
 
     def columns(self, batches: TrainBatches | EvalBatches) -> tuple[Tensor, Tensor]:
         """Clinical values [rows, 7] and labels [rows] of `batches`."""
@@ -79,11 +100,8 @@ class _Store:
             return compute()
         if name not in self.loaded:
             path = self.folder / f"{self.digest}-{name}.npy"
-            with locked(path):
-                if not path.exists():
-                    tokens = compute().numpy()
-                    with replacing(path) as beside, beside.open("wb") as file:
-                        np.save(file, tokens, allow_pickle=False)
+            if not path.exists():
+                self._make(path, compute)
             self.loaded[name] = torch.from_numpy(np.load(path, allow_pickle=False))
         return self.loaded[name]
 
@@ -160,7 +178,7 @@ class FrozenFold:
 
     def fitted(self) -> dict[str, Any]:
         """The fitted state as JSON values, for the checkpoint."""
-        return self.windows.fitted()
+        return {**self.windows.fitted(), "image_side": self.train.store.digest}
 
 
 def frozen_fold(

@@ -11,7 +11,8 @@ A killed stage goes on from the epoch it had stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mmcaf.training import autocast, fit, load_model_state
 
 __all__ = ["LastStage", "last_stage"]
 
+_FORMAT = 1  # to be raised when the same config no longer gives the same weights
 _TRUNK_FIELDS = ("width",)
 _IMAGE_FIELDS = (
     "pyramid_scales",
@@ -42,7 +44,7 @@ _IMAGE_FIELDS = (
     "token_grid",
     "embedding_dim",
 )
-_NOT_OF_A_STAGE = ("stages", "frozen_draws")
+_NOT_OF_A_STAGE = ("stages", "frozen_draws", "accumulate")  # nothing that a stage learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,11 @@ def last_stage(
     source: str,
     folder: Path | None = None,
     device: str = "cpu",
-) -> LastStage:
+) -> Generator[None, None, LastStage]:
     """Train or read the earlier stages, then build the last one on them.
+
+    Yields after every epoch of an earlier stage, and every second while another process trains
+    one, so that the caller knows it is alive; returns the last stage.
 
     Args:
         model: the network.
@@ -78,7 +83,8 @@ def last_stage(
         device: where to compute.
     """
     cases = list(batches.train.case)
-    digest = digest_of(source, batches.fitted(), cases, asdict(batches.train.config))
+    versions = [_FORMAT, torch.__version__]
+    digest = digest_of(source, batches.fitted(), cases, asdict(batches.train.config), versions)
     weights: dict[str, Tensor] = {}
     # Order and augmentation, too, must not be those of the trial that happens to come first.
     shared = replace(batches, train=replace(batches.train, seed=shared_seed))
@@ -93,7 +99,7 @@ def last_stage(
         build = _trunk_stage if stage.part == "trunk" else _image_stage
         view = build(model, weights, shared_seed)
         path = folder / f"{stage.part}-{digest}.safetensors" if folder else None
-        weights |= _trained(view, shared, train.of(stage), shared_seed, path, device)
+        weights |= yield from _trained(view, shared, train.of(stage), shared_seed, path, device)
     torch.manual_seed(seed)
     net = MMCAFNet(model)
     net.load_state_dict(weights, strict=False)
@@ -131,21 +137,25 @@ def _trained(
     seed: int,
     path: Path | None,
     device: str,
-) -> dict[str, Tensor]:
+) -> Generator[None, None, dict[str, Tensor]]:
     """The image side's weights after the stage, by their names in the network."""
     if path is None:
         for _ in fit(view, batches, config, seed=seed, device=device):
-            pass
+            yield
         return _image_side(view)
-    with locked(path):
-        if not path.exists():
-            _train_into(path, view, batches, config, seed, device)
+    while not path.exists():
+        with locked(path, wait=False) as mine:
+            if mine and not path.exists():
+                yield from _train_into(path, view, batches, config, seed, device)
+        if not mine:
+            yield
+            time.sleep(1)
     return dict(checkpoint.load(path).tensors)
 
 
 def _train_into(
     path: Path, view: nn.Module, batches: FoldBatches, config: TrainConfig, seed: int, device: str
-) -> None:
+) -> Generator[None, None, None]:
     last = path.with_name(f"{path.stem}-last.safetensors")
     resume = checkpoint.load(last) if last.exists() else None
     found: list[dict[str, Any]] = list(resume.meta["epochs"]) if resume else []
@@ -153,6 +163,7 @@ def _train_into(
         found.append({"auroc": report.rates["auroc"], "train_loss": report.train_loss})
         snapshot = report.snapshot()
         checkpoint.save(last, Checkpoint(snapshot.tensors, {**snapshot.meta, "epochs": found}))
+        yield
     if resume is not None and len(found) == len(resume.meta["epochs"]):
         load_model_state(view, resume)  # killed after its last epoch, before the weights were kept
     checkpoint.save(path, Checkpoint(_image_side(view), {"epochs": found}))

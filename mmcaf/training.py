@@ -110,6 +110,7 @@ def fit(
     run = _Run(model, _optimizer(model, config), batches)
     first = 0
     if resume is not None:
+        _check_image_side(batches, resume)
         load_model_state(model, resume)
         _load_optimizer(run.optimizer, resume)
         first = int(resume.meta["epoch"]) + 1
@@ -200,6 +201,16 @@ def load_model_state(model: nn.Module, checkpoint: Checkpoint) -> None:
             f"{'; '.join(faults)}). Build the network from the config it was trained with."
         )
     model.load_state_dict(given)
+
+
+def _check_image_side(batches: FoldSource, checkpoint: Checkpoint) -> None:
+    """What was learnt on the tokens of one frozen image side means nothing on another's."""
+    ours, theirs = batches.fitted().get("image_side"), checkpoint.meta.get("image_side")
+    if ours != theirs:
+        raise DataError(
+            f"The checkpoint was trained on the image side {theirs}, the one at hand is {ours}: "
+            "it was trained on other hardware or by another version. Begin the trial again."
+        )
 
 
 @dataclass(slots=True)
@@ -293,7 +304,6 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
         lr=config.lr,
         momentum=config.momentum,
         dampening=config.dampening,
-        fused=True,
         weight_decay=config.weight_decay,
     )
 

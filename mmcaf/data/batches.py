@@ -179,14 +179,14 @@ class TrainBatches(_Cases):
         """For each batch of epoch `number` the row index and the draw of every window."""
         random = stream(self.seed, number)
         drawn = self._drawn(random)
-        most = int(np.bincount(drawn).max())
+        times = np.bincount(drawn)  # so that every case meets all of its draws, one after the other
         seen = np.zeros(len(self.case), dtype=np.int64)
         for part in self._split(random.permutation(drawn)):
             planned: list[tuple[int, Draw]] = []
             for index in part.tolist():
                 nth = int(seen[index])
                 seen[index] += 1
-                again = self.draws and ((number * most + nth) % self.draws,)
+                again = self.draws and ((number * int(times[index]) + nth) % self.draws,)
                 planned.append((index, again or (number, nth)))
             yield planned
 

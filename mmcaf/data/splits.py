@@ -7,7 +7,7 @@ in nearly every cohort.
 
 `paper43` has the published network's own 43 test patients (28 adenocarcinoma, 15 squamous), and of
 the rest a fixed 37 to validate (25 and 12), as many as the authors had: which ones they were is not
-published, so ours are drawn once from the patients' ids, alike in every cohort.
+published, so ours are drawn from the patients' ids, alike in every cohort; other seeds give others.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def assign(
     """
     members = _groups(cases, labels, groups)
     if protocol.kind == "paper43":
-        return _paper43(members, dict(zip(cases, patients, strict=bool(patients))))
+        patient_of = dict(zip(cases, patients, strict=bool(patients)))
+        return _paper43(members, patient_of, protocol.seed)
     test: list[str] = []
     if protocol.test is not None:
         fraction, seed = protocol.test
@@ -164,8 +165,8 @@ def _shuffled(members: Members, label: int, seed: int, repeat: int = 0) -> list[
     return names
 
 
-def _paper43(members: Members, patient_of: Mapping[str, str]) -> Split:
-    """The published test set; of the rest a fixed part validates."""
+def _paper43(members: Members, patient_of: Mapping[str, str], seed: int) -> Split:
+    """The published test set; of the rest a part validates, fixed for each seed."""
     named = {
         group: (label, sorted(of, key=lambda case: patient_of.get(case, "")))
         for group, (label, of) in members.items()
@@ -187,7 +188,7 @@ def _paper43(members: Members, patient_of: Mapping[str, str]) -> Split:
     val: set[str] = set()
     for label, size in enumerate(_PAPER_VALIDATION):
         names = sorted((g for g, (of, _) in rest.items() if of == label), key=ids.__getitem__)
-        np.random.Generator(np.random.Philox([43, label])).shuffle(names)
+        np.random.Generator(np.random.Philox([43, label, *([seed] if seed else [])])).shuffle(names)
         val.update(names[:size])
     return Split(tuple(sorted(test)), (_fold(rest, val),))
 

@@ -8,7 +8,7 @@ all taps. A kernel of size 1 is one multiplication per voxel.
 Dense: in bfloat16 on a CPU the library's weight gradient is silently wrong when the depth is above
 1 and below the kernel's; air is then put around the slices before the convolution, not by it.
 
-State dicts are those of `nn.Conv3d`. On a GPU all of this leaves the library to its own.
+State dicts are those of `nn.Conv3d`. On a GPU the convolutions are the library's own.
 
 Axes: b batch, c channels, d slices, h rows, w columns, k kernel.
 """

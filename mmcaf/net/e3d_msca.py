@@ -64,8 +64,8 @@ class SpatialGate(nn.Module):
 class DepthwiseFusion(nn.Module):
     """DCFB: twice the channels, one depth-wise convolution for each kernel size, and back.
 
-    The branches are added; then channels are shuffled, those that lie C apart side by side, before
-    the closing 1³ convolution.
+    The branches are added; then channels are shuffled, those side by side to C apart, before the
+    closing 1³ convolution.
     """
 
     def __init__(self, channels: int, kernel_sizes: tuple[int, ...]) -> None:

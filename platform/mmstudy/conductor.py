@@ -228,6 +228,9 @@ class StudyConductor:
         else:
             self._search.fail(number)
         self._record_end(self._live[number], state, reason=reason)
+        self._check_failures()
+
+    def _check_failures(self) -> None:
         if self._tally.failed > self._spec.limits.failed_trials:
             self.stopping = f"{self._tally.failed} trials failed"
 
@@ -286,6 +289,7 @@ class StudyConductor:
             self._tally.set(number, told.state, row.value, row.reason)
             if row.state is State.RUNNING:
                 self._finish_row(row, told.state)
+        self._check_failures()
 
     def _finish_row(self, row: TrialRow, state: State) -> None:
         live = _Live(row)

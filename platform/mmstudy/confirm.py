@@ -24,8 +24,8 @@ from mmstudy.objective import derive_seed, load_plan, train
 from mmstudy.paths import StudyPaths
 from mmstudy.recording import FoldEpoch
 from mmstudy.records import CONFIRMATIONS, RATES, EpochRow
-from mmstudy.rerun import task_of
-from mmstudy.results import Study
+from mmstudy.rerun import split_of, task_of
+from mmstudy.results import Study, open_study
 from mmstudy.runner import Runner, StudyHalted, TrialFailed, TrialTask
 from mmstudy.spec import StudySpec, parse_spec
 from mmstudy.store import append_rows, read_rows
@@ -93,7 +93,7 @@ def summary(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def run_confirmation(task: TrialTask) -> Iterator[EpochRow]:
+def run_confirmation(task: TrialTask) -> Iterator[EpochRow | None]:
     """One confirming run; writes a row per fold as it ends.
 
     Raises:
@@ -108,11 +108,16 @@ def run_confirmation(task: TrialTask) -> Iterator[EpochRow]:
         raise TrialFailed(f"{type(error).__name__}: {error}") from error
 
 
-def _computed(task: TrialTask) -> Iterator[EpochRow]:
+def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
     number, run = task.confirms or (task.number, 0)
     path = StudyPaths(Path(task.study)).confirmation(number, run)
-    done = len(read_rows(path, CONFIRMATIONS))
-    for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch):
+    done = len({row["fold"] for row in read_rows(path, CONFIRMATIONS)})
+    study = open_study(Path(task.study))
+    split = split_of(study, replace(task, number=number))
+    for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch, split=split):
+        if epoch is None:
+            yield None
+            continue
         if epoch.report.epoch == task.last_epoch:
             append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch)])
         yield _reported(task, epoch)
@@ -124,7 +129,8 @@ def _tasks(
     index = 0
     for run in range(seeds):
         for number in numbers:
-            if len(read_rows(study.paths.confirmation(number, run), CONFIRMATIONS)) < study.folds:
+            rows = read_rows(study.paths.confirmation(number, run), CONFIRMATIONS)
+            if len({row["fold"] for row in rows}) < study.folds:
                 yield replace(
                     task_of(study, number, cohort),
                     number=index,

@@ -88,7 +88,14 @@ def plan_study(spec: StudySpec, *, cohort: Path, root: Path, name: str) -> Plan:
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
     patients = cohorts.load(cohort)
     plan = Plan(spec, patients, StudyPaths(root / name), split_cohort(spec.protocol, patients))
-    check_continues(plan.paths, spec, patients.digest)
+    check_continues(plan.paths, spec, patients.digest, plan.split)
+    largest = max(plan.in_plane_px)
+    if largest > patients.in_plane_px:
+        raise UsageError(
+            f"data.window: {largest - 16} pixels and 16 for jitter need slices of {largest}, the "
+            f"cohort was ingested with {patients.in_plane_px}. Ingest it again with --in-plane "
+            f"{largest}, or choose a smaller window."
+        )
     return plan
 
 

@@ -56,6 +56,6 @@ def evaluate(
         }
         of = {"number": number, "fold": -1, "epoch": epoch}  # the mean over all folds' networks
         cases = [{**of, **case} for case in found.to_dicts()]
+        append_rows(study.paths.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
         write_rows(study.paths.test_predictions(look), PREDICTIONS, cases)
-        append_rows(study.paths.evaluations, EVALUATIONS, [row])
     return row

@@ -55,5 +55,9 @@ def importance(study: Study) -> list[dict[str, Any]]:
         for path in group:
             shares = {name: share.get(path) for name, share in found.items()}
             rows.setdefault(path, {"setting": path, **shares, "n": len(having)})
+    if not rows:
+        raise MMStudyError(
+            f"{study.name} searches no setting that enough trials share; there is nothing to weigh."
+        )
     table = pl.DataFrame([*rows.values()])
     return table.sort("fanova", descending=True, nulls_last=True).to_dicts()

@@ -98,7 +98,8 @@ def load_plan(task: TrialTask) -> TrialPlan:
         cases=patients.patients,
         volumes=volumes.open_volumes(patients, VolumeSpec(config.data.in_plane_px)),
         seed=task.seed,
-        shared_seed=derive_seed(spec.search.seed, "shared stages"),
+        # A confirming run has stages of its own: new seeds all the way.
+        shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
         source=patients.digest,
         shared=paths.shared,
         threads=task.threads,
@@ -114,8 +115,10 @@ def train(
     first_fold: int = 0,
     last_epoch: int | None = None,
     split: int = 1,
-) -> Iterator[FoldEpoch]:
+) -> Iterator[FoldEpoch | None]:
     """Train every fold, in order, from where `resume` ends.
+
+    Yields None while stages before the last are computed: nothing to record, but alive.
 
     Args:
         plan: what to train.
@@ -139,7 +142,7 @@ def train(
             plan.cases, plan.volumes, fold, data=plan.config.data, train=config, seed=seed
         )
         labels = plan.cases.filter(pl.col("case").is_in(list(fold.val)))["label"]
-        last = last_stage(
+        last = yield from last_stage(
             plan.config.model,
             config,
             batches,
@@ -202,11 +205,12 @@ def _prepare(plan: TrialPlan) -> None:
     if 0 < plan.gpu < 1:  # trials that share a GPU cannot take each other's memory
         torch.cuda.set_per_process_memory_fraction(plan.gpu)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is to be fp32; train.precision says bf16
     # Some 3D operations have no reproducible form: they warn, once, instead of failing.
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def run_trial(task: TrialTask) -> Iterator[EpochRow]:
+def run_trial(task: TrialTask) -> Iterator[EpochRow | None]:
     """Compute and record one trial; see `mmstudy.recording.record`."""
     plans = partial(load_plan, task)
     return record(task, lambda _, resume, split: train(plans(), resume, split=split))

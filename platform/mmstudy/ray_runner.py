@@ -256,7 +256,8 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
         task = TrialTask(**config)
         try:
             for row in _in_time(objective(task), task.epoch_seconds):
-                tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
+                if row is not None:
+                    tune.report({_METRIC: row.rates[_METRIC] or 0.0, "row": row.to_json()})
         except TrialFailed as error:
             tune.report({_METRIC: 0.0, "fault": str(error)})
         except StudyHalted as error:
@@ -265,7 +266,7 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
     return trial
 
 
-def _in_time(rows: Iterator[EpochRow], seconds: float | None) -> Iterator[EpochRow]:
+def _in_time(rows: Iterator[EpochRow | None], seconds: float | None) -> Iterator[EpochRow | None]:
     """The rows; should one take longer than `seconds`, tell so and end this process.
 
     A thread that hangs cannot be stopped from within Python, its process can.
@@ -283,9 +284,9 @@ def _in_time(rows: Iterator[EpochRow], seconds: float | None) -> Iterator[EpochR
         if seconds is not None:
             watch.start()
         try:
-            row = next(rows, None)
+            row = next(rows)
+        except StopIteration:
+            return
         finally:
             watch.cancel()
-        if row is None:
-            return
         yield row

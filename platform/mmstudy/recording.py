@@ -34,7 +34,6 @@ from mmstudy.runner import StudyHalted, TrialFailed, TrialTask
 __all__ = ["CannotSplit", "Compute", "FoldEpoch", "record"]
 
 _IDLE_ATTEMPTS = 3  # deaths at one place, after the first, that are put down to bad luck
-_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +54,15 @@ class CannotSplit(Exception):
     """A training step cannot be made of that many micro-batches; says why."""
 
 
-Compute = Callable[[TrialTask, Checkpoint | None, int], Iterator[FoldEpoch]]
+Compute = Callable[[TrialTask, Checkpoint | None, int], Iterator[FoldEpoch | None]]
 """(task, what to resume from, into how many more parts each step is split) -> epochs, in order."""
 
 
-def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow]:
+def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     """Compute and record one trial, from its own checkpoint if it has one.
 
-    Yields only the epochs computed by this call; earlier ones are in the trial's metrics file.
+    Yields only the epochs computed by this call; earlier ones are in the trial's metrics file. None
+    says that the trial is alive, at work on what comes before its first epoch.
 
     Raises:
         TrialFailed: anything that would happen again on a second try.
@@ -87,23 +87,32 @@ class _Superseded(Exception):
     pass
 
 
-def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow]:
+def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     record = _Record(task)
     split, trouble = record.split(), ""
     while True:
         try:
             for epoch in compute(task, record.resume(), split):
-                yield record.keep(epoch, split)
+                yield None if epoch is None else record.keep(epoch, split)
         except CannotSplit as error:
             raise TrialFailed(f"oom: {trouble or error}; {error}") from error
-        except _OUT_OF_MEMORY as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
             trouble = str(error) or type(error).__name__
         else:
             return
-        # Outside the handler, whose traceback would keep the tensors alive.
+        # Outside the handler, whose traceback would keep the tensors alive, as the epoch would.
+        epoch = None
         split *= 2
         gc.collect()
         torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # What torch raises on a CPU is a plain RuntimeError.
+    no_memory = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, no_memory) or "can't allocate memory" in str(error)
 
 
 class _Record:

@@ -7,7 +7,9 @@ numbers bit for bit; so no trial needs to keep its weights of every fold and epo
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from mmstudy.results import Study
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
 
-__all__ = ["drift", "predict", "predict_test", "rerun", "task_of"]
+__all__ = ["drift", "predict", "predict_test", "rerun", "split_of", "task_of"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -68,12 +70,17 @@ def rerun(
     if not stored:
         raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
     task = task_of(study, number, cohort, seed)
-    for done in train(load_plan(task), split=_split_of(study, task)):
-        row = stored.get((done.fold, done.report.epoch))
-        if row is not None:
-            yield from _compared(row, done)
-        if (done.fold, done.report.epoch) == max(stored):
-            return
+    with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
+        # Earlier stages are trained again too, not read from where the study keeps them.
+        plan = replace(load_plan(task), shared=Path(scratch))
+        for done in train(plan, split=split_of(study, task)):
+            if done is None:
+                continue
+            row = stored.get((done.fold, done.report.epoch))
+            if row is not None:
+                yield from _compared(row, done)
+            if (done.fold, done.report.epoch) == max(stored):
+                return
 
 
 def drift(study: Study, number: int) -> list[str]:
@@ -130,11 +137,19 @@ def predict(
     artifacts; where they are missing they are trained again first.
 
     Raises:
-        MMStudyError: the trial is not complete, or `other` is the cohort it was trained on.
+        MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
     """
     patients = cohorts.load(other)
-    if patients.digest == study.about["cohort_digest"]:
-        raise MMStudyError("That is the cohort the study was trained on; give another one.")
+    own = cohorts.load(cohort)
+    # Synthetic patients of every cohort have the same ids; their series do not.
+    key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"
+    shared = patients.patients[key].is_in(own.patients[key].to_list()).sum()
+    if shared:
+        raise MMStudyError(
+            f"{shared} of the {patients.patients.height} patients are of the cohort the study was "
+            "begun on, in whatever form; a trial is judged on others. `mmstudy evaluate` has its "
+            "test patients."
+        )
     return _ensemble(study, number, cohort, (patients, patients.patients), progress)
 
 
@@ -179,7 +194,9 @@ def _ensemble(
             config.data,
             8,
         )
-        total += predict_cases(model, batches).probability
+        precision = config.train.precision
+        found = predict_cases(model, batches, device=task.device, precision=precision)
+        total += found.probability
     return cases.select("case", "label").with_columns(probability=total / study.folds)
 
 
@@ -188,8 +205,10 @@ def _networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> 
     paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
     if all(path.exists() for path in paths):
         return paths
-    split = _split_of(study, task)
+    split = split_of(study, task)
     for done in train(load_plan(task), last_epoch=epoch, split=split):
+        if done is None:
+            continue
         progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
         if done.report.epoch == epoch:
             weights = {f"model.{name}": t for name, t in done.net.state_dict().items()}
@@ -197,7 +216,7 @@ def _networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> 
     return paths
 
 
-def _split_of(study: Study, task: TrialTask) -> int:
+def split_of(study: Study, task: TrialTask) -> int:
     """How many times more micro-batches a step had than the config says, after running out of
     memory; exact where it did so before the first epoch was done."""
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))

@@ -137,7 +137,9 @@ class Study:
     def confirmations(self) -> pl.DataFrame:
         """One row per fold of every confirming run."""
         files = sorted(self.paths.confirmations.glob("[0-9]*.parquet"))
-        return read_tables(files, CONFIRMATIONS).sort("number", "run", "fold")
+        rows = read_tables(files, CONFIRMATIONS).sort("number", "run", "fold")
+        # Two processes may have done one fold, to the same numbers, when a driver was killed.
+        return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
     def confirmed(self) -> dict[int, Estimate]:
         """Trial -> mean AUROC over new splits and seeds, with its interval; whole runs only."""

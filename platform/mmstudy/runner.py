@@ -5,7 +5,8 @@ launches, a runner calls `on_epoch` once per epoch the trial reports, in order, 
 `on_halt` exactly once; after `on_epoch` answered False it stops that trial. All calls come from
 one thread. A trial whose process died is launched again with the same task; the task resumes from
 its own checkpoint and reports what is missing. A trial that finishes no epoch within
-`epoch_seconds` is ended, with that as its fault.
+`epoch_seconds` is ended, with that as its fault; an objective that yields None says that it is
+alive, and the time begins anew.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class TrialTask:
     last_epoch: int | None = None  # each fold ends after it
 
 
-Objective = Callable[[TrialTask], Iterator[EpochRow]]
+Objective = Callable[[TrialTask], Iterator[EpochRow | None]]
 
 
 class Conductor(Protocol):
@@ -141,9 +142,12 @@ class InlineRunner(Runner):
     def _trial(self, task: TrialTask, conductor: Conductor, objective: Objective) -> None:
         epochs = objective(task)
         while True:
-            with _time_limit(task.epoch_seconds):
-                row = next(epochs, None)
-            if row is None or not conductor.on_epoch(row):
+            try:
+                with _time_limit(task.epoch_seconds):
+                    row = next(epochs)
+            except StopIteration:
+                return
+            if row is not None and not conductor.on_epoch(row):
                 return
 
 

@@ -50,7 +50,7 @@ def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split
     )
 
 
-def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str) -> None:
+def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str, split: Split) -> None:
     """Refuse to go on with a study whose space, protocol or cohort was another.
 
     A study of an earlier version is read as this one would have written it: settings it did not
@@ -70,6 +70,11 @@ def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str) -> N
     before = parse_spec(known.get("spec", {}), source=f"the spec of {paths.name}")
     if before.digest() != spec.digest():
         faults += _differences(resolved(before), resolved(spec)) or ["the spec differs"]
+    if not faults and known.get("split") != json.loads(json.dumps(split.to_json())):
+        faults.append(
+            "the folds are of other case names: the cohort was ingested anew, under another key; "
+            "give the folder the study was begun on, with its cohort.key"
+        )
     if faults:
         raise UsageError(
             *faults,

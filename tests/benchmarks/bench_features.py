@@ -25,7 +25,7 @@ from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.net.stages import FusionStage
 from mmcaf.training import EpochReport, fit
 
-CASES, TRAINED, SLICES, EPOCHS = 10, 8, 12, 2
+CASES, TRAINED, SLICES, EPOCHS = 26, 24, 12, 2
 TRAIN = TrainConfig(epochs=EPOCHS, batch_size=4, frozen_draws=2, oversample=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import Stage, TrainConfig
+from mmcaf.errors import DataError
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.net.penet import PENetTrunk
@@ -49,10 +50,19 @@ def staged(
 ) -> tuple[LastStage, list[EpochReport]]:
     train = replace(TRAIN, **changes)
     windows = small.batches(rotate_degrees=15.0, jitter_slices=1)
-    last = last_stage(
-        model, train, windows, seed=seed, shared_seed=7, source="small", folder=folder
+    last = finished(
+        last_stage(model, train, windows, seed=seed, shared_seed=7, source="small", folder=folder)
     )
     return last, list(fit(last.view, last.batches, train, seed=seed))
+
+
+def finished(stages: Generator[None, None, LastStage]) -> LastStage:
+    while True:
+        try:
+            next(stages)
+        except StopIteration as done:
+            last: LastStage = done.value
+            return last
 
 
 def image_side(net: nn.Module) -> dict[str, Tensor]:
@@ -191,8 +201,15 @@ def test_a_killed_stage_goes_on_to_the_same_weights(
     monkeypatch.setattr(staging.checkpoint, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         staged(small, tmp_path / "killed")
-    monkeypatch.setattr(staging.checkpoint, "save", save)
+    trained: list[int] = []
+
+    def counted(path: Path, checkpoint: Checkpoint) -> None:
+        trained.extend([1] * path.name.endswith("-last.safetensors"))
+        save(path, checkpoint)
+
+    monkeypatch.setattr(staging.checkpoint, "save", counted)
     again, _ = staged(small, tmp_path / "killed")
+    assert len(trained) == 1  # of two epochs one was stored
     for name, tensor in image_side(last.net).items():
         assert torch.equal(tensor, again.net.state_dict()[name]), name
     assert not list((tmp_path / "killed").glob("*-last*"))
@@ -240,3 +257,35 @@ def test_earlier_stages_say_how_long_and_the_last_does_not() -> None:
         TrainConfig(stages=(Stage(part="trunk"), Stage(part="end_to_end")))
     with pytest.raises(ValueError, match=r"'end_to_end', takes train\.epochs"):
         TrainConfig(stages=(Stage(part="end_to_end", epochs=3),))
+
+
+def test_every_case_meets_all_of_its_draws(small: SmallCohort) -> None:
+    train = replace(small.batches(batch_size=2).train, draws=8)
+    met: dict[int, set[int]] = {}
+    for epoch in range(8):
+        for planned in train.planned(epoch):
+            for index, (draw,) in planned:
+                met.setdefault(index, set()).add(draw)
+    assert len(met) == 8
+    assert all(draws == set(range(8)) for draws in met.values())
+
+
+def test_tokens_of_another_image_side_are_not_gone_on_with(
+    small: SmallCohort, tmp_path: Path
+) -> None:
+    _, reports = staged(small, tmp_path, epochs=1)
+    snapshot = reports[0].snapshot()
+    train = replace(TRAIN, weight_decay=0.5)
+    windows = small.batches(rotate_degrees=15.0, jitter_slices=1)
+    other = finished(
+        last_stage(MODEL, train, windows, seed=1, shared_seed=7, source="small", folder=tmp_path)
+    )
+    with pytest.raises(DataError, match="trained on the image side"):
+        next(fit(other.view, other.batches, train, seed=1, resume=snapshot))
+
+
+def test_the_papers_optimiser_trains_a_trunk_whose_blocks_come_and_go(small: SmallCohort) -> None:
+    train = replace(TRAIN, stages=(Stage(part="end_to_end"),), optimizer="sgd", epochs=3)
+    torch.manual_seed(0)
+    reports = list(fit(MMCAFNet(MODEL), small.batches(), train, seed=0))
+    assert len(reports) == 3

@@ -14,11 +14,12 @@ import pytest
 from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.ingest import ingest
 from mmstudy.cli import main
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.records import METRICS, TRIALS, State
-from mmstudy.rerun import rerun
+from mmstudy.rerun import predict, rerun
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner, TrialFailed, TrialTask
 from mmstudy.search import Search, Told
@@ -278,3 +279,52 @@ def test_three_hu_windows_train(cohort: Cohort, tmp_path: Path) -> None:
     study = run(cohort, tmp_path, data={**TINY_SPEC["data"], "hu": three})
     assert study.counts()["complete"] == 2
     assert all(row["same"] for row in rerun(study, 0, cohort.folder))
+
+
+def test_a_cohort_ingested_under_another_key_is_refused_and_nothing_is_changed(
+    cohort: Cohort, dicom_folder: Path, tmp_path: Path
+) -> None:
+    study = run(cohort, tmp_path)
+    before = study.paths.study.read_bytes()
+    other = ingest([dicom_folder], tmp_path / "again", in_plane_px=48)
+    assert other.digest == cohort.digest
+    with pytest.raises(UsageError, match="ingested anew, under another key"):
+        run(other, tmp_path, search={"trials": 3, "startup_trials": 2})
+    assert study.paths.study.read_bytes() == before
+
+
+def test_patients_of_the_studys_own_cohort_in_another_form_are_not_predicted(
+    cohort: Cohort, dicom_folder: Path, tmp_path: Path
+) -> None:
+    study = run(cohort, tmp_path)
+    other = ingest([dicom_folder], tmp_path / "larger", in_plane_px=64)
+    assert other.digest != cohort.digest
+    with pytest.raises(MMStudyError, match="12 of the 12 patients are of the cohort"):
+        predict(study, 0, cohort.folder, other.folder, lambda *_: None)
+
+
+def test_a_window_larger_than_the_cohorts_slices_is_refused_before_anything_is_written(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="16 for jitter need slices of 64"):
+        run(cohort, tmp_path, data={"window": [8, 48, 48]})
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_study_that_failed_too_often_begins_no_trial_again(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {
+        "train": {"epochs": 2, "optimizer": "sgd", "lr": 10.0, "momentum": 0.0, "loss": "bce"},
+        "space": {"train.weight_decay": {"float": [9.0, 10.0]}},
+        "limits": {"failed_trials": 0},
+    }
+    try:
+        run(cohort, tmp_path, **changes)
+    except TooManyFailures:
+        tried = open_study(tmp_path / "s").trials().height
+        with pytest.raises(TooManyFailures):
+            run(cohort, tmp_path, **changes)
+        assert open_study(tmp_path / "s").trials().height == tried
+    else:
+        pytest.fail("these settings were to fail")

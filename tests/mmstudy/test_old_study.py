@@ -17,6 +17,7 @@ from cheap_trial import run_cheap
 from mmcaf.data.cohort import Cohort
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.protocols import split_cohort
 from mmstudy.records import METRICS, SCHEMA_VERSION, TRIALS, EpochRow
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner, TrialTask
@@ -68,7 +69,9 @@ def test_compacted_it_has_the_columns_of_today(old: Study) -> None:
 
 def test_it_goes_on_under_its_own_spec_and_not_under_another(old: Study, cohort: Cohort) -> None:
     spec = deepcopy(old.about["spec"])
-    about = old.about | {"cohort_digest": cohort.digest}  # the fixture's own is long gone
+    split = split_cohort(parse_spec(spec).protocol, cohort).to_json()
+    # The fixture's own cohort is long gone.
+    about = old.about | {"cohort_digest": cohort.digest, "split": split}
     old.paths.study.write_text(json.dumps(about))
 
     def run(**changes: Any) -> None:

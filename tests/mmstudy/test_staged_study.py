@@ -67,3 +67,14 @@ def test_its_networks_predict_other_patients(study: Study, cohort: Cohort, tmp_p
     found = predict(study, 0, cohort.folder, other.folder, lambda *_: None)
     assert found["probability"].is_between(0, 1).all()
     assert found["probability"].n_unique() == 4
+
+
+def test_the_time_limit_is_of_an_epoch_not_of_all_stages(cohort: Cohort, tmp_path: Path) -> None:
+    changes = deepcopy(FUSION)
+    changes["train"]["stages"][0]["epochs"] = changes["train"]["stages"][1]["epochs"] = 12
+    changes |= {"search": {"trials": 1}, "limits": {"epoch_minutes": 2 / 60, "failed_trials": 0}}
+    plan = plan_study(parse_spec(changes), cohort=cohort.folder, root=tmp_path, name="s")
+    run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
+    study = open_study(tmp_path / "s")
+    assert study.counts()["complete"] == 1
+    assert not list(study.paths.shared.glob("*-last*"))

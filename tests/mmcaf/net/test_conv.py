@@ -11,7 +11,7 @@ from mmcaf.net.bfpu import FeatureFusion
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.conv import Conv3d, DepthwiseConv3d
 from mmcaf.net.e3d_msca import Pyramid
-from mmcaf.net.penet import PENetTrunk
+from mmcaf.net.penet import PENetHead, PENetTrunk
 
 Shapes = dict[str, tuple[nn.Conv3d, list[int]]]
 
@@ -83,11 +83,14 @@ def shapes() -> Shapes:
     with torch.device("meta"):
         trunk, pyramid = PENetTrunk(config).eval(), Pyramid(config).eval()
         fusions = [FeatureFusion(channels, "reference") for channels in (512, 1024)]
-        parts = nn.ModuleList([trunk, pyramid, *fusions])
+        head = PENetHead(config).eval()
+        parts = nn.ModuleList([trunk, pyramid, head, *fusions])
         for module in parts.modules():
             if isinstance(module, nn.Conv3d):
                 module.register_forward_pre_hook(note)
-        maps = pyramid(trunk(torch.empty(2, 1, 12, 192, 192)))
+        stages = trunk(torch.empty(2, 1, 12, 192, 192))
+        maps = pyramid(stages)
+        head(stages[2])
         fusions[1](maps[3], fusions[0](maps[2], maps[1]))
     seen["stem"] = (Conv3d(1, 64, 7, stride=(1, 2, 2), padding=3, bias=False), [2, 1, 12, 192, 192])
     return seen
@@ -120,6 +123,7 @@ def _like(module: nn.Conv3d) -> nn.Conv3d:
         module.kernel_size,
         stride=module.stride,
         padding=module.padding,
+        dilation=module.dilation,
         groups=module.groups,
         bias=module.bias is not None,
     )
