@@ -13,7 +13,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,11 @@ def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     while True:
         try:
             for epoch in compute(task, record.resume(), split):
-                yield None if epoch is None else record.keep(epoch, split)
+                if epoch is None:
+                    record.alive()
+                    yield None
+                else:
+                    yield record.keep(epoch, split)
         except CannotSplit as error:
             raise TrialFailed(f"oom: {trouble or error}; {error}") from error
         except (MemoryError, RuntimeError) as error:
@@ -144,6 +148,12 @@ class _Record:
         """Into how many parts steps were split when the checkpoint was written."""
         start = self.resume()
         return int(start.meta.get("split", 1)) if start else 1
+
+    def alive(self) -> None:
+        """What comes before the first epoch has got on: earlier deaths were not at this place."""
+        claim = self._ledger.claim(self._number)
+        if claim is not None and claim.idle and claim.attempt == self._attempt:
+            self._ledger.put_claim(self._number, replace(claim, idle=0))
 
     def keep(self, epoch: FoldEpoch, split: int) -> EpochRow:
         """Write predictions, metrics, then the checkpoint; the row to report."""

@@ -175,3 +175,14 @@ def test_a_hung_trial_is_ended_inline(tmp_path: Path) -> None:
 
     InlineRunner().run(Conductor(), run_cheap, ResourceSpec())
     assert ended == ["timeout: no epoch was finished within 0.2 s (limits.epoch_minutes)"]
+
+
+def test_deaths_while_earlier_stages_get_on_do_not_fail_a_trial(tmp_path: Path) -> None:
+    def killed_in_a_stage(
+        task: TrialTask, resume: Checkpoint | None, split: int
+    ) -> Iterator[FoldEpoch | None]:
+        yield None
+
+    for _ in range(6):  # each attempt gets on by an epoch of a stage, then its process dies
+        assert next(record(task(tmp_path), killed_in_a_stage)) is None
+    assert len([*run_cheap(task(tmp_path))]) == 6
