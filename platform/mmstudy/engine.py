@@ -6,7 +6,6 @@ A study killed at any moment is continued by the same call: what is in the folde
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import uuid
@@ -203,17 +202,13 @@ def _conductor(
             launch=launch,
         )
 
-    def told(standing: Standing) -> None:
-        os.utime(plan.paths.lock)  # shows that the driver is alive
-        notify(standing)
-
     return StudyConductor(
         ledger=FolderLedger(plan.paths),
         spec=plan.spec,
         search=Search(plan.paths.journal, plan.spec, known),
         folds=len(plan.split.folds),
         task=task,
-        notify=told,
+        notify=notify,
         cohort_digest=plan.cohort.digest,
     )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from mmstudy.errors import UsageError
 from mmstudy.paths import StudyPaths
 
 __all__ = ["driver_lock", "holder"]
+
+_TRIES, _PAUSE_SECONDS = 5, 0.05
 
 
 @contextmanager
@@ -23,19 +27,29 @@ def driver_lock(paths: StudyPaths) -> Iterator[None]:
     """
     paths.root.mkdir(parents=True, exist_ok=True)
     with paths.lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(file):
             file.seek(0)
             raise UsageError(
                 f"Another driver runs the study {paths.name}: {file.read().strip()}. "
                 "Wait for it, or stop it first (`mmstudy stop`)."
-            ) from None
+            )
         file.truncate(0)
         file.write(f"host {socket.gethostname()}, process {os.getpid()}")
         file.flush()
         yield
         file.truncate(0)
+
+
+def _taken(file: TextIO) -> bool:
+    """Whether the lock is ours now; who only looks at it (`holder`) has it for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def holder(paths: StudyPaths) -> tuple[str, int] | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,13 @@ import polars as pl
 
 from mmstudy.errors import MMStudyError
 from mmstudy.estimates import Estimate, corrected_interval
+from mmstudy.locking import holder
 from mmstudy.paths import StudyPaths
 from mmstudy.records import CONFIRMATIONS, EVALUATIONS, SCHEMA_VERSION, State
 from mmstudy.segments import read_table, rows_of
 from mmstudy.store import read_json, read_tables
 
 __all__ = ["Study", "list_studies", "open_study"]
-
-_ALIVE = timedelta(minutes=10).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +156,11 @@ class Study:
         return read_tables(files, EVALUATIONS).sort("look")
 
     def live(self) -> bool:
-        """Whether a driver has shown signs of life of late."""
-        lock = self.paths.lock
-        if not lock.exists() or not lock.stat().st_size:
+        """Whether a driver holds the study's lock; that of a killed one is free."""
+        try:
+            return holder(self.paths) is not None
+        except OSError:  # a folder that is only read
             return False
-        return time.time() - lock.stat().st_mtime < _ALIVE
 
     @property
     def oracle(self) -> bool:

@@ -297,9 +297,12 @@ def test_compact_moves_the_tables_and_changes_no_number(
 
 def test_a_running_study_is_neither_compacted_nor_deleted(study: Study, command: Command) -> None:
     root = ["--root", str(study.paths.root.parent)]
+    study.paths.lock.write_text("host h, process 1")  # as a killed driver leaves it
     assert holder(study.paths) is None
+    assert not study.live()
     assert command("stop", "s", *root)[0] == 1
     with driver_lock(study.paths):
+        assert study.live()
         for arguments in (["compact", "s"], ["rm", "s", "--yes"]):
             code, _, stderr = command(*arguments, *root)
             assert code == 2
