@@ -199,6 +199,7 @@ def importances(
     Raises:
         ValueError: fewer than two trials, or all of one value.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for params, value in trials:
         study.add_trial(
