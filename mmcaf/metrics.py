@@ -22,7 +22,9 @@ __all__ = [
     "auroc_interval",
     "auroc_standard_error",
     "brier",
+    "checked",
     "f1",
+    "placements",
     "rates",
 ]
 
@@ -76,8 +78,18 @@ class ConfusionMatrix:
         >>> ConfusionMatrix.from_scores([1, 1, 0, 0], [0.9, 0.2, 0.7, 0.1], threshold=0.5)
         ConfusionMatrix(tp=1, fp=1, fn=1, tn=1)
         """
-        y, s = _checked(labels, scores)
-        sick, called = y == 1, s >= threshold
+        y, s = checked(labels, scores)
+        return cls.from_calls(y, s >= threshold)
+
+    @classmethod
+    def from_calls(cls, labels: ArrayLike, calls: ArrayLike) -> ConfusionMatrix:
+        """Of decisions made elsewhere: `calls` of shape (cases,), true or 1 where called positive.
+
+        >>> ConfusionMatrix.from_calls([1, 1, 0, 0], [True, False, True, False])
+        ConfusionMatrix(tp=1, fp=1, fn=1, tn=1)
+        """
+        y, decided = checked(labels, calls)
+        sick, called = y == 1, decided != 0
         pairs = ((sick, called), (~sick, called), (sick, ~called), (~sick, ~called))
         return cls(*(int((truth & call).sum()) for truth, call in pairs))
 
@@ -88,8 +100,27 @@ class ConfusionMatrix:
             "specificity": Proportion(self.tn, self.tn + self.fp),
             "ppv": Proportion(self.tp, self.tp + self.fp),
             "npv": Proportion(self.tn, self.tn + self.fn),
-            "accuracy": Proportion(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn),
+            "accuracy": Proportion(self.tp + self.tn, self.n),
         }
+
+    @property
+    def n(self) -> int:
+        """Number of cases."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
+    def majority(self) -> Proportion:
+        """Accuracy of always answering the more frequent class, the line accuracy has to beat.
+
+        >>> ConfusionMatrix(tp=10, fp=4, fn=5, tn=24).majority
+        Proportion(hits=28, total=43)
+        """
+        return Proportion(max(self.tp + self.fn, self.fp + self.tn), self.n)
+
+    def expanded(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Labels and calls of cases, both (cases,), that have these counts; their order is ours."""
+        counts = (self.tp, self.fn, self.fp, self.tn)
+        return np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
 
     @property
     def f1(self) -> float:
@@ -110,20 +141,20 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     if not 0 < y.sum() < len(y):
         return nan
-    return float(_placements(s[y == 1], s[y == 0]).mean())
+    return float(placements(s[y == 1], s[y == 0]).mean())
 
 
 def auroc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
     """Standard error of `auroc` after DeLong et al. 1988; NaN with fewer than two of a class."""
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     positive, negative = s[y == 1], s[y == 0]
     if min(len(positive), len(negative)) < 2:
         return nan
-    of_positive = _placements(positive, negative)
-    of_negative = 1 - _placements(negative, positive)
+    of_positive = placements(positive, negative)
+    of_negative = 1 - placements(negative, positive)
     return sqrt(of_positive.var(ddof=1) / len(positive) + of_negative.var(ddof=1) / len(negative))
 
 
@@ -148,7 +179,7 @@ def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
 
     NaN where no case is positive. Its chance level is the prevalence, not 0.5.
     """
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     if not y.any():
         return nan
     order = np.argsort(-s, kind="stable")
@@ -165,7 +196,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         ValueError: a probability outside [0, 1], such as a logit.
     """
-    y, p = _checked(labels, probabilities)
+    y, p = checked(labels, probabilities)
     if len(p) and not 0 <= p.min() <= p.max() <= 1:
         raise ValueError(
             f"Need probabilities in [0, 1], got values from {p.min():g} to {p.max():g}."
@@ -205,15 +236,20 @@ def rates(
     return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
-def _placements(ours: Floats, others: Floats) -> Floats:
-    """For each of `ours` the share of `others` below it, ties counting half."""
+def placements(ours: Floats, others: Floats) -> Floats:
+    """For each of `ours` the share of `others` below it, ties counting half; shape of `ours`."""
     ranked = np.sort(others)
     below = np.searchsorted(ranked, ours, side="left")
     not_above = np.searchsorted(ranked, ours, side="right")
     return (below + not_above) / (2 * len(others))
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    """Both as arrays of shape (cases,).
+
+    Raises:
+        ValueError: other shapes, labels other than 0 and 1, a score that is NaN or infinite.
+    """
     y, s = np.asarray(labels), np.asarray(scores, dtype=float)
     if y.ndim != 1 or y.shape != s.shape:
         raise ValueError(f"Need two arrays of one shape (cases,), got {y.shape} and {s.shape}.")
