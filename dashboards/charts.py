@@ -73,9 +73,9 @@ def forest(rows: tuple[dict[str, Any], ...]) -> AnyChart:
     frame = pl.DataFrame(
         {
             "method": [f"{row['method']}  (n={row['n']})" for row in rows],
-            "accuracy": [row["accuracy"]["hits"] / row["accuracy"]["total"] for row in rows],
-            "low": [row["accuracy"]["interval"][0] for row in rows],
-            "high": [row["accuracy"]["interval"][1] for row in rows],
+            "accuracy": [row["accuracy"]["value"] for row in rows],
+            "low": [row["accuracy"]["low"] for row in rows],
+            "high": [row["accuracy"]["high"] for row in rows],
             "kind": [_kind(row) for row in rows],
         }
     )

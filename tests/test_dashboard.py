@@ -116,7 +116,7 @@ def test_a_baseline_is_not_shown_as_published(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(str(app_path().parent))
     from charts import forest
 
-    share = {"hits": 3, "total": 4, "interval": (0.3, 0.95)}
+    share = {"value": 0.75, "low": 0.3, "high": 0.95}
     tables = {"ours": None, "baseline": None, "1": None, "2": "impossible"}
     rows = tuple(
         {"table": table, "method": table, "n": 4, "accuracy": share, "flag": flag}

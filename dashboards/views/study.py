@@ -82,22 +82,24 @@ def _paper(study: Study, seen: tuple[tuple[str, int, int], ...]) -> None:
     except MMStudyError as error:
         st.info(str(error))
         return
-    st.altair_chart(charts.forest(found.rows), width="stretch")
-    st.caption(found.note + " Dashed: always answering adenocarcinoma.")
+    rows = tuple(row.as_dict() for row in found.rows)
+    st.text(found.summary)
+    st.altair_chart(charts.forest(rows), width="stretch")
+    st.caption(" ".join(found.notes) + " Dashed: always answering adenocarcinoma.")
     table = pl.DataFrame(
         [
             {
                 "table": row["table"],
                 "method": row["method"],
                 "n": row["n"],
-                "AUROC": row["auroc"],
+                "AUROC": row["auroc"]["value"],
                 **{
                     name: f"{row[name]['hits']}/{row[name]['total']}"
                     for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy")
                 },
                 "flag": row["flag"] or "",
             }
-            for row in found.rows
+            for row in rows
         ]
     )
     st.dataframe(table, hide_index=True)

@@ -130,15 +130,15 @@ def compare(
         Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
     ] = "table",
 ) -> None:
-    """The best trial beside the paper's published rows, with counts and intervals."""
+    """The best trial beside baselines and the paper's rows, with what a test says of each."""
     from mmstudy.paper import compare as beside
-    from mmstudy.paper import render
+    from mmstudy.rendering import render
 
     if not paper:
         raise UsageError(
             "There is nothing but the paper to compare with yet; leave out --no-paper."
         )
-    sys.stdout.write(render(beside(opened_study(study, root), cohort), how).rstrip("\n") + "\n")
+    sys.stdout.write(render(beside(opened_study(study, root), cohort), how))
 
 
 def _summary(study: Study) -> dict[str, Any]:
