@@ -273,9 +273,8 @@ def _choice(study: Study, number: int, trials: int) -> str | None:
     if trials * epochs == 1:
         return None
     return (
-        f"ours was chosen as the best of {trials} {'trial' if trials == 1 else 'trials'} and "
-        f"{epochs} {'epoch' if epochs == 1 else 'epochs'} on these very patients, so that a test "
-        "would flatter it"
+        f"ours was chosen as the best of {_counted(trials, 'trial')} and "
+        f"{_counted(epochs, 'epoch')} on these very patients, so that a test would flatter it"
     )
 
 
@@ -287,11 +286,11 @@ def _caution(study: Study, number: int, tested: bool, chosen: str | None) -> str
         return "ours was told where the lesion is (ORACLE location)"
     if not tested:
         return chosen and f"{chosen}; `mmstudy evaluate` scores it on others"
-    others = study.evaluations().filter(pl.col("number") != number).height
+    others = study.evaluations().filter(pl.col("number") != number)["number"].n_unique()
     if others:
         return (
-            f"the test set was also looked at {others} times with other trials, which makes it a "
-            "validation set"
+            f"the test set was also looked at with {_counted(others, 'other trial')}, which makes "
+            "it a validation set"
         )
     return None
 
@@ -329,6 +328,10 @@ def _notes(ours: Row, trials: int, looks: int, tested: bool) -> tuple[str, ...]:
         "Tests against baselines are on the same validation cases: DeLong and exact McNemar, one "
         "Holm family. The lesion box was drawn by a radiologist.",
         ("Ours: test patients" if tested else "Ours: validation patients of every fold, each once")
-        + f"; the best of {trials} {'trial' if trials == 1 else 'trials'}. The test set has been "
-        f"looked at {looks} {'time' if looks == 1 else 'times'}.",
+        + f"; the best of {_counted(trials, 'trial')}. The test set has been looked at "
+        f"{_counted(looks, 'time')}.",
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

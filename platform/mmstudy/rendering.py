@@ -129,7 +129,7 @@ def _flat(row: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{key}_")
         else:
-            yield before + key.removesuffix("value").rstrip("_") or before.rstrip("_"), value
+            yield before.rstrip("_") if key == "value" else before + key, value
 
 
 def _warnings(comparison: Comparison) -> list[str]:

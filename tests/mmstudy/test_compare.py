@@ -15,10 +15,12 @@ from mmcaf.baselines import BASELINES, out_of_fold_baselines
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
 from mmcaf.metrics import auroc
+from mmcaf.paired import delong
 from mmstudy.conductor import Standing
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.paper import compare, published, render
+from mmstudy.paper import compare, published
+from mmstudy.rendering import render
 from mmstudy.results import Study, open_study
 from mmstudy.runner import InlineRunner
 from mmstudy.spec import parse_spec
@@ -56,28 +58,43 @@ def test_repeated_folds_score_every_case_once_by_their_mean(study: Study, cohort
 
 
 def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohort: Cohort) -> None:
-    rows = compare(study).rows
-    assert [row["table"] for row in rows[:3]] == ["ours", "baseline", "baseline"]
-    assert len(rows) == 3 + len(published())
+    found = compare(study)
+    assert [section.table for section in found.sections[:3]] == ["ours", "baseline", "1"]
     split = Split.from_json(study.about["split"])
-    for row, found in zip(
-        rows[1:3], out_of_fold_baselines(cohort.patients, split).values(), strict=True
+    expected = out_of_fold_baselines(cohort.patients, split)
+    for row in found.sections[1].rows:
+        scored = expected[row.method]
+        assert row.auroc.value == auroc(scored["label"], scored["probability"])
+        assert row.n == cohort.patients.height
+    fixed = [row.method for row in found.sections[1].rows if row.threshold == "0.5"]
+    assert fixed == list(BASELINES)
+
+
+def test_baselines_are_tested_on_the_same_cases(study: Study, cohort: Cohort) -> None:
+    verdicts = compare(study).against_baselines
+    split = Split.from_json(study.about["split"])
+    ours = study.out_of_fold(0)
+    for verdict, scored in zip(
+        verdicts, out_of_fold_baselines(cohort.patients, split).values(), strict=True
     ):
-        assert row["method"] in BASELINES
-        assert row["auroc"] == auroc(found["label"], found["probability"])
-        assert row["n"] == cohort.patients.height
+        found = delong(ours["label"], ours["probability"], scored["probability"])
+        assert verdict.tests[0].p == found.p
+        assert {test.family for test in verdict.tests} == {4}
+        assert verdict.outcome == "none"  # one trial of one epoch: nothing was chosen, 12 cases
 
 
 def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:
     assert study.oracle
-    assert "ORACLE location" in render(compare(study), "markdown").splitlines()[2]
+    assert "ORACLE location" in render(compare(study), "markdown").splitlines()[4]
 
 
 def test_a_study_that_lost_its_cohort_is_compared_without_baselines(
     study: Study, tmp_path: Path
 ) -> None:
     alone = shutil.copytree(study.paths.root, tmp_path / "elsewhere" / "s")
-    assert len(compare(open_study(alone)).rows) == 1 + len(published())
+    found = compare(open_study(alone))
+    assert len(found.rows) == len(found.sections[0].rows) + len(published())
+    assert found.against_baselines == ()
 
 
 def test_another_cohort_is_refused(study: Study, cohort: Cohort, tmp_path: Path) -> None:
