@@ -23,22 +23,20 @@ from mmcaf.baselines import out_of_fold_baselines
 from mmcaf.data.cohort import load
 from mmcaf.data.splits import Split
 from mmcaf.metrics import ConfusionMatrix, Proportion
-from mmcaf.paired import smallest_gap
 from mmcaf.thresholds import cross_fitted, youden
+from mmstudy.caveats import GAP, caution_of, choice_of, notes
 from mmstudy.errors import MMStudyError
 from mmstudy.estimates import Estimate
 from mmstudy.records import PREDICTIONS
 from mmstudy.results import Study
 from mmstudy.rows import RATE_NAMES, Kind, Row, row_of, row_of_counts
-from mmstudy.selection import corrected_best
+from mmstudy.selection import corrected
 from mmstudy.store import read_tables
 from mmstudy.verdicts import Verdict, against_published, against_same_cases
 
 __all__ = ["Comparison", "Section", "compare", "published", "sections_of", "threshold_rows"]
 
 _PRINTED = {name: {"accuracy": "acc"}.get(name, name) for name in ("auroc", *RATE_NAMES, "f1")}
-_PAPER_N = 43
-_GAP = smallest_gap(_PAPER_N) or Proportion(_PAPER_N, _PAPER_N)
 _TITLES = {
     "ours": "This study",
     "baseline": "Baselines, fitted and scored on the study's own folds",
@@ -221,7 +219,8 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
     ours = (tested or validated)[0]
     baselines = [rows[0] for rows in simple.values()]
     trials = sum(study.counts().values())
-    chosen = _choice(study, number, trials)
+    chosen = choice_of(study, number, trials)
+    resampled = corrected(study, [_plain(row) for row in baselines]) if expected else None
     rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
     return Comparison(
         study=study.name,
@@ -231,21 +230,29 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
         sections=sections_of(rows),
         tested=ours,
         against_paper=against_published(
-            ours, published(), caution=_caution(study, number, bool(tested), chosen)
+            ours, published(), caution=caution_of(study, number, bool(tested), chosen)
         ),
-        against_baselines=against_same_cases(validated[0], baselines, caution=chosen),
+        against_baselines=against_same_cases(
+            validated[0], baselines, caution=chosen, ahead=resampled.ahead if resampled else ()
+        ),
         trials=trials,
         best_value=float(best["value"]),
-        expected=corrected_best(study) if expected else None,
+        expected=resampled.auroc if resampled else None,
         looks=study.evaluations().height,
-        gap=_GAP,
-        notes=_notes(ours, trials, study.evaluations().height, bool(tested)),
+        gap=GAP,
+        notes=notes(ours, trials, study.evaluations().height, bool(tested)),
     )
 
 
 def _named(study: Study, number: int) -> str:
     marks = ["SYNTHETIC"] * study.synthetic + ["ORACLE location"] * study.oracle
     return f"{study.name} trial {number}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _plain(row: Row) -> pl.DataFrame:
+    if row.predictions is None:
+        raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
+    return row.predictions.select("case", "label", "probability")
 
 
 def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> list[Row]:
@@ -267,34 +274,6 @@ def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> l
     return rows
 
 
-def _choice(study: Study, number: int, trials: int) -> str | None:
-    """Why validation cases flatter the best trial; None where nothing was chosen."""
-    epochs = study.epochs(number)["epoch"].n_unique()
-    if trials * epochs == 1:
-        return None
-    return (
-        f"ours was chosen as the best of {_counted(trials, 'trial')} and "
-        f"{_counted(epochs, 'epoch')} on these very patients, so that a test would flatter it"
-    )
-
-
-def _caution(study: Study, number: int, tested: bool, chosen: str | None) -> str | None:
-    """Why no test against other patients would be valid; None where one is."""
-    if study.synthetic:
-        return "ours is of SYNTHETIC patients"
-    if study.oracle:
-        return "ours was told where the lesion is (ORACLE location)"
-    if not tested:
-        return chosen and f"{chosen}; `mmstudy evaluate` scores it on others"
-    others = study.evaluations().filter(pl.col("number") != number)["number"].n_unique()
-    if others:
-        return (
-            f"the test set was also looked at with {_counted(others, 'other trial')}, which makes "
-            "it a validation set"
-        )
-    return None
-
-
 def _baselines(study: Study, cohort: Path | None, split: Split) -> dict[str, pl.DataFrame]:
     folder = cohort or (study.paths.root / str(study.about.get("cohort", ""))).resolve()
     if not (folder / "cohort.json").is_file():
@@ -306,32 +285,3 @@ def _baselines(study: Study, cohort: Path | None, split: Split) -> dict[str, pl.
             f"{study.about.get('cohort_digest')}; give the right one with --cohort."
         )
     return out_of_fold_baselines(patients.patients, split)
-
-
-def _notes(ours: Row, trials: int, looks: int, tested: bool) -> tuple[str, ...]:
-    gap, majority, own = _GAP, Proportion(28, _PAPER_N), ours.counts.majority
-    return (
-        "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, of published rows logit-"
-        "Hanley-McNeil, since their scores are unknown; F1 percentile, AUPRC and Brier BCa "
-        "bootstrap, 2000 draws within each class. PPV, NPV and accuracy hold for the share of "
-        "squamous cases they were measured at.",
-        f"Published rows: 15 squamous and 28 adenocarcinoma test patients, counts reconstructed "
-        f"from the printed figures. On the same {_PAPER_N} patients two accuracies closer than "
-        f"{gap.hits}/{gap.total} = {float(gap):.2f} can never differ significantly (exact McNemar, "
-        "before any correction), and rows on different patients need more.",
-        f"Always answering adenocarcinoma has an accuracy of {majority.hits}/{majority.total} = "
-        f"{float(majority):.3f} on the paper's test set; always answering the more frequent class "
-        f"{own.hits}/{own.total}{f' = {float(own):.3f}' if own.total else ''} on ours.",
-        "Tests against published rows are on different patients, from counts: Fisher's exact test "
-        "of sensitivity and of specificity at 0.5, z of the AUROCs' logits, all of them one Holm "
-        "family. Accuracy is not tested: the two sets hold different shares of squamous cases.",
-        "Tests against baselines are on the same validation cases: DeLong and exact McNemar, one "
-        "Holm family. The lesion box was drawn by a radiologist.",
-        ("Ours: test patients" if tested else "Ours: validation patients of every fold, each once")
-        + f"; the best of {_counted(trials, 'trial')}. The test set has been looked at "
-        f"{_counted(looks, 'time')}.",
-    )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

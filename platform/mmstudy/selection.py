@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
 from mmstudy.errors import MMStudyError
-from mmstudy.estimates import Estimate, Outcomes, bbc_auroc
+from mmstudy.estimates import Corrected, Estimate, Outcomes, bbc
 from mmstudy.records import State
 from mmstudy.results import Study
 
-__all__ = ["TOP", "corrected_best", "outcomes_of"]
+__all__ = ["TOP", "corrected", "corrected_best", "outcomes_of"]
 
 TOP = 100
 """Trials among which the choice is resampled, the best first: those behind are never chosen."""
@@ -18,11 +20,40 @@ TOP = 100
 
 def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Estimate | None:
     """The AUROC to expect of the study's best (trial, epoch), by BBC-CV; None without trials."""
+    found = corrected(study, resamples=resamples, seed=seed)
+    return found.auroc if found else None
+
+
+def corrected(
+    study: Study, rivals: Sequence[pl.DataFrame] = (), *, resamples: int = 500, seed: int = 0
+) -> Corrected | None:
+    """The same, and how far ahead of each rival what the search picks is; None without trials.
+
+    Args:
+        study: with predictions of every epoch.
+        rivals: case, label, probability of every validation case, each; nothing was chosen there.
+            Their intervals are Bonferroni's, all of them together at 95 %.
+        resamples: number of draws.
+        seed: of the draws.
+
+    Raises:
+        MMStudyError: a trial lacks predictions, or a rival a case.
+    """
     complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
     if not complete.height:
         return None
     outcomes = outcomes_of(study, sorted(complete["number"]))
-    return bbc_auroc(outcomes, resamples=resamples, seed=seed)
+    cases = int(outcomes.case.max()) + 1
+    if any(rival.height != cases for rival in rivals):
+        raise MMStudyError(f"A rival of {study.name} was not scored on its {cases} cases.")
+    scores = [rival.sort("case")["probability"].to_numpy()[outcomes.case] for rival in rivals]
+    return bbc(
+        outcomes,
+        np.stack(scores) if scores else None,
+        resamples=resamples,
+        seed=seed,
+        confidence_ahead=1 - 0.05 / max(1, len(rivals)),
+    )
 
 
 def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mmcaf.metrics import Proportion
 from mmcaf.paired import Discordant, compare_all, holm
 from mmcaf.unpaired import difference_interval, fisher, z_test
+from mmstudy.estimates import Estimate
 from mmstudy.rows import Figure, Row
 
 __all__ = ["ALPHA", "Outcome", "Test", "Verdict", "against_published", "against_same_cases"]
@@ -92,7 +93,11 @@ def against_published(
 
 
 def against_same_cases(
-    ours: Row, others: Sequence[Row], *, caution: str | None = None
+    ours: Row,
+    others: Sequence[Row],
+    *,
+    caution: str | None = None,
+    ahead: Sequence[Estimate] = (),
 ) -> tuple[Verdict, ...]:
     """Ours against other rows of the same cases: DeLong's and McNemar's exact test.
 
@@ -100,6 +105,8 @@ def against_same_cases(
         ours: made by `row_of`.
         others: likewise, of the same cases.
         caution: why the p values are too small, if so; they are kept, and decide nothing.
+        ahead: where ours was chosen on these cases and the others were not: how far ahead of each
+            what is chosen is on cases left out (`mmstudy.selection.corrected`). Decides then.
 
     Raises:
         ValueError: cases or labels differ, or a row was made from counts.
@@ -113,7 +120,7 @@ def against_same_cases(
     named = {f"{i}": row.scored for i, row in enumerate((ours, *others))}
     found = compare_all(own["label"].to_numpy(), named, against="0")
     verdicts = []
-    for row, test in zip(others, found, strict=True):
+    for i, (row, test) in enumerate(zip(others, found, strict=True)):
         low, high = test.areas.interval or (None, None)
         area = Test(
             measure="AUROC",
@@ -128,8 +135,39 @@ def against_same_cases(
             family=test.family,
         )
         calls = _mcnemar_row(ours, row, test.decisions, test.decisions_p_holm, test.family)
-        verdicts.append(_verdict(ours, row, (area, calls), caution or ours.flag or row.flag))
+        flag = ours.flag or row.flag
+        if caution and ahead and not flag:
+            verdicts.append(_of_the_chosen(ours, row, (area, calls), ahead[i], caution))
+        else:
+            verdicts.append(_verdict(ours, row, (area, calls), caution or flag))
     return tuple(verdicts)
+
+
+def _of_the_chosen(
+    ours: Row, row: Row, tests: tuple[Test, ...], ahead: Estimate, caution: str
+) -> Verdict:
+    """By the interval of what is chosen, on cases left out of the choice."""
+    known = ahead.mean == ahead.mean
+    clear = known and not ahead.low <= 0 <= ahead.high
+    outcome: Outcome = "none" if not clear else "better" if ahead.low > 0 else "worse"
+    start = {
+        "none": f"No difference can be shown between what the search picks and {row.method}",
+        "better": f"What the search picks outperforms {row.method}",
+        "worse": f"{row.method} outperforms what the search picks",
+    }[outcome]
+    gap = f"{ahead.mean:+.3f} [{ahead.low:+.2f}, {ahead.high:+.2f}]" if known else "not defined"
+    return Verdict(
+        against=row.method,
+        table=row.table,
+        outcome=outcome,
+        sentence=(
+            f"{start}: on patients left out of the choice the difference of AUROC is {gap} (the "
+            f"choice resampled, BBC-CV, all intervals together 95 %). {ours.method} itself: "
+            f"{_counts(ours, row)} Its own p values do not count, since {caution}."
+        ),
+        tests=tests,
+        reason=caution,
+    )
 
 
 def _cases(row: Row) -> Any:
@@ -236,8 +274,8 @@ def _sentence(
     if outcome == "untested":
         why = f"{reason}".rstrip(".")
         return (
-            f"No difference can be shown between {ours.method} and {row.method}, "
-            f"and none is tested: {why}. {counts}"
+            f"No difference can be shown between {ours.method} and {row.method}; "
+            f"no test decides it: {why}. {counts}"
         )
     said = "; ".join(_p(test) for test in tests)
     family = f"Holm over {tests[0].family} tests" if tests else "no test possible"

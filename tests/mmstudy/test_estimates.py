@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mmcaf.metrics import auroc
-from mmstudy.estimates import Outcomes, bbc_auroc, corrected_interval
+from mmstudy.estimates import Outcomes, bbc, bbc_auroc, corrected_interval
 
 
 def noise(configurations: int, cases: int, folds: int, *, signal: float, seed: int) -> Outcomes:
@@ -84,3 +86,51 @@ def test_one_value_has_no_interval() -> None:
     found = corrected_interval([0.7], ratio=0.25)
     assert (found.mean, found.n) == (0.7, 1)
     assert np.isnan(found.low)
+
+
+def test_a_rival_of_the_same_scores_is_never_behind_or_ahead() -> None:
+    outcomes = noise(1, 60, 3, signal=0.5, seed=2)
+    (ahead,) = bbc(outcomes, outcomes.score, resamples=100).ahead
+    assert (ahead.mean, ahead.low, ahead.high) == (0, 0, 0)
+
+
+def test_a_choice_among_coins_is_seldom_ahead_of_a_coin() -> None:
+    """In sample the best of 40 coins beats another by far; on cases left out it does not."""
+    clear, in_sample = [], []
+    for seed in range(40):
+        outcomes = noise(41, 60, 3, signal=0, seed=seed)
+        chosen = replace(outcomes, score=outcomes.score[1:])
+        (ahead,) = bbc(chosen, outcomes.score[:1], resamples=120).ahead
+        clear.append(not ahead.low <= 0 <= ahead.high)
+        in_sample.append(
+            best_in_sample(chosen) - best_in_sample(replace(outcomes, score=outcomes.score[:1]))
+        )
+    assert np.mean(in_sample) > 0.1
+    assert np.mean(clear) <= 0.05
+
+
+def test_a_choice_that_is_truly_better_is_ahead() -> None:
+    outcomes = noise(20, 200, 4, signal=2.5, seed=1)
+    rivals = noise(2, 200, 4, signal=0, seed=5).score
+    found = bbc(outcomes, rivals, resamples=200)
+    assert [one.low > 0 for one in found.ahead] == [True, True]
+    assert found.auroc == bbc_auroc(outcomes, resamples=200)
+
+
+def test_a_higher_confidence_of_the_lead_widens_it_alone() -> None:
+    outcomes, rival = noise(5, 100, 2, signal=1, seed=0), noise(1, 100, 2, signal=0, seed=1).score
+    plain = bbc(outcomes, rival, resamples=200)
+    wide = bbc(outcomes, rival, resamples=200, confidence_ahead=0.99)
+    assert wide.auroc == plain.auroc
+    assert wide.ahead[0].low < plain.ahead[0].low
+
+
+def test_where_no_resample_can_choose_nothing_is_expected() -> None:
+    lonely = Outcomes(
+        case=np.arange(3),
+        fold=np.zeros(3, dtype=np.int64),
+        label=np.ones(3, dtype=np.int64),
+        score=np.random.default_rng(0).random((2, 3)),
+    )
+    found = bbc(lonely, lonely.score[:1], resamples=30)
+    assert np.isnan([found.auroc.mean, found.ahead[0].low]).all()

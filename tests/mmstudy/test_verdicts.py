@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mmcaf.metrics import ConfusionMatrix
 from mmcaf.paired import delong, mcnemar
+from mmstudy.estimates import Estimate
 from mmstudy.paper import published
 from mmstudy.rows import Row, row_of, row_of_counts
 from mmstudy.verdicts import against_published, against_same_cases
@@ -106,6 +107,28 @@ def test_a_caution_keeps_the_p_values_and_decides_nothing() -> None:
     assert verdict.outcome == "untested"
     assert "outperforms" not in verdict.sentence
     assert len(verdict.tests) == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome", "start"),
+    [
+        (0.02, 0.3, "better", "What the search picks outperforms coin"),
+        (-0.3, -0.02, "worse", "coin outperforms what the search picks"),
+        (-0.02, 0.3, "none", "No difference can be shown between what the search picks and coin"),
+        (np.nan, np.nan, "none", "No difference can be shown"),
+    ],
+)
+def test_what_was_chosen_is_judged_on_cases_left_out_of_the_choice(
+    low: float, high: float, outcome: str, start: str
+) -> None:
+    labels, good, poor = pair(0, 4.0)
+    ours = row_of(frame(labels, good), method="ours", cases="validation")
+    other = row_of(frame(labels, poor), method="coin", cases="validation")
+    ahead = Estimate((low + high) / 2, low, high, 180)
+    (verdict,) = against_same_cases(ours, [other], caution="chosen here", ahead=[ahead])
+    assert verdict.outcome == outcome
+    assert verdict.sentence.startswith(start)
+    assert "p values do not count, since chosen here" in verdict.sentence
 
 
 def test_rows_of_other_cases_cannot_be_paired() -> None:
