@@ -147,10 +147,11 @@ def _chosen(comparison: Comparison) -> str:
     corrected = (
         f"{found.mean:.3f} [{found.low:.2f}, {found.high:.2f}]" if found and known else "not known"
     )
+    of = f"the best of {comparison.trials} trials and so optimistic"
     return (
-        f"Trial {comparison.trial} has the value {comparison.best_value:.3f}, the best of "
-        f"{comparison.trials} and optimistic; to expect of what such a search picks: {corrected} "
-        "(BBC-CV)."
+        f"Trial {comparison.trial} has the value {comparison.best_value:.3f}, "
+        f"{of if comparison.trials > 1 else 'the only trial'}; to expect of what such a search "
+        f"picks: {corrected} (BBC-CV)."
     )
 
 
@@ -229,10 +230,17 @@ def _latex(comparison: Comparison) -> str:
     for section in comparison.sections:
         body += [r"\midrule", rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_title(section)}}}}} \\"]
         for row in section.rows:
-            body += _latex_lines(row)
+            body += _latex_lines(row, columns)
     body.append(r"\bottomrule")
     texts = [
-        rf"\paragraph{{{latex_text(heading)}.}} " + " ".join(map(latex_text, sentences))
+        "\n".join(
+            [
+                rf"\paragraph{{{latex_text(heading)}}}",
+                r"\begin{itemize}",
+                *(rf"\item {latex_text(text)}" for text in sentences),
+                r"\end{itemize}",
+            ]
+        )
         for heading, sentences in _sentences(comparison)
         if sentences
     ]
@@ -240,7 +248,7 @@ def _latex(comparison: Comparison) -> str:
         [
             r"% \usepackage{booktabs,graphicx} \usepackage[T1]{fontenc}",
             r"\begin{table*}",
-            r"\centering\footnotesize",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{latex_text(comparison.summary)} 95\,\% intervals in brackets.}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{l{'c' * (columns - 1)}}}",
@@ -257,11 +265,16 @@ def _title(section: Section) -> str:
     return latex_text(section.title)
 
 
-def _latex_lines(row: Row) -> list[str]:
-    """Values with counts in one line, intervals in the next; a row this way fits a page's width."""
+def _latex_lines(row: Row, columns: int) -> list[str]:
+    """Values with counts in one line, intervals in the next; a row this way fits a page's width.
+
+    The long names of our own rows have a line of their own."""
     parts = [_parts(value) for value in _figures(row)]
-    first = [_name(row), f"{row.n} ({row.positives}+{row.n - row.positives})"]
+    published = row.kind == "published"
+    name = latex_text(_name(row) if published else f"{row.method}: {row.cases}, {row.threshold}")
+    above = [] if published else [rf"\multicolumn{{{columns}}}{{l}}{{{name}}} \\"]
+    first = [f"{row.n} ({row.positives}+{row.n - row.positives})"]
     first += [f"{value} ({counts})" if counts else value or "--" for value, _, counts in parts]
-    below = "" if row.kind == "published" else f"{row.cases}; {row.threshold}"
-    second = [below, "", *(interval for _, interval, _ in parts)]
-    return [" & ".join(map(latex_text, line)) + r" \\" for line in (first, second)]
+    second = ["", *(interval for _, interval, _ in parts)]
+    lines = [[name if published else "", *map(latex_text, first)], ["", *map(latex_text, second)]]
+    return [*above, *(" & ".join(line) + r" \\" for line in lines)]

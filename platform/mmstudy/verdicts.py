@@ -277,8 +277,8 @@ def _sentence(
             f"No difference can be shown between {ours.method} and {row.method}; "
             f"no test decides it: {why}. {counts}"
         )
-    said = "; ".join(_p(test) for test in tests)
-    family = f"Holm over {tests[0].family} tests" if tests else "no test possible"
+    said = ", ".join(f"{test.measure} {_rounded(test.p_holm)}" for test in tests)
+    p_values = f"Corrected p (Holm, {tests[0].family} tests): {said}." if tests else ""
     if outcome == "none":
         start = f"No difference can be shown between {ours.method} and {row.method}."
     elif outcome == "mixed":
@@ -287,7 +287,7 @@ def _sentence(
         start = f"{ours.method} outperforms {row.method} in {_clear(tests)}."
     else:
         start = f"{row.method} outperforms {ours.method} in {_clear(tests)}."
-    return f"{start} {counts} {said} ({family})."
+    return f"{start} {counts} {p_values}".rstrip()
 
 
 def _clear(tests: Sequence[Test]) -> str:
@@ -307,14 +307,10 @@ def _counts(ours: Row, row: Row) -> str:
     return text[0].upper() + text[1:]
 
 
-def _p(test: Test) -> str:
-    if test.p_holm is None:
-        return f"{test.measure}: no test possible"
-    return f"{test.measure}: p {_rounded(test.p_holm)}"
-
-
-def _rounded(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+def _rounded(p: float | None) -> str:
+    if p is None:
+        return "not testable"
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _shown(figure: Figure) -> str:

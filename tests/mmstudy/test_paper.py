@@ -69,10 +69,11 @@ def test_a_study_with_mmcaf_nets_numbers_shows_no_difference(tmp_path: Path) -> 
     assert ours.auroc.value == pytest.approx(330 / 420)
     (verdict,) = (v for v in found.against_paper if v.against == "MMCAF-Net")
     assert verdict.outcome == "none"
-    assert verdict.sentence.startswith(
+    assert verdict.sentence == (
         "No difference can be shown between made trial 0 and MMCAF-Net. "
         "Sensitivity 10/15 against 10/15, specificity 24/28 against 24/28, "
-        "accuracy 34/43 against 34/43, AUROC 0.786 against 0.786."
+        "accuracy 34/43 against 34/43, AUROC 0.786 against 0.786. "
+        "Corrected p (Holm, 39 tests): sensitivity 1.000, specificity 1.000, AUROC 1.000."
     )
     assert [test.p_holm for test in verdict.tests] == [1.0] * 3
     assert {test.family for v in found.against_paper for test in v.tests} == {3 * 13}
@@ -193,7 +194,7 @@ def test_one_class_alone_is_undefined_and_not_zero(tmp_path: Path) -> None:
     assert (ours.auroc.value, ours.f1.value, ours.auprc.value) == (None, None, None)
     assert ours.as_dict()["sensitivity"]["value"] is None
     assert {v.outcome for v in found.against_paper if not v.reason} == {"none"}
-    assert "sensitivity: no test possible" in found.against_paper[0].sentence
+    assert "sensitivity not testable" in found.against_paper[0].sentence
 
 
 def test_no_complete_trial_is_said(tmp_path: Path) -> None:
