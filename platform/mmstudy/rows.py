@@ -215,6 +215,8 @@ def _f1(counts: ConfusionMatrix) -> Figure:
 
 
 def _as_dict(rate: Proportion) -> dict[str, Any]:
+    counts = {"hits": rate.hits, "total": rate.total}
+    if not rate.total:
+        return {"value": None, "low": None, "high": None, **counts}
     low, high = rate.wilson()
-    value = float(rate) if rate.total else None
-    return {"value": value, "low": low, "high": high, "hits": rate.hits, "total": rate.total}
+    return {"value": float(rate), "low": low, "high": high, **counts}

@@ -162,8 +162,8 @@ def _of_the_chosen(
         outcome=outcome,
         sentence=(
             f"{start}: on patients left out of the choice the difference of AUROC is {gap} (the "
-            f"choice resampled, BBC-CV, all intervals together 95 %). {ours.method} itself: "
-            f"{_counts(ours, row)} Its own p values do not count, since {caution}."
+            f"choice resampled, BBC-CV, all intervals together 95 %). {_counts(ours, row)} "
+            f"The p values of {ours.method} itself do not count, since {caution}."
         ),
         tests=tests,
         reason=caution,

@@ -194,7 +194,7 @@ def test_a_rate_nobody_defines_is_a_dash_in_every_text(tmp_path: Path) -> None:
     assert re.search(r"0\.000 \[0\.00, 0\.79\] 0/1 .* 1/1 +- +", line)
     assert " & -- & " in render(found, "latex")
     rows = list(csv.DictReader(io.StringIO(render(found, "csv"))))
-    assert (rows[0]["ppv"], rows[0]["ppv_total"]) == ("", "0")
+    assert [rows[0][f"ppv{of}"] for of in ("", "_low", "_high", "_total")] == ["", "", "", "0"]
 
 
 def test_a_synthetic_study_says_so_in_every_text(tmp_path: Path) -> None:

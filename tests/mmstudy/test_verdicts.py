@@ -128,7 +128,7 @@ def test_what_was_chosen_is_judged_on_cases_left_out_of_the_choice(
     (verdict,) = against_same_cases(ours, [other], caution="chosen here", ahead=[ahead])
     assert verdict.outcome == outcome
     assert verdict.sentence.startswith(start)
-    assert "p values do not count, since chosen here" in verdict.sentence
+    assert "p values of ours itself do not count, since chosen here" in verdict.sentence
 
 
 def test_rows_of_other_cases_cannot_be_paired() -> None:
