@@ -48,6 +48,9 @@ class Proportion:
     def wilson(self, confidence: float = 0.95) -> tuple[float, float]:
         """Score interval: stays within [0, 1] and has a width even at 0 of n.
 
+        At 95 % it covers a true rate between 0.05 and 0.95 with a chance of 0.91 to 0.985 at n = 15
+        and 43, by enumeration; nearer to 0 or 1 that can fall to 0.84. (0, 1) without cases.
+
         >>> [round(bound, 3) for bound in Proportion(34, 43).wilson()]
         [0.648, 0.886]
         """

@@ -16,7 +16,7 @@ ONLY_IN = {
     "ray": {"ray_runner.py"},
 }
 TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.specfile")
-TORCH_FREE += ("mmstudy.selection", "mmcaf.metrics")
+TORCH_FREE += ("mmstudy.selection", "mmstudy.rendering", "mmcaf.metrics", "mmcaf.calibration")
 
 
 def imports(path: Path) -> set[str]:

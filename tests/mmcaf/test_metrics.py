@@ -262,9 +262,12 @@ def test_unequal_shapes_are_named() -> None:
         ConfusionMatrix.from_scores([1, 0], [0.5], threshold=0.5)
 
 
-def test_metrics_import_nothing_heavy() -> None:
-    code = (
-        "import sys, mmcaf.metrics; print(*sorted({'torch', 'scipy', 'sklearn'} & {*sys.modules}))"
-    )
+@pytest.mark.parametrize(
+    "module",
+    ["metrics", "bootstrap", "paired", "unpaired", "thresholds", "calibration", "curves"],
+)
+def test_statistics_import_nothing_heavy(module: str) -> None:
+    heavy = "{'torch', 'scipy', 'sklearn', 'pandas', 'polars'}"
+    code = f"import sys, mmcaf.{module}; print(*sorted({heavy} & {{*sys.modules}}))"
     found = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_texts_say_no_difference_the_gap_the_majority_and_the_looks(
     assert "has been looked at 0 times" in plain
     assert "BBC-CV" in plain
     assert "outperforms" not in plain
+
+
+@pytest.mark.parametrize("how", ["table", "json", "csv", "markdown", "latex"])
+def test_the_command_prints_data_alone(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]], how: str
+) -> None:
+    study = made_study(tmp_path, synthetic=True)
+    code, out, err = command("compare", "made", "--root", str(tmp_path), "-f", how)
+    assert (code, err) == (0, "")
+    assert out == render(compare(study), how)  # type: ignore[arg-type]
 
 
 def test_flagged_rows_carry_a_mark_and_their_reason(found: Comparison) -> None:
