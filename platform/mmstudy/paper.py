@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
+from numpy.typing import NDArray
 
 from mmcaf.baselines import out_of_fold_baselines
 from mmcaf.data.cohort import load
@@ -174,24 +175,13 @@ def threshold_rows(
     for number, fold in enumerate(split.folds):  # of repeated folds the first deal is the partition
         for case in fold.val:
             part_of.setdefault(case, number)
-    parts = np.array([part_of.get(case, -1) for case in found["case"]])
-    chosen = cross_fitted(found["label"].to_numpy(), found["probability"].to_numpy(), parts)
+    parts = [part_of[case] for case in found.sort("case")["case"]]
+    chosen = cross_fitted(*_labels_and_scores(found), parts)
     if chosen is None:
         return (fixed,)
     low, high = min(chosen.thresholds), max(chosen.thresholds)
     name = f"Youden of the other folds, {low:.2f} to {high:.2f}"
-    return (
-        fixed,
-        row_of(
-            found,
-            method=method,
-            cases=cases,
-            kind=kind,
-            table=table,
-            calls=chosen.calls,
-            threshold=name,
-        ),
-    )
+    return (fixed, fixed.called(chosen.calls, threshold=name))
 
 
 def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) -> Comparison:
@@ -265,13 +255,18 @@ def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> l
     path = study.paths.test_predictions(look)
     cases = read_tables([path], PREDICTIONS).select("case", "label", "probability")
     words = f"test, look {look}"
-    rows = [row_of(cases, method=method, cases=words)]
-    chosen = youden(found["label"].to_numpy(), found["probability"].to_numpy())
-    if chosen is not None:
-        calls = cases["probability"].to_numpy() >= chosen
-        name = f"validation-Youden {chosen:.2f}"
-        rows.append(row_of(cases, method=method, cases=words, calls=calls, threshold=name))
-    return rows
+    fixed = row_of(cases, method=method, cases=words)
+    chosen = youden(*_labels_and_scores(found))
+    if chosen is None:
+        return [fixed]
+    calls = cases.sort("case")["probability"].to_numpy() >= chosen
+    return [fixed, fixed.called(calls, threshold=f"validation-Youden {chosen:.2f}")]
+
+
+def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Both (cases,), by case."""
+    by_case = found.sort("case")
+    return by_case["label"].to_numpy().astype(np.int64), by_case["probability"].to_numpy()
 
 
 def _baselines(study: Study, cohort: Path | None, split: Split) -> dict[str, pl.DataFrame]:

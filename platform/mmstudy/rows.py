@@ -7,7 +7,7 @@ nothing is read, nothing is drawn. Undefined is None, never 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -100,6 +100,15 @@ class Row:
             self.predictions["probability"].to_numpy(), self.predictions["call"].to_numpy()
         )
 
+    def called(self, calls: ArrayLike, *, threshold: str) -> Row:
+        """The same cases and probabilities with other calls (cases,), in the order of
+        `predictions`; `threshold` is the rule behind them, in words."""
+        if self.predictions is None:
+            raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
+        known = self.predictions.with_columns(call=pl.Series(np.asarray(calls, dtype=bool)))
+        counts = ConfusionMatrix.from_calls(known["label"].to_numpy(), known["call"].to_numpy())
+        return replace(self, predictions=known, counts=counts, f1=_f1(counts), threshold=threshold)
+
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values, without the cases."""
         figures = {name: getattr(self, name) for name in ("auroc", "f1", "auprc", "brier")}
@@ -132,11 +141,9 @@ def row_of(
     cases: str,
     kind: Kind = "ours",
     table: str = "ours",
-    calls: ArrayLike | None = None,
-    threshold: str = f"{FIXED}",
     flag: str | None = None,
 ) -> Row:
-    """A row of cases whose probabilities are known.
+    """A row of cases whose probabilities are known; squamous are those with at least 0.5.
 
     Args:
         predictions: case, label, probability; each case once, in any order.
@@ -144,9 +151,6 @@ def row_of(
         cases: which patients these are, in words.
         kind: whose row it is.
         table: under which heading it stands.
-        calls: (cases,) true where called squamous, in the order of `predictions`; left out, those
-            with a probability of at least 0.5.
-        threshold: the rule behind `calls`, in words.
         flag: why it must not be ranked or tested, if so.
 
     Raises:
@@ -154,12 +158,8 @@ def row_of(
     """
     if predictions["case"].is_duplicated().any():
         raise ValueError(f"Need each case once, got some of {method} several times; take the mean.")
-    called = predictions["probability"] >= FIXED if calls is None else pl.Series(np.asarray(calls))
-    known = (
-        predictions.select("case", "label", "probability")
-        .with_columns(call=called.cast(pl.Boolean))
-        .sort("case")
-    )
+    known = predictions.select("case", "label", "probability").sort("case")
+    known = known.with_columns(call=pl.col("probability") >= FIXED)
     labels, scores = known["label"].to_numpy(), known["probability"].to_numpy()
     counts = ConfusionMatrix.from_calls(labels, known["call"].to_numpy())
 
@@ -171,7 +171,7 @@ def row_of(
         table=table,
         method=method,
         cases=cases,
-        threshold=threshold,
+        threshold=f"{FIXED}",
         counts=counts,
         auroc=Figure.of(auroc(labels, scores), auroc_interval(labels, scores)),
         f1=_f1(counts),

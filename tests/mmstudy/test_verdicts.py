@@ -161,9 +161,12 @@ def test_a_case_twice_is_refused() -> None:
 def test_calls_follow_their_cases() -> None:
     labels, good, _ = pair(1, 1.0)
     mixed = frame(labels, good).sample(fraction=1, shuffle=True, seed=1)
-    calls = mixed["label"].to_numpy() == 1
-    found = row_of(mixed, method="ours", cases="v", calls=calls, threshold="told")
-    assert (found.counts.fp, found.counts.fn) == (0, 0)
+    row = row_of(mixed, method="ours", cases="v")
+    found = row.called(labels == 1, threshold="told")  # by case, as the frame was made
+    assert (found.counts.fp, found.counts.fn, found.threshold) == (0, 0, "told")
+    assert found.auroc == row.auroc
+    with pytest.raises(ValueError, match="known by its counts alone"):
+        published()[0].called([], threshold="told")
 
 
 def test_a_published_area_keeps_the_figure_printed() -> None:
