@@ -43,6 +43,7 @@ def made_study(
     folds: int = 2,
     synthetic: bool = False,
     oracle: bool = False,
+    protocol: str = "kfold",
 ) -> Study:
     """One complete trial of one epoch per array of `scores`; case i is validated in fold i mod
     `folds`. The best has the highest AUROC of all cases."""
@@ -50,7 +51,11 @@ def made_study(
     cases = [f"c{i:03d}" for i in range(len(labels))]
     parts = [[case for i, case in enumerate(cases) if i % folds == f] for f in range(folds)]
     split = [{"train": [case for case in cases if case not in part], "val": part} for part in parts]
-    spec = {"search": {"trials": len(scores)}, "data": {"location": "oracle"} if oracle else {}}
+    spec = {
+        "protocol": {"kind": protocol},
+        "search": {"trials": len(scores)},
+        "data": {"location": "oracle"} if oracle else {},
+    }
     about = {"schema_version": 2, "synthetic": synthetic, "question": "Is it so?", "spec": spec}
     about |= {"split": {"test": ["t0"], "folds": split}, "n_cases": len(labels)}
     write_json(paths.study, about)

@@ -19,6 +19,11 @@ __all__ = ["GAP", "caution_of", "choice_of", "notes"]
 _PAPER_N = 43
 GAP = smallest_gap(_PAPER_N) or Proportion(_PAPER_N, _PAPER_N)
 """Of two accuracies on the paper's test patients, below which no difference can ever be shown."""
+_OTHERS = "on different patients, from counts"
+_SAME = (
+    "on the paper's own test patients, but from counts, so that cases cannot be paired and small "
+    "differences are missed"
+)
 
 
 def choice_of(study: Study, number: int, trials: int) -> str | None:
@@ -49,8 +54,10 @@ def caution_of(study: Study, number: int, tested: bool, chosen: str | None) -> s
     return None
 
 
-def notes(ours: Row, trials: int, looks: int, tested: bool) -> tuple[str, ...]:
+def notes(study: Study, ours: Row, *, tested: bool) -> tuple[str, ...]:
     """How to read a comparison that tests the row `ours`, of test or of validation patients."""
+    trials, looks = sum(study.counts().values()), study.evaluations().height
+    own_43 = tested and study.about["spec"].get("protocol", {}).get("kind") == "paper43"
     gap, majority, own = GAP, Proportion(28, _PAPER_N), ours.counts.majority
     return (
         "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, of published rows logit-"
@@ -64,8 +71,8 @@ def notes(ours: Row, trials: int, looks: int, tested: bool) -> tuple[str, ...]:
         f"Always answering adenocarcinoma has an accuracy of {majority.hits}/{majority.total} = "
         f"{float(majority):.3f} on the paper's test set; always answering the more frequent class "
         f"{own.hits}/{own.total}{f' = {float(own):.3f}' if own.total else ''} on ours.",
-        "Tests against published rows are on different patients, from counts: Fisher's exact test "
-        "of sensitivity and of specificity, z of the AUROCs' logits, all of them one Holm family. "
+        f"Tests against published rows are {_SAME if own_43 else _OTHERS}: Fisher's exact test of "
+        "sensitivity and of specificity, z of the AUROCs' logits, all of them one Holm family. "
         "Ours is taken at 0.5; the paper names no threshold. Accuracy is not tested: the two sets "
         "hold different shares of squamous cases.",
         "Tests against baselines are on the same validation cases: DeLong and exact McNemar, one "

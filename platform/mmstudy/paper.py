@@ -230,7 +230,7 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
         expected=resampled.auroc if resampled else None,
         looks=study.evaluations().height,
         gap=GAP,
-        notes=notes(ours, trials, study.evaluations().height, bool(tested)),
+        notes=notes(study, ours, tested=bool(tested)),
     )
 
 

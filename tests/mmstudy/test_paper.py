@@ -172,6 +172,19 @@ def test_what_a_gap_must_be_is_written_there(tmp_path: Path) -> None:
     assert "28/43 = 0.651" in notes
 
 
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [("kfold", "on different patients"), ("paper43", "on the paper's own test patients")],
+)
+def test_on_whose_patients_the_tests_are_is_said(tmp_path: Path, protocol: str, said: str) -> None:
+    study = made_study(tmp_path, protocol=protocol)
+    before = " ".join(compare(study).notes)
+    add_look(study, 0, MMCAF_LABELS, MMCAF_SCORES)
+    after = " ".join(compare(study).notes)
+    assert "Tests against published rows are on different patients, from counts" in before
+    assert f"Tests against published rows are {said}" in after
+
+
 def test_it_is_plain_values_for_json(tmp_path: Path) -> None:
     found = json.loads(json.dumps(compare(made_study(tmp_path)).as_dict(), allow_nan=False))
     row = found["sections"][0]["rows"][0]
