@@ -175,7 +175,7 @@ def threshold_rows(
     for number, fold in enumerate(split.folds):  # of repeated folds the first deal is the partition
         for case in fold.val:
             part_of.setdefault(case, number)
-    parts = [part_of[case] for case in found.sort("case")["case"]]
+    parts = [part_of.get(case, -1) for case in found.sort("case")["case"]]
     chosen = cross_fitted(*_labels_and_scores(found), parts)
     if chosen is None:
         return (fixed,)
