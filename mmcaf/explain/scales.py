@@ -1,13 +1,15 @@
 """Clinical attributes on their own scales, coarse enough to tell no patient's value.
 
 Curves of age and weight run from the 5th to the 95th percentile of the training values, never to
-the youngest patient or the heaviest; what has levels runs over all of them.
+the youngest patient or the heaviest; what has levels runs over all of them. Of fewer than 20 values
+percentiles are those of single patients: none are told, and curves run between round numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = ["AttributeScale", "banded", "points_of", "scales_of"]
 
 _POINTS = 33  # of a curve
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_LEAST_KNOWN = 20
 _BANDS = {"age_years": 5, "weight_kg": 10}  # width of the band a patient's value is told in
 _LEVELS = {
     "sex": "0 female, 1 male",
@@ -41,7 +44,7 @@ class AttributeScale:
     x: NDArray[np.float64]  # points of the curves, in that unit
     points: NDArray[np.float64]  # the same within [-1, 1], as the network reads them
     median: float  # within [-1, 1]
-    quantiles: tuple[float, ...]  # 5, 25, 50, 75, 95 % of the known training values; () if none
+    quantiles: tuple[float, ...]  # 5, 25, 50, 75, 95 % of the known training values, or ()
     n_train: int  # known training values
 
 
@@ -55,15 +58,20 @@ def scales_of(encoder: TableEncoder, rows: pl.DataFrame) -> list[AttributeScale]
     found = []
     for name, column in zip(encoder.to_json(), encoder.columns, strict=True):
         known = _known(rows, name)
-        quantiles = tuple(np.quantile(known, _QUANTILES).tolist()) if len(known) else ()
-        ends = column.low, column.high
-        if name not in _LEVELS and quantiles:
-            ends = quantiles[0], quantiles[-1]
-        x = np.linspace(*ends, _POINTS)
+        enough = len(known) >= _LEAST_KNOWN
+        quantiles = tuple(np.quantile(known, _QUANTILES).tolist()) if enough else ()
+        low, high = column.low, column.high
+        if name not in _LEVELS:
+            band = _BANDS.get(name, 1)
+            wide = floor(low / band) * band, ceil(high / band) * band
+            low, high = (quantiles[0], quantiles[-1]) if enough else wide
+        x = np.linspace(low, high, _POINTS)
         found.append(
             AttributeScale(
                 name=name,
-                unit=_LEVELS.get(name, name.rpartition("_")[2]),
+                unit=_LEVELS.get(
+                    name, "log mm" if name.startswith("log_") else name.rpartition("_")[2]
+                ),
                 x=x,
                 points=column.scaled(x),
                 median=float(column.scaled(np.array([column.median]))[0]),

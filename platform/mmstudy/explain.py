@@ -20,6 +20,7 @@ import torch
 
 from mmcaf.data import cohort as cohorts
 from mmcaf.data import volumes
+from mmcaf.data.cohort import Cohort
 from mmcaf.data.volumes import VolumeSpec
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.explanations import (
@@ -38,6 +39,8 @@ from mmstudy.results import Study
 from mmstudy.spec import parse_spec, trial_config
 
 __all__ = ["choose", "explain"]
+
+_DRIFT = 0.01  # between a case's probability here and as the trial stored it
 
 Progress = Callable[[str, int, int], None]
 
@@ -71,38 +74,27 @@ def explain(
     _need_packages()
     from mmstudy.explaining import FoldExplainer  # captum and shap, which may be absent
 
-    row = study.trial(number)
-    if row["state"] != State.COMPLETE:
-        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one is explained.")
-    patients = cohorts.load(cohort)
-    if patients.digest != study.about["cohort_digest"]:
-        raise MMStudyError(
-            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
-            f"{patients.digest}. Give the original one with --cohort."
-        )
+    epoch, patients = _best_epoch(study, number), _own(study, cohort)
     chosen = choose(study, number, cases, per_class)
     task = task_of(study, number, cohort)
     if task.device.startswith("cuda") and not torch.cuda.is_available():
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
-    spec = VolumeSpec(config.data.in_plane_px)
-    volumes.build(patients, spec, progress)
-    epoch = int(row["best_epoch"])
+    volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
     _tell_time(study, number, epoch, say)
     paths = networks(study, task, epoch, progress)
-    opened = volumes.open_volumes(patients, spec)
     done: list[ExplainedCase] = []
     curves: list[Curve] = []
     for fold in sorted(set(chosen["fold"])):
-        explainer = FoldExplainer(study, task, config, patients, opened, fold, paths[fold])
-        ours: list[ExplainedCase] = []
-        for case in chosen.filter(fold=fold).iter_rows(named=True):
-            progress(f"explaining trial {number}, case", len(done) + len(ours), chosen.height)
-            ours.append(explainer.explained(case))
-        done += ours
-        curves += explainer.curves(ours)
+        explainer = FoldExplainer(study, task, config, patients, fold, paths[fold])
+        rows, before = chosen.filter(fold=fold).to_dicts(), len(done)
+        for row in rows:
+            progress(f"explaining trial {number}, case", len(done), chosen.height)
+            done.append(explainer.explained(row))
+        curves += explainer.curves(done[before:])
     progress(f"explaining trial {number}, case", len(done), chosen.height)
+    _tell_drift(done, say)
     by_case = {one.case: one for one in done}
     found = Explanations(
         schema_version=FORMAT,
@@ -168,6 +160,23 @@ def _fault(study: Study, case: str) -> str:
     return f"{study.name} has no case {case!r} that validates; `mmstudy explain` chooses by itself."
 
 
+def _best_epoch(study: Study, number: int) -> int:
+    row = study.trial(number)
+    if row["state"] != State.COMPLETE:
+        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one is explained.")
+    return int(row["best_epoch"])
+
+
+def _own(study: Study, cohort: Path) -> Cohort:
+    patients = cohorts.load(cohort)
+    if patients.digest != study.about["cohort_digest"]:
+        raise MMStudyError(
+            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
+            f"{patients.digest}. Give the original one with --cohort."
+        )
+    return patients
+
+
 def _need_packages() -> None:
     absent = [name for name in ("captum", "shap") if find_spec(name) is None]
     if absent:
@@ -187,6 +196,16 @@ def _tell_time(study: Study, number: int, epoch: int, say: Callable[[str], None]
         f"The networks of trial {number} are not kept. All {study.folds} folds are trained again "
         f"to epoch {epoch}, which took {seconds / 60:.1f} min where the trial ran, and kept then."
     )
+
+
+def _tell_drift(done: Sequence[ExplainedCase], say: Callable[[str], None]) -> None:
+    apart = max(abs(one.probability - one.stored_probability) for one in done)
+    if apart > _DRIFT:
+        say(
+            f"The networks explained here say other probabilities than the trial had stored, by "
+            f"up to {apart:.3f}: trained again elsewhere, or in bf16. `mmstudy rerun --check` says "
+            "more."
+        )
 
 
 def _agreement(cases: Sequence[ExplainedCase]) -> tuple[Agreement, ...]:

@@ -17,6 +17,7 @@ from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.splits import Fold, Split
+from mmcaf.data.volumes import VolumeSpec, open_volumes
 from mmcaf.explain.case import CaseExplained, explain_case
 from mmcaf.explain.curves import kan_curves
 from mmcaf.explain.gradcam import over_slices
@@ -67,12 +68,12 @@ class FoldExplainer:
         task: TrialTask,
         config: TrialConfig,
         patients: Cohort,
-        opened: dict[str, NDArray[np.int16]],
         fold: int,
         path: Path,
     ) -> None:
         self._study, self._task, self._config = study, task, config
-        self._rows, self._opened, self._number = patients.patients, opened, fold
+        self._rows, self._number = patients.patients, fold
+        self._opened = open_volumes(patients, VolumeSpec(config.data.in_plane_px))
         self._fold: Fold = Split.from_json(study.about["split"]).folds[fold]
         kept = checkpoint.load(path)
         self._net = build_model(config, derive_seed(task.seed, fold))

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mmcaf.files import write_json
+from mmcaf.files import replacing
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
 
@@ -69,7 +69,7 @@ class Cam:
     side: _Count  # rows and columns of the map, which are those of a window
     shown: tuple[_Count, ...]  # slices of the picture, counted from 0 at the feet
     shown_hu: tuple[_Real, _Real]
-    scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0: nothing speaks for the class
     profile: tuple[_Real | None, ...]  # mean of the map on each slice; None where no window lies
     lesion: tuple[_Span, _Span, _Span] | None  # z (last included), x, y in pixels of the map
     inside: _Share | None  # share of the map within the lesion's box
@@ -127,18 +127,18 @@ class ExplainedCase:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """One attribute's curves in one fold's network, between the 5th and 95th percentile of what it
-    was trained on, or over all levels where the attribute has levels."""
+    was trained on (wider where these would tell a patient), or over all levels if it has such."""
 
     fold: _Count
     attribute: _Word
-    unit: _Word
+    unit: _Word  # or what its levels mean
     x: tuple[_Real, ...]  # in that unit
     outputs: tuple[tuple[_Real, ...], ...]  # the KAN's: one curve for each embedding dimension,
     size: tuple[_Real, ...]  # and how far all are from where the training median puts them;
     # both empty where the network has no KAN
     logit: tuple[_Real, ...]  # mean over the explained cases as this attribute alone moves
     n_cases: _Count
-    quantiles: tuple[_Real, ...]  # 5, 25, 50, 75, 95 % of the training values
+    quantiles: tuple[_Real, ...]  # 5, 25, 50, 75, 95 % of n_train values; () of fewer than 20
     n_train: _Count
 
 
@@ -231,13 +231,15 @@ def case_of(paths: StudyPaths, number: int, case: str) -> ExplainedCase | None:
 def save_case(paths: StudyPaths, number: int, case: ExplainedCase) -> None:
     """Write the entry of a case; its map and picture must be there."""
     path = paths.explanations(number) / f"{case.case}.json"
-    write_json(path, _CASE.dump_python(case, mode="json"))
+    with replacing(path) as beside:
+        beside.write_bytes(_CASE.dump_json(case))
 
 
 def save_index(paths: StudyPaths, found: Explanations) -> None:
     """Write the index; everything it names must be there."""
     path = paths.explanations(found.number) / "index.json"
-    write_json(path, _INDEX.dump_python(found, mode="json"))
+    with replacing(path) as beside:  # without indents, which would double it
+        beside.write_bytes(_INDEX.dump_json(found))
 
 
 def _read(path: Path, kind: TypeAdapter[Any], number: int) -> Any:
