@@ -37,6 +37,18 @@ class ImageNet(nn.Module):
         return logits
 
 
+class TableNet(nn.Module):
+    """Linear in the table; the image is not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(7, 1)
+
+    def forward(self, volume: Tensor, table: Tensor) -> Tensor:
+        logits: Tensor = self.out(table)[:, 0]
+        return logits
+
+
 def phantoms(n: int, seed: int) -> Phantoms:
     """Noise; in every other one a cube of 4 x 16 x 16, somewhere, and then it is squamous."""
     random = torch.Generator().manual_seed(seed)

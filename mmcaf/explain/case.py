@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def explain_case(
     background: NDArray[np.float32],
     points: NDArray[np.float64],
     *,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> CaseExplained:
     """Explain what `net` says of one case.
 
@@ -63,7 +64,7 @@ def explain_case(
         row: its clinical values within [-1, 1].
         background: rows of the training fold, [r, 7].
         points: where the curves of the logit are wanted, [p, 7] within [-1, 1].
-        progress: called after every pass through the network.
+        progress: told how many of how many passes are done, a window or a step of the check each.
 
     Raises:
         ArithmeticError: SHAP values do not add up.
@@ -71,6 +72,12 @@ def explain_case(
     net.eval()
     first = windows[:1], row[None]
     by_image, by_table = reads(net, *first)
+    order = call_order(net, *first)
+    passes, of = count(1), len(windows) * by_image + len(order)
+
+    def step() -> None:
+        progress(next(passes), of)
+
     with torch.no_grad():
         logits = torch.cat([logits_of(net, window[None], row[None]) for window in windows])
     probability = float(torch.sigmoid(logits.double()).mean())
@@ -78,7 +85,7 @@ def explain_case(
     layer = image_layer(net, *first) if by_image else None
     maps = None
     if layer is not None:
-        maps = gradcam(net, layer, windows, row, squamous=squamous, progress=progress)
+        maps = gradcam(net, layer, windows, row, squamous=squamous, progress=step)
     predict = table_logits(net, windows) if by_table else None
     own = row.cpu().numpy()
     shap = shapley(predict, own, background) if predict else None
@@ -91,12 +98,12 @@ def explain_case(
         return shapley(table_logits(of, windows[chosen]), own, background).values
 
     before, checks = values(net), []
-    for part, randomised in cascade(net, fresh, call_order(net, *first)):
+    for part, randomised in cascade(net, fresh, order):
         after = values(randomised)
         by_values = None if before is None or after is None else rank_correlation(before, after)
         by_maps = _again(randomised, original, windows[chosen], row, squamous)
         checks.append(Randomised(part, by_maps, by_values))
-        progress()
+        step()
     return CaseExplained(
         probability=probability,
         squamous=squamous,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["call_order", "image_layer", "logits_of", "reads"]
+__all__ = ["call_order", "halves", "image_layer", "logits_of", "reads"]
 
 
 def logits_of(
@@ -25,6 +26,26 @@ def logits_of(
     answer = net(volume, table)
     logits: Tensor = answer if isinstance(answer, Tensor) else answer.logit
     return logits
+
+
+def halves(
+    net: nn.Module,
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]:
+    """(window -> what of it meets the table, that and the table -> logits).
+
+    MMCAF-Net has `image_tokens` and `fused`; a comparator on an image side has `features` and the
+    comparator, `net`. Any other network is one piece, and what meets the table is the window.
+    """
+    whole: Any = net  # asked below for what it has
+    if hasattr(net, "image_tokens") and hasattr(net, "fused"):
+        return whole.image_tokens, whole.fused
+    if hasattr(net, "features") and hasattr(net, "net"):
+        return whole.features, partial(logits_of, whole.net)
+    return _as_it_is, partial(logits_of, net)
+
+
+def _as_it_is(window: Tensor) -> Tensor:
+    return window
 
 
 def reads(
@@ -45,22 +66,29 @@ def reads(
 def image_layer(
     net: nn.Module, volume: Float[Tensor, "1 ..."], table: Float[Tensor, "1 7"]
 ) -> nn.Module | None:
-    """The last module to answer with a map [b,c,d,h,w] made of the image: where Grad-CAM looks.
+    """The last module whose answer is a map [b,c,d,h,w] on the way from the image to the logit.
 
-    It is the deepest place that still has a where, and all of the image passes through it:
-    MMCAF-Net's last fusion of scales, PENet's ASPP. None where no module answers with such a map.
+    That is where Grad-CAM looks, the deepest place that still has a where: MMCAF-Net's last fusion
+    of scales, PENet's ASPP, the map of the trunk that a comparator reads. None where there is none.
     """
-    found: list[nn.Module] = []
+    found: list[tuple[nn.Module, Tensor]] = []
 
     def note(module: nn.Module, _: Any, out: Any) -> None:
         is_map = isinstance(out, Tensor) and out.ndim == 5 and out[0, 0].numel() > 1
         if is_map and out.requires_grad:
-            found.append(module)
+            found.append((module, out))
 
     net.eval()
     with _hooked(net, note), torch.enable_grad():
-        logits_of(net, volume.detach().clone().requires_grad_(), table.detach())
-    return found[-1] if found else None
+        logits = logits_of(net, volume.detach().clone().requires_grad_(), table.detach())
+    if not found or not logits.requires_grad:
+        return None
+    maps = [out for _, out in found]
+    used = torch.autograd.grad(logits.sum(), maps, allow_unused=True)
+    on_the_way = [
+        module for (module, _), gradient in zip(found, used, strict=True) if gradient is not None
+    ]
+    return on_the_way[-1] if on_the_way else None
 
 
 def call_order(

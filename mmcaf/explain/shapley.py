@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmcaf.explain.paths import logits_of
+from mmcaf.explain.paths import halves
 
 __all__ = ["Shapley", "shapley", "table_logits"]
 
@@ -28,15 +26,6 @@ Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]  # rows [r, 7] ->
 
 _ROWS_AT_ONCE = 256
 _TOLERANCE = 1e-3  # of the sum, relative to the logits at hand; they are computed in float32
-
-
-@runtime_checkable
-class _TwoSided(Protocol):
-    """A network whose image side can be read by itself."""
-
-    def image_tokens(self, volume: Tensor) -> Tensor: ...
-
-    def fused(self, tokens: Tensor, table: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +41,12 @@ class Shapley:
 def table_logits(net: nn.Module, windows: Float[Tensor, "n ..."]) -> Predict:
     """The case's logit as a function of the table alone.
 
-    Where a network has `image_tokens` and `fused`, as MMCAF-Net has, the image is read once;
-    elsewhere the whole network answers for every row.
+    Where the image side can be read by itself, it is read once; see `halves`.
     """
     net.eval()
-    if isinstance(net, _TwoSided):
-        with torch.no_grad():
-            images = torch.cat([net.image_tokens(window[None]) for window in windows])
-        answer: Callable[[Tensor, Tensor], Tensor] = net.fused
-    else:
-        images, answer = windows, partial(logits_of, net)
+    image_side, answer = halves(net)
+    with torch.no_grad():
+        images = torch.cat([image_side(window[None]) for window in windows])
 
     @torch.no_grad()
     def predict(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -88,12 +89,11 @@ def explain(
     curves: list[Curve] = []
     for fold in sorted(set(chosen["fold"])):
         explainer = FoldExplainer(study, task, config, patients, fold, paths[fold])
-        rows, before = chosen.filter(fold=fold).to_dicts(), len(done)
-        for row in rows:
-            progress(f"explaining trial {number}, case", len(done), chosen.height)
-            done.append(explainer.explained(row))
+        before = len(done)
+        for row in chosen.filter(fold=fold).to_dicts():
+            what = f"explaining trial {number}, case {len(done) + 1} of {chosen.height}"
+            done.append(explainer.explained(row, partial(progress, what)))
         curves += explainer.curves(done[before:])
-    progress(f"explaining trial {number}, case", len(done), chosen.height)
     _tell_drift(done, say)
     by_case = {one.case: one for one in done}
     found = Explanations(

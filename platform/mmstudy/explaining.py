@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ class FoldExplainer:
         self._net.load_state_dict(kept.part("model."))
         self._net.to(task.device).eval()
         self._encoder = TableEncoder.from_json(kept.meta["encoder"])
-        self._intensity = Intensity.from_json(kept.meta["intensity"])
+        fitted = kept.meta["intensity"]
+        self._intensity: Any = Intensity.from_json(fitted) if fitted else None  # no image is read
         train = self._rows.filter(pl.col("case").is_in(list(self._fold.train))).sort("case")
         self._scales = scales_of(self._encoder, train)
         self._background = self._encoder.transform(_some(train))
@@ -91,8 +93,12 @@ class FoldExplainer:
             [FORMAT, study.synthetic, str(task.device)],
         )
 
-    def explained(self, chosen: dict[str, Any]) -> ExplainedCase:
+    def explained(
+        self, chosen: dict[str, Any], progress: Callable[[int, int], None] = lambda done, of: None
+    ) -> ExplainedCase:
         """The case of a row of `choose`, explained and written, or as an earlier run left it.
+
+        `progress` is told how many of how many passes through the network are done.
 
         Raises:
             MMStudyError: the fold trained on it, or does not validate on it.
@@ -114,7 +120,7 @@ class FoldExplainer:
         )
         starts = [start for part in batches.planned() for _, start in part]
         windows = torch.cat([batches.window(0, start) for start in starts])
-        found, about = self._explain(case, windows, row), row.row(0, named=True)
+        found, about = self._explain(case, windows, row, progress), row.row(0, named=True)
         done = ExplainedCase(
             case=case,
             chosen=chosen["chosen"],
@@ -165,7 +171,13 @@ class FoldExplainer:
             return np.zeros((TABLE_COLUMNS, len(points), 0))
         return found.cpu().double().numpy()
 
-    def _explain(self, case: str, windows: Tensor, row: pl.DataFrame) -> CaseExplained:
+    def _explain(
+        self,
+        case: str,
+        windows: Tensor,
+        row: pl.DataFrame,
+        progress: Callable[[int, int], None],
+    ) -> CaseExplained:
         device = self._task.device
         # Of the check: untrained weights of their own for every case.
         seed = derive_seed(self._task.seed, self._number, "randomised", case)
@@ -176,6 +188,7 @@ class FoldExplainer:
             torch.as_tensor(self._encoder.transform(row)[0], device=device),
             self._background,
             points_of(self._scales),
+            progress=progress,
         )
 
     def _shap(self, row: dict[str, Any], found: CaseExplained) -> Shap | None:

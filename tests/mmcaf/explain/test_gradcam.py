@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from explain_phantoms import SIZE, ImageNet, fresh_image_net, phantoms
+from explain_phantoms import SIZE, ImageNet, TableNet, fresh_image_net, phantoms
 from torch import Tensor, nn
 
 from mmcaf.explain.gradcam import gradcam, over_slices
@@ -104,11 +104,21 @@ def test_a_network_of_one_modality_is_known_as_such(learnt: ImageNet) -> None:
     assert image_layer(TableNet(), torch.zeros(1, 0), ROW[None]) is None
 
 
-class TableNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.out = nn.Linear(7, 1)
+def test_a_map_that_leads_nowhere_is_not_looked_at() -> None:
+    class Middle(nn.Module):
+        """Reads the second map of a trunk that computes a third."""
 
-    def forward(self, volume: Tensor, table: Tensor) -> Tensor:
-        logits: Tensor = self.out(table)[:, 0]
-        return logits
+        def __init__(self) -> None:
+            super().__init__()
+            config = ModelConfig(width=1 / 16)
+            self.trunk = PENetTrunk(config)
+            self.head = nn.Linear(config.stage_channels[1], 1)
+
+        def forward(self, volume: Tensor, table: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.trunk(volume)[1].mean((2, 3, 4)))[:, 0]
+            return logits
+
+    net, volume = Middle(), torch.randn(1, 1, 4, 64, 64)
+    layer = image_layer(net, volume, ROW[None])
+    assert layer is net.trunk.stages[1]
+    assert gradcam(net, layer, volume, ROW, squamous=True).shape == (1, 1, 8, 8)

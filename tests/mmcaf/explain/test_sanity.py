@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from explain_phantoms import ImageNet, fresh_image_net, phantoms
+from explain_phantoms import ImageNet, TableNet, fresh_image_net, phantoms
 
 from mmcaf.explain.case import CaseExplained, explain_case
 from mmcaf.explain.sanity import cascade, rank_correlation
@@ -71,9 +71,33 @@ def test_a_case_has_all_explanations_and_each_is_checked() -> None:
 def test_an_image_network_has_a_map_and_no_values(learnt: ImageNet) -> None:
     given = phantoms(2, seed=5)
     fresh, background = fresh_image_net(1), np.zeros((3, 7), np.float32)
-    seen = explain_case(learnt, fresh, given.volume[1:], torch.zeros(7), background, POINTS)
+    told: list[tuple[int, int]] = []
+    seen = explain_case(
+        learnt,
+        fresh,
+        given.volume[1:],
+        torch.zeros(7),
+        background,
+        POINTS,
+        progress=lambda *step: told.append(step),
+    )
+    assert told == [(done, 5) for done in range(1, 6)]  # one window, four parts
     assert seen.squamous
     assert seen.maps is not None
     assert seen.shap is None
     assert seen.logits is None
     assert all(one.shap is None for one in seen.randomised)
+
+
+def test_a_table_network_has_values_and_no_map() -> None:
+    net, fresh = TableNet(), TableNet()
+    row, background = torch.linspace(-1, 1, 7), np.zeros((3, 7), np.float32)
+    seen = explain_case(net, fresh, torch.zeros(1, 0), row, background, POINTS)
+    assert seen.maps is None
+    assert seen.cells == 0
+    assert seen.shap is not None
+    expected = [(of.out.weight.detach()[0] * row).numpy() for of in (net, fresh)]
+    np.testing.assert_allclose(seen.shap.values, expected[0], atol=1e-6)
+    (check,) = seen.randomised
+    assert check.cam is None
+    assert check.shap == pytest.approx(rank_correlation(*expected))

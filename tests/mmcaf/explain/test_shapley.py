@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import factorial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,9 +76,32 @@ def test_the_logit_of_a_case_is_the_mean_over_its_windows_the_image_held_fixed()
     rows = torch.rand(5, 7) * 2 - 1
     with torch.no_grad():
         expected = torch.stack([net(w.expand(5, 1, 4, 32, 32), rows) for w in windows]).mean(0)
-    for of in (net, _Whole(net)):
+    for of in (net, _Whole(net), _OnImageSide(net)):
         found = table_logits(of, windows)(rows.double().numpy())
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+class _OnImageSide(torch.nn.Module):
+    """In two halves, as comparators are, whose answer is no tensor."""
+
+    def __init__(self, whole: MMCAFNet) -> None:
+        super().__init__()
+        self.trunk, self.pyramid, self.project = whole.trunk, whole.pyramid, whole.project
+        self.fusions = whole.fusions
+        self.net = _Answer(whole)
+        self.features = whole.image_tokens
+
+    def forward(self, volume: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the image is to be read once")
+
+
+class _Answer(torch.nn.Module):
+    def __init__(self, whole: MMCAFNet) -> None:
+        super().__init__()
+        self.fused = whole.fused
+
+    def forward(self, features: torch.Tensor, table: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logit=self.fused(features, table))
 
 
 class _Whole(torch.nn.Module):
