@@ -169,7 +169,8 @@ class FoldExplainer:
         found = kan_curves(self._net, given)
         if found is None:
             return np.zeros((TABLE_COLUMNS, len(points), 0))
-        return found.cpu().double().numpy()
+        # Computed in float32: more digits would be written than are known.
+        return np.round(found.cpu().double().numpy(), 6)
 
     def _explain(
         self,
