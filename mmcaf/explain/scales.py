@@ -24,7 +24,12 @@ __all__ = ["AttributeScale", "banded", "points_of", "scales_of"]
 _POINTS = 33  # of a curve
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEAST_KNOWN = 20
-_BANDS = {"age_years": 5, "weight_kg": 10}  # width of the band a patient's value is told in
+_LOG = "log_"  # a column that is read by its logarithm
+_BANDS = {
+    "age_years": 5,
+    "weight_kg": 10,
+    "max_diam_mm": 10,
+}  # width of the band a patient's value is told in
 _LEVELS = {
     "sex": "0 female, 1 male",
     "t_ord": "T: 0 is, 1 1a, 2 1b, 3 1c, 4 2a, 5 2b, 6 3, 7 4",
@@ -70,7 +75,7 @@ def scales_of(encoder: TableEncoder, rows: pl.DataFrame) -> list[AttributeScale]
             AttributeScale(
                 name=name,
                 unit=_LEVELS.get(
-                    name, "log mm" if name.startswith("log_") else name.rpartition("_")[2]
+                    name, "log mm" if name.startswith(_LOG) else name.rpartition("_")[2]
                 ),
                 x=x,
                 points=column.scaled(x),
@@ -96,6 +101,7 @@ def banded(name: str, row: Mapping[str, Any]) -> str:
     >>> banded("age_years", {"age_years": 67.0}), banded("smoker", {"smoker": -1})
     ('65-69 years', 'unknown')
     """
+    name = name.removeprefix(_LOG)  # nobody thinks in logarithms
     value = row.get(name)
     if value is None or value < 0 or np.isnan(value):
         return "unknown"
@@ -109,8 +115,6 @@ def banded(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _known(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    if name not in rows.columns:
-        return np.zeros(0)
-    values = rows[name].cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
+    values = rows[name.removeprefix(_LOG)].cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
     known: NDArray[np.float64] = values[values >= 0]  # -1 is unknown
-    return known
+    return np.log(known) if name.startswith(_LOG) else known

@@ -85,6 +85,7 @@ def test_scales_are_the_attributes_own_and_tell_no_patients_value() -> None:
     [
         ("age_years", {"age_years": 67.2}, "65-69 years"),
         ("weight_kg", {"weight_kg": 50.0}, "50-59 kg"),
+        ("log_max_diam_mm", {"max_diam_mm": 23.4}, "20-29 mm"),
         ("sex", {"sex": 0}, "female"),
         ("smoker", {"smoker": -1}, "unknown"),
         ("t_ord", {"t_ord": 3.0, "t_raw": "1c"}, "T1c"),
