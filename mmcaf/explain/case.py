@@ -20,6 +20,7 @@ from mmcaf.explain.shapley import Predict, Shapley, shapley, table_logits
 
 __all__ = ["CaseExplained", "Randomised", "explain_case"]
 
+_SILENT = 1e-12  # a SHAP value that is rounding alone
 _CHECKED_WINDOWS = 4  # those with the strongest maps; the check takes as many passes as parts
 
 
@@ -29,7 +30,7 @@ class Randomised:
 
     part: str
     cam: float | None  # over the cells of the maps; None: undefined, or the network has no image
-    shap: float | None  # over the seven attributes
+    shap: float | None  # over the attributes that have any value before or after
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def explain_case(
     before, checks = values(net), []
     for part, randomised in cascade(net, fresh, order):
         after = values(randomised)
-        by_values = None if before is None or after is None else rank_correlation(before, after)
+        by_values = None if before is None or after is None else _agree(before, after)
         by_maps = _again(randomised, original, windows[chosen], row, squamous)
         checks.append(Randomised(part, by_maps, by_values))
         step()
@@ -113,6 +114,12 @@ def explain_case(
         randomised=tuple(checks),
         cells=0 if original is None else original.numel(),
     )
+
+
+def _agree(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
+    """Over the attributes that can say anything; one that is the same in all rows never does."""
+    speaks = np.maximum(abs(before), abs(after)) > _SILENT
+    return rank_correlation(before[speaks], after[speaks])
 
 
 def _curves(

@@ -40,8 +40,9 @@ def cascade(
 
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float | None:
-    """Spearman's, over all elements; None where either is constant, which has no ranks."""
+    """Spearman's, over all elements; None of fewer than three, or where either is
+    constant: there are no ranks."""
     a, b = np.ravel(a), np.ravel(b)
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(spearmanr(a, b).statistic)

@@ -120,7 +120,7 @@ class ExplainedCase:
     cam: Cam | None
     shap: Shap | None
     sanity: tuple[Step, ...]  # from the logit's part to all weights
-    cells: _Count  # over how many the maps were compared; SHAP values over seven
+    cells: _Count  # over how many the maps were compared
     made_of: _Word  # digest of weights and settings
 
 

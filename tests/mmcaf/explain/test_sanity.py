@@ -35,7 +35,7 @@ def test_rank_correlation_counts_ties_and_is_undefined_without_ranks() -> None:
     # ranks 1.5 1.5 3 4 against 1 2 3 4
     assert rank_correlation(a, np.array([1, 2, 3, 4])) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
     assert rank_correlation(a, np.ones(4)) is None
-    assert rank_correlation(np.ones(1), np.ones(1)) is None
+    assert rank_correlation(np.arange(2), np.arange(2)) is None  # always 1 or -1
 
 
 def explained(net: MMCAFNet, fresh: MMCAFNet, seed: int = 0) -> CaseExplained:
@@ -101,3 +101,7 @@ def test_a_table_network_has_values_and_no_map() -> None:
     (check,) = seen.randomised
     assert check.cam is None
     assert check.shap == pytest.approx(rank_correlation(*expected))
+    background[:] = row
+    background[:, 0] = 0  # the only one that differs: a rank among zeros says nothing
+    one = explain_case(net, fresh, torch.zeros(1, 0), row, background, POINTS)
+    assert one.randomised[0].shap is None
