@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from explain_phantoms import SIZE, ImageNet, TableNet, fresh_image_net, phantoms
+from explain_phantoms import SIZE, ImageNet, TableNet, fresh_image_net, learnt, phantoms
 from torch import Tensor, nn
 
 from mmcaf.explain.gradcam import gradcam, over_slices
@@ -20,9 +20,10 @@ from mmcaf.net.stages import TrunkStage
 ROW = torch.zeros(7)
 
 
-def test_the_map_lies_on_the_cube_that_decides(learnt: ImageNet) -> None:
+def test_the_map_lies_on_the_cube_that_decides() -> None:
+    net = learnt()
     given = phantoms(16, seed=2)
-    maps = gradcam(learnt, learnt.third, given.volume, ROW, squamous=True)
+    maps = gradcam(net, net.third, given.volume, ROW, squamous=True)
     assert (maps >= 0).all()
     for index in range(1, 16, 2):  # those with a cube
         whole = over_slices(maps[index : index + 1], [0], SIZE, SIZE[0])
@@ -32,32 +33,34 @@ def test_the_map_lies_on_the_cube_that_decides(learnt: ImageNet) -> None:
         assert inside > 5 * by_chance
 
 
-def test_the_map_is_that_of_its_definition(learnt: ImageNet) -> None:
+def test_the_map_is_that_of_its_definition() -> None:
+    net = learnt()
     volume = phantoms(2, seed=3).volume[1:]
-    x = torch.relu(learnt.second(torch.relu(learnt.first(volume))))
-    features = learnt.third(x).detach().requires_grad_()
-    logit = learnt.head(torch.relu(features).mean((2, 3, 4)))[:, 0]
+    x = torch.relu(net.second(torch.relu(net.first(volume))))
+    features = net.third(x).detach().requires_grad_()
+    logit = net.head(torch.relu(features).mean((2, 3, 4)))[:, 0]
     (gradient,) = torch.autograd.grad(logit.sum(), features)
     for squamous, sign in ((True, 1), (False, -1)):
         weights = sign * gradient.mean((2, 3, 4), keepdim=True)
         expected = torch.relu((weights * features).sum(1))
-        maps = gradcam(learnt, learnt.third, volume, ROW, squamous=squamous)
+        maps = gradcam(net, net.third, volume, ROW, squamous=squamous)
         torch.testing.assert_close(maps, expected.detach())
 
 
-def test_random_weights_take_the_map_away_and_the_same_weights_leave_it(learnt: ImageNet) -> None:
+def test_random_weights_take_the_map_away_and_the_same_weights_leave_it() -> None:
+    net = learnt()
     given = phantoms(16, seed=4)
     volume = given.volume[1::2]
 
     def ranks(fresh: nn.Module) -> list[float]:
-        *_, (_, last) = cascade(learnt, fresh, call_order(learnt, volume[:1], ROW[None]))
+        *_, (_, last) = cascade(net, fresh, call_order(net, volume[:1], ROW[None]))
         assert isinstance(last, ImageNet)
-        before = gradcam(learnt, learnt.third, volume, ROW, squamous=True)
+        before = gradcam(net, net.third, volume, ROW, squamous=True)
         after = gradcam(last, last.third, volume, ROW, squamous=True)
         pairs = zip(before, after, strict=True)
         return [rank_correlation(a.numpy(), b.numpy()) or 0.0 for a, b in pairs]
 
-    assert ranks(learnt) == pytest.approx([1.0] * 8)
+    assert ranks(net) == pytest.approx([1.0] * 8)
     assert abs(np.mean([ranks(fresh_image_net(seed)) for seed in range(8)])) < 0.5
 
 
@@ -94,7 +97,7 @@ def test_it_looks_at_the_last_map_all_of_the_image_passes(
     assert (order[0], order[-1]) == ("trunk", "head")
 
 
-def test_a_network_of_one_modality_is_known_as_such(learnt: ImageNet) -> None:
+def test_a_network_of_one_modality_is_known_as_such() -> None:
     config = ModelConfig(width=1 / 16)
     penet = TrunkStage(PENetTrunk(config), config)
     volume = torch.randn(1, 1, 4, 64, 64)

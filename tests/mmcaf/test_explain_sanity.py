@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from explain_phantoms import ImageNet, TableNet, fresh_image_net, phantoms
+from explain_phantoms import TableNet, fresh_image_net, learnt, phantoms
 
 from mmcaf.explain.case import CaseExplained, explain_case
 from mmcaf.explain.sanity import cascade, rank_correlation
@@ -68,12 +68,13 @@ def test_a_case_has_all_explanations_and_each_is_checked() -> None:
     assert last.cam is None or last.cam < 0.999
 
 
-def test_an_image_network_has_a_map_and_no_values(learnt: ImageNet) -> None:
+def test_an_image_network_has_a_map_and_no_values() -> None:
+    net = learnt()
     given = phantoms(2, seed=5)
     fresh, background = fresh_image_net(1), np.zeros((3, 7), np.float32)
     told: list[tuple[int, int]] = []
     seen = explain_case(
-        learnt,
+        net,
         fresh,
         given.volume[1:],
         torch.zeros(7),
