@@ -14,9 +14,11 @@ ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
     "optuna": {"search.py", "samplers.py"},
     "ray": {"ray_runner.py"},
+    "captum": {"gradcam.py"},
+    "shap": {"shapley.py"},
 }
 TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.specfile")
-TORCH_FREE += ("mmstudy.selection", "mmcaf.metrics")
+TORCH_FREE += ("mmstudy.selection", "mmstudy.explanations", "mmcaf.metrics")
 
 
 def imports(path: Path) -> set[str]:
