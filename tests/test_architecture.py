@@ -14,9 +14,12 @@ ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
     "optuna": {"search.py", "samplers.py"},
     "ray": {"ray_runner.py"},
+    "captum": {"gradcam.py"},
+    "shap": {"shapley.py"},
 }
 TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.specfile")
-TORCH_FREE += ("mmstudy.selection", "mmstudy.rendering", "mmcaf.metrics", "mmcaf.calibration")
+TORCH_FREE += ("mmstudy.selection", "mmstudy.rendering", "mmstudy.explanations")
+TORCH_FREE += ("mmcaf.metrics", "mmcaf.calibration")
 
 
 def imports(path: Path) -> set[str]:

@@ -23,10 +23,11 @@ from mmcaf.data.volumes import resized, write_volume
 from mmcaf.errors import DataError
 from mmcaf.files import write_json
 
-__all__ = ["StackTask", "cache_stack", "known_facts", "stack_task"]
+__all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
 
 _LUNG_HU = (-950, -500)
 _EVERY = 4  # voxels per axis, for statistics
+_THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,11 @@ def known_facts(task: StackTask) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return facts if list(volume.shape) == facts.get("shape") else None
+
+
+def is_thorax(facts: dict[str, Any]) -> bool:
+    """Air around the body, lung within, hardly any metal; else the HU cannot be right."""
+    return all(low <= facts[name] <= high for name, (low, high) in _THORAX.items())
 
 
 def cache_stack(task: StackTask) -> dict[str, Any]:

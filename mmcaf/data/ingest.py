@@ -18,8 +18,8 @@ import polars as pl
 
 from mmcaf.data import clinical, cohort
 from mmcaf.data.annotations import Annotations, read_annotations
-from mmcaf.data.caching import StackTask, cache_stack, known_facts, stack_task
-from mmcaf.data.cohort import Cohort
+from mmcaf.data.caching import StackTask, cache_stack, is_thorax, known_facts, stack_task
+from mmcaf.data.cohort import Built, Cohort
 from mmcaf.data.index import Progress, scan
 from mmcaf.data.recording import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
@@ -123,7 +123,7 @@ def _read(
 def _cached(
     given: _Sources, out: Path, spec: VolumeSpec, workers: int, progress: Progress | None
 ) -> Ingested:
-    """Choose and cache; where a slice cannot be decoded it is ruled out and chosen anew."""
+    """Choose and cache; what turns out to be unreadable or no thorax is left out, chosen anew."""
     files, folder = given.files, out / "volumes" / spec.digest
     while True:
         built = cohort.build(files, given.annotations.boxes, given.sheet)
@@ -132,19 +132,29 @@ def _cached(
             for name, chosen in built.chosen.items()
         }
         facts = _facts(tasks, workers, progress)
-        bad = [
-            built.chosen[name].stack.slices["row"][z]
-            for name, found in facts.items()
-            for z in found.get("unreadable", ())
-        ]
-        if not bad:
+        ruled_out = dict(_found_unusable(built, facts))
+        if not ruled_out:
             return Ingested(
                 given.folders, files, given.annotations, given.sheet, built, tasks, facts
             )
-        ruled_out = pl.int_range(pl.len()).is_in(bad)
-        files = files.with_columns(
-            reason=pl.when(ruled_out).then(pl.lit("E_DECODE")).otherwise("reason")
+        codes = pl.int_range(pl.len()).replace_strict(
+            ruled_out, default=pl.col("reason"), return_dtype=pl.String
         )
+        files = files.with_columns(reason=codes)
+
+
+def _found_unusable(built: Built, facts: Facts) -> Iterator[tuple[int, str]]:
+    """Rows of slices that only their pixels ruled out, each with its code.
+
+    A stack with impossible HU is given up only where the patient has another: the last one stays,
+    and ingestion ends with the patient left out for that reason.
+    """
+    for name, found in facts.items():
+        rows = built.chosen[name].stack.slices["row"].to_list()
+        if "unreadable" in found:
+            yield from ((rows[z], "E_DECODE") for z in found["unreadable"])
+        elif not is_thorax(found) and built.alternatives[name]:
+            yield from ((row, "E_HU") for row in rows)
 
 
 def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None) -> Facts:

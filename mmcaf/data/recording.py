@@ -19,7 +19,7 @@ import polars as pl
 
 from mmcaf.data import cohort, report
 from mmcaf.data.annotations import Annotations, match
-from mmcaf.data.caching import StackTask
+from mmcaf.data.caching import StackTask, is_thorax
 from mmcaf.data.cohort import Built
 from mmcaf.data.groups import group_ids
 from mmcaf.data.index import write_table
@@ -29,8 +29,6 @@ from mmcaf.errors import DataError
 from mmcaf.files import replacing, write_json
 
 __all__ = ["Ingested", "record"]
-
-_THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     Raises:
         DataError: no patient is left; says where the files ended.
     """
-    rejected = sorted(name for name, facts in found.facts.items() if not _is_thorax(facts))
+    rejected = sorted(name for name, facts in found.facts.items() if not is_thorax(facts))
     files = _with_ends(found, rejected)
     _refuse_empty(files, found, rejected)
     patients = _complete(found, rejected, out)
@@ -86,11 +84,6 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         "table_sha256": cohort.file_digest(out / "cohort.parquet"),
     }
     _keep_json(out / "cohort.json", of_cohort)
-
-
-def _is_thorax(facts: dict[str, Any]) -> bool:
-    """Air around the body, lung within, hardly any metal; else the HU cannot be right."""
-    return all(low <= facts[name] <= high for name, (low, high) in _THORAX.items())
 
 
 def _with_ends(found: Ingested, rejected: list[str]) -> pl.DataFrame:

@@ -103,6 +103,10 @@ class StudyPaths:
         """Folder of one trial's checkpoints and log."""
         return self.artifacts / f"{number:05d}"
 
+    def explanations(self, number: int) -> Path:
+        """Folder of what one trial's networks look at (`mmstudy.explanations`)."""
+        return self.trial_artifacts(number) / "explanations"
+
     def checkpoint(self, number: int) -> Path:
         """What a living trial goes on from; large."""
         return self.trial_artifacts(number) / "last.safetensors"

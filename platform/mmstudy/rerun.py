@@ -35,7 +35,7 @@ from mmstudy.results import Study
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
 
-__all__ = ["drift", "predict", "predict_test", "rerun", "split_of", "task_of"]
+__all__ = ["drift", "networks", "predict", "predict_test", "rerun", "split_of", "task_of"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -182,7 +182,7 @@ def _ensemble(
     volumes.build(patients, spec, progress)
     opened = volumes.open_volumes(patients, spec)
     total = np.zeros(cases.height)
-    for fold, path in enumerate(_networks(study, task, int(row["best_epoch"]), progress)):
+    for fold, path in enumerate(networks(study, task, int(row["best_epoch"]), progress)):
         kept = checkpoint.load(path)
         model = build_model(config, derive_seed(task.seed, fold))
         model.load_state_dict(kept.part("model."))
@@ -200,7 +200,8 @@ def _ensemble(
     return cases.select("case", "label").with_columns(probability=total / study.folds)
 
 
-def _networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
+def networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
+    """Checkpoints of all folds at the trial's best epoch; trained again where one is missing."""
     folder = study.paths.trial_artifacts(task.number)
     paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
     if all(path.exists() for path in paths):

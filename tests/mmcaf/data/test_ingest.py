@@ -150,6 +150,31 @@ def test_a_slice_that_changes_is_read_again(dicom_folder: Path, tmp_path: Path) 
     assert len(list((tmp_path / "out").glob("volumes/*/*.npy"))) == first.patients.height
 
 
+def test_a_stack_with_impossible_hu_gives_way_to_another(
+    dicom_folder: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(dicom_folder, tree)
+    who, series = cohort.patients.row(0, named=True)["patient_id"], set()
+    paths = sorted(next(tree.glob(f"manifest-*/*/*{who}")).rglob("*.dcm"))
+    for path in paths:
+
+        def of_another_series(slice_: Any) -> None:
+            series.add(slice_.SeriesInstanceUID)
+            for name in ("SOPInstanceUID", "SeriesInstanceUID"):
+                setattr(slice_, name, f"{getattr(slice_, name)}.9")
+
+        edit_slice(path, of_another_series, path.parents[1] / "2-copy" / path.name)
+        edit_slice(path, lambda slice_: setattr(slice_, "RescaleIntercept", 0))
+    found = ingest([tree], tmp_path / "out", in_plane_px=48)
+    row = found.patients.filter(patient_id=who).row(0, named=True)
+    assert row["series_uid"] == f"{series.pop()}.9"
+    assert "W_NO_BOX" in row["qc_flags"]  # the boxes were drawn on the other one
+    told = json.loads((tmp_path / "out" / "ingest_report.json").read_text(encoding="utf-8"))
+    assert told["files"]["E_HU"] == len(paths)
+    assert found.patients.height == cohort.patients.height
+
+
 def test_a_half_written_volume_is_made_again(dicom_folder: Path, tmp_path: Path) -> None:
     first = ingest([dicom_folder], tmp_path, in_plane_px=48)
     one, other = sorted(tmp_path.glob("volumes/*/*.npy"))[:2]
