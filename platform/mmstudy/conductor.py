@@ -21,6 +21,7 @@ from mmstudy.judging import (
     outcome,
     reachable_value,
     seconds_per_epoch,
+    time_spent,
     wilcoxon_p,
 )
 from mmstudy.ledger import Ledger
@@ -251,9 +252,9 @@ class StudyConductor:
             value=value,
             best_epoch=best_epoch,
             ended=datetime.now(UTC),
-            seconds=sum(row.seconds for row in rows),
             gpu_seconds=sum(row.gpu_seconds or 0.0 for row in rows),
             seconds_per_epoch=seconds_per_epoch(rows),
+            **time_spent(rows),
             parameters=next((row.parameters for row in rows if row.parameters), None),
             reason=reason,
         )

@@ -18,6 +18,7 @@ __all__ = [
     "outcome",
     "reachable_value",
     "seconds_per_epoch",
+    "time_spent",
     "wilcoxon_p",
 ]
 
@@ -72,6 +73,24 @@ def wilcoxon_p(
 def seconds_per_epoch(rows: list[EpochRow]) -> float | None:
     """Median over folds and epochs: an epoch that waited for a busy disk does not count."""
     return median(row.seconds for row in rows) if rows else None
+
+
+def time_spent(rows: list[EpochRow]) -> dict[str, float | None]:
+    """A trial's seconds and what they went into, by column of its row.
+
+    What an attempt did after its last report, and one that never reported, is in no row.
+    """
+    epochs = sum(row.seconds for row in rows)
+    prepare = [s for row in rows if (s := row.prepare_seconds) is not None]
+    waited = [s for row in rows if (s := row.data_seconds) is not None]
+    busy = [(use, row.seconds) for row in rows if (use := row.gpu_utilisation) is not None]
+    seen = sum(seconds for _, seconds in busy)
+    return {
+        "seconds": epochs + sum(prepare),
+        "prepare_seconds": sum(prepare) if prepare else None,
+        "data_wait_share": sum(waited) / epochs if waited and epochs else None,
+        "gpu_utilisation": sum(u * s for u, s in busy) / seen if seen else None,
+    }
 
 
 def outcome(objective: str, value: float, rows: list[EpochRow]) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from mmcaf.checkpoint import Checkpoint
 from mmcaf.files import StorageError, replacing
 from mmcaf.training import EpochReport
 from mmstudy.ledger import FolderLedger
+from mmstudy.meter import GpuMeter
 from mmstudy.paths import StudyPaths
 from mmstudy.provenance import code_version, cpu_name, versions
 from mmstudy.records import Claim, EpochRow
@@ -89,6 +91,15 @@ class _Superseded(Exception):
 
 def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     record = _Record(task)
+    try:
+        yield from _split_until_it_fits(task, compute, record)
+    finally:
+        record.end()
+
+
+def _split_until_it_fits(
+    task: TrialTask, compute: Compute, record: _Record
+) -> Iterator[EpochRow | None]:
     split, trouble = record.split(), ""
     while True:
         try:
@@ -139,6 +150,8 @@ class _Record:
             if (row["fold"], row["epoch"]) <= end
         ]
         self._attempt = self._claim(task)
+        self._meter = GpuMeter(task.device)
+        self._last = time.perf_counter()  # when the row before, or this attempt, was begun
 
     def resume(self) -> Checkpoint | None:
         """What to go on from."""
@@ -196,8 +209,15 @@ class _Record:
         self._ledger.put_claim(task.number, claim)
         return claim.attempt
 
+    def end(self) -> None:
+        """Measure no more."""
+        self._meter.end()
+
     def _row(self, epoch: FoldEpoch) -> EpochRow:
-        report = epoch.report
+        report, now = epoch.report, time.perf_counter()
+        # Loading, stages that trials share, writing the row before: all that is not the epoch.
+        prepare = max(0.0, now - self._last - report.seconds)
+        self._last = now
         return EpochRow(
             number=self._number,
             fold=epoch.fold,
@@ -212,9 +232,12 @@ class _Record:
             lr=report.lr,
             seconds=report.seconds,
             written=datetime.now(UTC),
-            gpu_seconds=report.seconds * self._gpu,
+            gpu_seconds=(prepare + report.seconds) * self._gpu,
             accumulate=epoch.accumulate,
             parameters=epoch.parameters,
+            prepare_seconds=prepare,
+            data_seconds=report.data_seconds,
+            gpu_utilisation=self._meter.reading(),
         )
 
 

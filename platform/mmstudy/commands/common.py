@@ -48,6 +48,7 @@ ROOT = Path("studies")
 # Columns of the record that a table of trials leaves out; `-f json` of `show` has them.
 _LEFT_OUT = {"started", "ended", "seed", "device", "threads", "parameters", "hardware", "host"}
 _LEFT_OUT |= {"versions", "code_version", "cohort_digest", "gpu_seconds", "seconds_per_epoch"}
+_LEFT_OUT |= {"prepare_seconds", "data_wait_share", "gpu_utilisation"}
 
 
 def opened_study(name: str, root: Path) -> Study:
