@@ -245,7 +245,7 @@ class StudyConductor:
         reason: str | None = None,
     ) -> None:
         number, rows = live.row.number, [*live.rows.values()]
-        claim = self._ledger.claim(number)
+        claim, spent = self._ledger.claim(number), time_spent(rows)
         row = replace(
             live.row,
             state=state,
@@ -254,7 +254,10 @@ class StudyConductor:
             ended=datetime.now(UTC),
             gpu_seconds=sum(row.gpu_seconds or 0.0 for row in rows),
             seconds_per_epoch=seconds_per_epoch(rows),
-            **time_spent(rows),
+            seconds=spent.seconds,
+            prepare_seconds=spent.prepare_seconds,
+            data_wait_share=spent.data_wait_share,
+            gpu_utilisation=spent.gpu_utilisation,
             parameters=next((row.parameters for row in rows if row.parameters), None),
             reason=reason,
         )

@@ -7,12 +7,14 @@ epoch shared by all, the best such: each fold at its own best epoch would reward
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
 
 from mmstudy.records import EpochRow
 
 __all__ = [
     "Curve",
+    "Spent",
     "curve_of",
     "objective_value",
     "outcome",
@@ -75,8 +77,18 @@ def seconds_per_epoch(rows: list[EpochRow]) -> float | None:
     return median(row.seconds for row in rows) if rows else None
 
 
-def time_spent(rows: list[EpochRow]) -> dict[str, float | None]:
-    """A trial's seconds and what they went into, by column of its row.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A trial's seconds and what they went into; see the columns of `records.TRIALS`."""
+
+    seconds: float
+    prepare_seconds: float | None
+    data_wait_share: float | None
+    gpu_utilisation: float | None
+
+
+def time_spent(rows: list[EpochRow]) -> Spent:
+    """What the epochs of a trial took, and what came before them.
 
     What an attempt did after its last report, and one that never reported, is in no row.
     """
@@ -85,12 +97,12 @@ def time_spent(rows: list[EpochRow]) -> dict[str, float | None]:
     waited = [s for row in rows if (s := row.data_seconds) is not None]
     busy = [(use, row.seconds) for row in rows if (use := row.gpu_utilisation) is not None]
     seen = sum(seconds for _, seconds in busy)
-    return {
-        "seconds": epochs + sum(prepare),
-        "prepare_seconds": sum(prepare) if prepare else None,
-        "data_wait_share": sum(waited) / epochs if waited and epochs else None,
-        "gpu_utilisation": sum(u * s for u, s in busy) / seen if seen else None,
-    }
+    return Spent(
+        seconds=epochs + sum(prepare),
+        prepare_seconds=sum(prepare) if prepare else None,
+        data_wait_share=sum(waited) / epochs if waited and epochs else None,
+        gpu_utilisation=sum(u * s for u, s in busy) / seen if seen else None,
+    )
 
 
 def outcome(objective: str, value: float, rows: list[EpochRow]) -> float | None:

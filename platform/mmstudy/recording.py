@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,9 @@ from torch import nn
 from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.files import StorageError, replacing
+from mmcaf.places import place
 from mmcaf.training import EpochReport
+from mmstudy import copies
 from mmstudy.ledger import FolderLedger
 from mmstudy.meter import GpuMeter
 from mmstudy.paths import StudyPaths
@@ -79,9 +80,11 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     except StorageError as error:
         raise StudyHalted(error.strerror) from error
     except Exception as error:
-        log = StudyPaths(Path(task.study)).trial_artifacts(task.number) / "error.txt"
+        paths = StudyPaths(place(task.study, "trial"))
+        log = paths.trial_artifacts(task.number) / "error.txt"
         with replacing(log) as beside:
             beside.write_text(traceback.format_exc(), encoding="utf-8")
+        copies.publish(paths, log)
         raise TrialFailed(_reason(error)) from error
 
 
@@ -134,10 +137,11 @@ class _Record:
     """The trial's own files, owned by this attempt."""
 
     def __init__(self, task: TrialTask) -> None:
-        paths = StudyPaths(Path(task.study))
+        self._paths = paths = StudyPaths(place(task.study, "trial"))
         self._number = task.number
         self._ledger = FolderLedger(paths)
         self._checkpoint = paths.checkpoint(task.number)
+        copies.fetch(paths, self._checkpoint)
         start = self.resume()
         end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
         # Rows after the checkpoint are computed again.
@@ -155,6 +159,8 @@ class _Record:
 
     def resume(self) -> Checkpoint | None:
         """What to go on from."""
+        if not self._checkpoint.exists():
+            copies.fetch(self._paths, self._checkpoint)
         return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
 
     def split(self) -> int:
@@ -181,6 +187,9 @@ class _Record:
         snapshot = epoch.report.snapshot()
         meta = {**snapshot.meta, "fold": epoch.fold, "split": split}
         checkpoint.save(self._checkpoint, Checkpoint(tensors=snapshot.tensors, meta=meta))
+        copies.hand_over(self._paths, self._checkpoint)
+        if epoch.report.epoch == 0:  # what came before it is complete
+            copies.publish_stages(self._paths)
         return row
 
     def _claim(self, task: TrialTask) -> int:

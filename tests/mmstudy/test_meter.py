@@ -31,13 +31,13 @@ def test_a_trial_says_what_its_seconds_went_into() -> None:
     first = epoch_row(seconds=2.0, prepare_seconds=5.0, data_seconds=1.0, gpu_utilisation=0.9)
     second = replace(first, epoch=1, seconds=6.0, prepare_seconds=0.5, gpu_utilisation=0.5)
     found = time_spent([first, second])
-    assert found["seconds"] == 13.5
-    assert found["prepare_seconds"] == 5.5
-    assert found["data_wait_share"] == pytest.approx(2 / 8)
-    assert found["gpu_utilisation"] == pytest.approx((0.9 * 2 + 0.5 * 6) / 8)
+    assert found.seconds == 13.5
+    assert found.prepare_seconds == 5.5
+    assert found.data_wait_share == pytest.approx(2 / 8)
+    assert found.gpu_utilisation == pytest.approx((0.9 * 2 + 0.5 * 6) / 8)
 
 
 def test_what_an_earlier_version_did_not_measure_stays_unknown() -> None:
     found = time_spent([epoch_row(seconds=2.0)])
-    assert found["seconds"] == 2.0
-    assert found["prepare_seconds"] is found["data_wait_share"] is found["gpu_utilisation"] is None
+    assert found.seconds == 2.0
+    assert found.prepare_seconds is found.data_wait_share is found.gpu_utilisation is None
