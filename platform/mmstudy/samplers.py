@@ -7,7 +7,10 @@ therefore not to be continued with it.
 from __future__ import annotations
 
 import json
-from math import prod
+from bisect import insort
+from collections.abc import Sequence
+from copy import copy
+from math import isnan, prod
 from typing import Any, Literal
 
 import optuna
@@ -17,11 +20,23 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.space import Choice, Dimension, Floats, Ints
 from mmstudy.spec import StudySpec
 
-__all__ = ["directions", "distribution", "encode", "grid_size", "pruner", "sampler"]
+__all__ = [
+    "Halving",
+    "Tpe",
+    "directions",
+    "distribution",
+    "encode",
+    "grid_size",
+    "pruner",
+    "sampler",
+]
+
+_RUNG = "completed_rung_"  # Optuna's name
 
 
 def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
@@ -47,11 +62,12 @@ def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
         case "grid":  # knows from the journal which points were visited
             points = {path: _points(dim) for path, dim in spec.space.items()}
             return _Grid(points, seed=spec.search.seed)
-    return optuna.samplers.TPESampler(
+    conditional = any(dimension.when for dimension in spec.space.values())
+    return Tpe(
         seed=seed,
         n_startup_trials=startup,
         multivariate=True,
-        group=True,
+        group=conditional,  # else the same, at a cost that grows with the study
         constant_liar=True,
     )
 
@@ -63,13 +79,138 @@ class _Grid(optuna.samplers.GridSampler):
         """Nothing: the conductor knows when the grid is done."""
 
 
+class Tpe(optuna.samplers.TPESampler):
+    """TPE that looks at a bounded number of trials, so that the 10,000th costs what the 1000th did.
+
+    It sees the best of all, which are the only ones its estimate of good params is made of; all
+    that run; and `OTHERS` of those that ended, evenly spread over the study, for its estimate of
+    the rest. (The last ones instead would be good ones too, and drive it away from them.) Up to
+    `OTHERS` trials it is Optuna's own, to the bit.
+    """
+
+    OTHERS, BEST = 500, 25  # Optuna's default calls at most 25 trials good
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._best: list[tuple[float, FrozenTrial]] | None = None  # the best last
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> Any:
+        """See Optuna."""
+        return super().infer_relative_search_space(self._bounded(study), trial)
+
+    def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:
+        """See Optuna."""
+        return super().sample_relative(self._bounded(study), trial, search_space)
+
+    def sample_independent(self, study: Any, *rest: Any) -> Any:
+        """See Optuna."""
+        return super().sample_independent(self._bounded(study), *rest)
+
+    def after_trial(
+        self, study: Any, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """See Optuna."""
+        super().after_trial(study, trial, state, values)
+        if self._best is not None and state is TrialState.COMPLETE and values is not None:
+            ended = copy(trial)
+            ended.state, ended.values = state, list(values)
+            _note(self._best, study, ended)
+
+    def _bounded(self, study: Any) -> Any:
+        if len(study.directions) > 1:
+            return study  # what is best then, is a question of the whole front
+        if self._best is None:
+            self._best = []
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+                _note(self._best, study, trial)
+        return _Bounded(study, [trial for _, trial in self._best], self.OTHERS)
+
+
+def _note(best: list[tuple[float, FrozenTrial]], study: Any, trial: FrozenTrial) -> None:
+    maximizes = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    value = trial.values[0]
+    insort(best, (value if maximizes else -value, trial), key=lambda one: one[0])
+    del best[: -Tpe.BEST]
+
+
+class _Bounded:
+    """A study as `Tpe` is to see it."""
+
+    def __init__(self, study: Any, best: Sequence[FrozenTrial], others: int) -> None:
+        self._whole, self._best, self._others = study, best, others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        """See Optuna."""
+        return self._few(self._whole.get_trials(*arguments, **named))
+
+    def _get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
+        return self._few(self._whole._get_trials(*arguments, **named))
+
+    def _few(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        if len(trials) <= self._others:
+            return trials
+        running = TrialState.RUNNING
+        ended = [place for place, trial in enumerate(trials) if trial.state is not running]
+        if len(ended) <= self._others:
+            return trials
+        spread = {ended[k * len(ended) // self._others] for k in range(self._others)}
+        best = {trial.number for trial in self._best}
+        return [
+            trial
+            for place, trial in enumerate(trials)
+            if place in spread or trial.state is running or trial.number in best
+        ]
+
+
+class Halving(optuna.pruners.BasePruner):
+    """Optuna's successive halving, without going through all trials at every report.
+
+    The rule, and what it notes in the journal, are those of `SuccessiveHalvingPruner`; the values
+    that reached each rung are kept sorted here, read from the journal once.
+    """
+
+    def __init__(self, grace_epochs: int, reduction: int) -> None:
+        self._grace, self._reduction = grace_epochs, reduction
+        self._rungs: dict[int, list[float]] | None = None  # values at each, ascending
+
+    def prune(self, study: Any, trial: FrozenTrial) -> bool:
+        """Whether the trial is not among the best of those that came as far."""
+        step = trial.last_step
+        if step is None:
+            return False
+        rungs = self._known(study)
+        rung = sum(1 for name in trial.system_attrs if name.startswith(_RUNG))
+        value = trial.intermediate_values[step]
+        while step >= self._grace * self._reduction**rung:
+            if isnan(value):
+                return True
+            study._storage.set_trial_system_attr(trial._trial_id, f"{_RUNG}{rung}", value)
+            values = rungs.setdefault(rung, [])
+            insort(values, value)
+            place = max(1, len(values) // self._reduction)
+            if value < values[-place]:
+                return True
+            rung += 1
+        return False
+
+    def _known(self, study: Any) -> dict[int, list[float]]:
+        if self._rungs is None:
+            self._rungs = {}
+            for trial in study.get_trials(deepcopy=False):
+                for name, value in trial.system_attrs.items():
+                    if name.startswith(_RUNG):
+                        insort(self._rungs.setdefault(int(name.removeprefix(_RUNG)), []), value)
+        return self._rungs
+
+
 def pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """Successive halving, or none."""
     if spec.pruning is None:
         return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=spec.pruning.grace_epochs, reduction_factor=spec.pruning.reduction
-    )
+    return Halving(spec.pruning.grace_epochs, spec.pruning.reduction)
 
 
 def directions(spec: StudySpec) -> list[Literal["maximize", "minimize"]]:
