@@ -40,6 +40,7 @@ from mmstudy.records import EpochRow
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
 from mmstudy.store import read_json
+from mmstudy.threads import pin_threads
 
 __all__ = [
     "TrialPlan",
@@ -208,7 +209,7 @@ def split_steps(config: TrainConfig, split: int) -> TrainConfig:
 
 def _prepare(plan: TrialPlan) -> None:
     """Threads, and on a GPU its share of the memory and reproducible sums."""
-    torch.set_num_threads(plan.threads)
+    pin_threads(plan.threads)
     if not plan.device.startswith("cuda"):
         return
     if 0 < plan.gpu < 1:  # trials that share a GPU cannot take each other's memory

@@ -60,6 +60,7 @@ def test_of_many_trials_it_sees_the_best_the_running_and_some_of_all(
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:`gamma` has been deprecated:FutureWarning")
 def test_seeing_few_of_many_trials_finds_the_optimum_as_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

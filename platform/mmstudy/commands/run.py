@@ -62,7 +62,13 @@ def run(
         raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
     plan = plan_study(loaded, cohort=folder, root=root, name=name or path.stem)
     if dry_run:
-        sys.stdout.write(json.dumps(plan.describe(), indent=2) + "\n")
+        from mmstudy.forecast import forecast
+        from mmstudy.results import open_study
+
+        here = root / plan.paths.name
+        begun = open_study(here) if (here / "study.json").is_file() else None
+        told = plan.describe() | forecast(plan, begun)
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     reporter = Reporter()
     run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
