@@ -190,8 +190,8 @@ class Remote:
 
 
 def cache_folder() -> Path:
-    """Where copies lie: `$MMSTUDY_CACHE`, best on a disk of this machine alone."""
-    given = os.environ.get("MMSTUDY_CACHE")
+    """Where copies lie: `$MMCAF_CACHE`, best on a disk of this machine alone."""
+    given = os.environ.get("MMCAF_CACHE")
     return Path(given) if given else Path.home() / ".cache" / "mmstudy"
 
 

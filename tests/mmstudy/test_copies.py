@@ -60,7 +60,7 @@ def store(
     server: Store, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Store:
     """The address of a root of this test's own, and this machine's cache; nothing takes long."""
-    monkeypatch.setenv("MMSTUDY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(copies, "_PULL_EVERY_SECONDS", 0.0)
     monkeypatch.setattr(lease, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(lease, "_BEAT_SECONDS", 0.05)
@@ -71,7 +71,7 @@ def store(
 
 
 def another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MMSTUDY_CACHE", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "elsewhere"))
 
 
 def two_epochs(task: TrialTask) -> Iterator[EpochRow | None]:

@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {
 
 
 def command(*arguments: str, cache: Path) -> tuple[list[str], dict[str, str]]:
-    environment = os.environ | {"MMSTUDY_CACHE": str(cache)}
+    environment = os.environ | {"MMCAF_CACHE": str(cache)}
     return [sys.executable, "-m", "mmstudy.cli", *arguments], environment
 
 
@@ -56,7 +56,7 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("MMSTUDY_CACHE", str(tmp_path / "third"))
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "third"))
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(SPEC))
     with object_store() as (root, requests):
@@ -68,11 +68,13 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
         begin = ["run", str(spec), "--cohort", there, "--root", root, "--name", "s"]
 
         line, environment = command(*begin, cache=tmp_path / "first")
-        driver = psutil.Popen(line, env=environment, stdout=-3, stderr=-3)
+        log = tmp_path / "first.log"
+        with log.open("w") as file:
+            driver = psutil.Popen(line, env=environment, stdout=file, stderr=file)
         study = Remote.at(root).child("s")
         begun = time.monotonic()
         while not study.listed("metrics") and time.monotonic() - begun < 200:
-            assert driver.poll() is None
+            assert driver.poll() is None, log.read_text()
             time.sleep(0.2)
         kill(driver)
         left = study.listed("trials")
