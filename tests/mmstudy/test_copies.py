@@ -410,3 +410,66 @@ def test_a_study_finds_its_cohort_by_address(stored: str, store: Store, cohort: 
     assert cohort_of(study.paths.root, None) == place(stored, "cohort")
     assert study.about["cohort_digest"] == cohort.digest
     assert str(cohort.folder) not in json.dumps(study.about)
+
+
+# Stages, and the commands.
+
+
+def test_a_stage_learnt_on_one_machine_is_used_on_another_and_never_replaced(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(content: bytes | None) -> tuple[StudyPaths, Path]:
+        paths = StudyPaths(place(store[0], "trial") / "s")
+        file = paths.shared / "trunk-ab.safetensors"
+        file.parent.mkdir(parents=True)
+        if content is not None:
+            file.write_bytes(content)
+            (paths.shared / "image-cd-last.safetensors").write_bytes(b"not whole yet")
+        return paths, file
+
+    paths, _ = here(b"first")
+    copies.publish_stages(paths)
+    another_machine(monkeypatch, tmp_path)
+    paths, _ = here(b"second")
+    copies.publish_stages(paths)
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "third"))
+    paths, file = here(None)
+    copies.pull_stages(paths)
+    assert file.read_bytes() == b"first"
+    assert [path.name for path in paths.shared.iterdir()] == [file.name]
+
+
+def test_every_command_that_writes_does_so_in_the_store(
+    store: Store,
+    stored: str,
+    command: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import yaml
+
+    spec = tmp_path / "spec.yaml"
+    protocol = {"kind": "kfold", "folds": 2, "test": {"fraction": 0.34}}
+    spec.write_text(yaml.safe_dump(TINY_SPEC | {"search": {"trials": 1}, "protocol": protocol}))
+
+    def done(*arguments: str) -> str:
+        code, out, err = command(*arguments, "--root", store[0])
+        assert code == 0, err
+        return out
+
+    done("run", str(spec), "--cohort", stored, "--name", "s", "--inline")
+    done("confirm", "s", "--top", "1", "--seeds", "1", "--inline")
+    done("evaluate", "s", "best")
+    done("compact", "s")
+    another_machine(monkeypatch, tmp_path)
+    opened = open_study(place(store[0]) / "s")
+    assert opened.confirmations().height == 2
+    assert opened.evaluations()["look"].to_list() == [1]
+    remote = origin(opened.paths.root)
+    assert remote is not None
+    assert not remote.listed("trials")
+    assert len(remote.listed("segments")) == 4
+    assert opened.counts()["complete"] == 1
+    done("rm", "s", "--yes")
+    assert not list_studies(place(store[0]))
+    assert remote.listed() == {}
