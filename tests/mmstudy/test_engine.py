@@ -64,6 +64,7 @@ def test_a_trials_seconds_are_accounted_for(done: Study) -> None:
     assert (rows["data_seconds"] < rows["seconds"]).all()
     assert trial["seconds"] == pytest.approx(rows["seconds"].sum() + rows["prepare_seconds"].sum())
     assert 0 < trial["data_wait_share"] < 1
+    assert (rows["prepare_seconds"] > 0).all()  # loading, or writing the row before
     lived = (trial["ended"] - trial["started"]).total_seconds()
     assert trial["prepare_seconds"] < trial["seconds"] < lived + 0.1
     assert trial["gpu_utilisation"] is None  # no GPU here
