@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from bisect import insort
 from collections.abc import Sequence
-from copy import copy
 from math import isnan, prod
 from typing import Any, Literal
 
@@ -92,77 +91,88 @@ class Tpe(optuna.samplers.TPESampler):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._best: list[tuple[float, FrozenTrial]] | None = None  # the best last
+        self._best: list[tuple[float, int]] | None = None  # value and number, the best last
+        self._running: set[int] = set()
+        self._seen: Any = None
 
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> Any:
         """See Optuna."""
-        return super().infer_relative_search_space(self._bounded(study), trial)
+        self._seen = self._bounded(study)  # until the next proposal
+        return super().infer_relative_search_space(self._seen, trial)
 
     def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:
         """See Optuna."""
-        return super().sample_relative(self._bounded(study), trial, search_space)
+        return super().sample_relative(self._seen, trial, search_space)
 
     def sample_independent(self, study: Any, *rest: Any) -> Any:
         """See Optuna."""
-        return super().sample_independent(self._bounded(study), *rest)
+        return super().sample_independent(self._seen, *rest)
+
+    def before_trial(self, study: Any, trial: FrozenTrial) -> None:
+        """See Optuna."""
+        super().before_trial(study, trial)
+        self._running.add(trial.number)
 
     def after_trial(
         self, study: Any, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """See Optuna."""
         super().after_trial(study, trial, state, values)
+        self._running.discard(trial.number)
         if self._best is not None and state is TrialState.COMPLETE and values is not None:
-            ended = copy(trial)
-            ended.state, ended.values = state, list(values)
-            _note(self._best, study, ended)
+            _note(self._best, study, values[0], trial.number)
 
     def _bounded(self, study: Any) -> Any:
         if len(study.directions) > 1:
             return study  # what is best then, is a question of the whole front
         if self._best is None:
             self._best = []
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-                _note(self._best, study, trial)
-        return _Bounded(study, [trial for _, trial in self._best], self.OTHERS)
+            for trial in study.get_trials(deepcopy=False):
+                if trial.state is TrialState.RUNNING:
+                    self._running.add(trial.number)
+                elif trial.state is TrialState.COMPLETE:
+                    _note(self._best, study, trial.values[0], trial.number)
+        return _Bounded(study, self._running.union(n for _, n in self._best), self.OTHERS)
 
 
-def _note(best: list[tuple[float, FrozenTrial]], study: Any, trial: FrozenTrial) -> None:
+def _note(best: list[tuple[float, int]], study: Any, value: float, number: int) -> None:
     maximizes = study.direction == optuna.study.StudyDirection.MAXIMIZE
-    value = trial.values[0]
-    insort(best, (value if maximizes else -value, trial), key=lambda one: one[0])
+    insort(best, (value if maximizes else -value, number))
     del best[: -Tpe.BEST]
 
 
 class _Bounded:
-    """A study as `Tpe` is to see it."""
+    """A study as `Tpe` is to see it for one proposal."""
 
-    def __init__(self, study: Any, best: Sequence[FrozenTrial], others: int) -> None:
-        self._whole, self._best, self._others = study, best, others
+    def __init__(self, study: Any, always: set[int], others: int) -> None:
+        self._whole, self._always, self._others = study, always, others
+        self._few: list[FrozenTrial] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)
 
-    def get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
-        """See Optuna."""
-        return self._few(self._whole.get_trials(*arguments, **named))
+    def get_trials(
+        self, deepcopy: bool = True, states: Sequence[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """See Optuna; never copies."""
+        return self._get_trials(deepcopy, states)
 
-    def _get_trials(self, *arguments: Any, **named: Any) -> list[FrozenTrial]:
-        return self._few(self._whole._get_trials(*arguments, **named))
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Sequence[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        if self._few is None:
+            self._few = self._chosen(self._whole.get_trials(deepcopy=False))
+        return [trial for trial in self._few if states is None or trial.state in states]
 
-    def _few(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        if len(trials) <= self._others:
+    def _chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        if len(trials) - len(self._always) <= self._others:
             return trials
-        running = TrialState.RUNNING
-        ended = [place for place, trial in enumerate(trials) if trial.state is not running]
-        if len(ended) <= self._others:
-            return trials
-        spread = {ended[k * len(ended) // self._others] for k in range(self._others)}
-        best = {trial.number for trial in self._best}
-        return [
-            trial
-            for place, trial in enumerate(trials)
-            if place in spread or trial.state is running or trial.number in best
-        ]
+        # A trial's number is its place. Nothing here goes through all trials.
+        spread = {k * len(trials) // self._others for k in range(self._others)}
+        return [trials[place] for place in sorted(spread | self._always)]
 
 
 class Halving(optuna.pruners.BasePruner):
