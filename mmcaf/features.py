@@ -10,11 +10,9 @@ A file appears whole or not at all; of several processes that want one, a single
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmcaf.data.batches import Batch, Draw, EvalBatches, FoldBatches, TrainBatches
-from mmcaf.files import StorageError, replacing
+from mmcaf.files import locked, replacing
 
-__all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold", "locked"]
+__all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold"]
 
 Encode = Callable[[Float[Tensor, "1 windows d h w"]], Float[Tensor, "1 n e"]]
 
@@ -45,29 +43,6 @@ def digest_of(*parts: Any) -> str:
         else:
             found.update(json.dumps(part, sort_keys=True).encode())
     return found.hexdigest()[:24]
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """One process at a time makes `path`; the others wait. The lock ends with the process.
-
-    Yields whether the lock was taken, which without `wait` it may not be.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f".{path.name}.lock").open("a")
-    except OSError as error:
-        raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 @dataclass(frozen=True, slots=True)

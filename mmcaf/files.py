@@ -6,6 +6,7 @@ ending), flushed to disk, then moved into place in one step.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["StorageError", "replacing", "write_json"]
+__all__ = ["StorageError", "locked", "replacing", "write_json"]
 
 
 class StorageError(OSError):
@@ -49,3 +50,26 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write `value` as indented JSON, keys in the order given."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """One process at a time makes `path`; the others wait. The lock ends with the process.
+
+    Yields whether the lock was taken, which without `wait` it may not be.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -24,7 +24,8 @@ from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import TrainConfig
 from mmcaf.data.batches import FoldBatches, FoldSource
-from mmcaf.features import digest_of, frozen_fold, locked
+from mmcaf.features import digest_of, frozen_fold
+from mmcaf.files import locked
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.net.penet import PENetTrunk

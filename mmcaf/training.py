@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import cos, pi
@@ -33,6 +33,7 @@ from mmcaf.metrics import rates
 __all__ = [
     "EpochReport",
     "Predictions",
+    "Waiting",
     "autocast",
     "fit",
     "focal_loss",
@@ -74,7 +75,26 @@ class EpochReport:
     predictions: Predictions
     lr: float
     seconds: float
+    data_seconds: float  # of them, spent waiting for batches of training and validation
     snapshot: Callable[[], Checkpoint] = field(repr=False)  # only before the next epoch is begun
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Seconds a loop has waited for what it goes over: on a GPU, those it had nothing to do."""
+
+    seconds: float = 0.0
+
+    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, each waited for."""
+        source = iter(batches)
+        while True:
+            started = time.perf_counter()
+            batch = next(source, None)
+            self.seconds += time.perf_counter() - started
+            if batch is None:
+                return
+            yield batch
 
 
 def fit(
@@ -115,11 +135,13 @@ def fit(
         _load_optimizer(run.optimizer, resume)
         first = int(resume.meta["epoch"]) + 1
     for epoch in range(first, config.epochs):
-        started = time.perf_counter()
+        started, waited = time.perf_counter(), Waiting()
         run.epoch = epoch
         torch.manual_seed(_epoch_seed(seed, epoch))
-        train_loss = _train_epoch(run, config, device)
-        found = predict(model, batches.val, device=device, precision=config.precision)
+        train_loss = _train_epoch(run, config, device, waited)
+        found = predict(
+            model, batches.val, device=device, precision=config.precision, waited=waited
+        )
         if not np.isfinite(found.probability).all():
             raise FloatingPointError(
                 f"A validation probability became NaN after epoch {epoch}; lower train.lr."
@@ -132,22 +154,29 @@ def fit(
             predictions=found,
             lr=learning_rate(config, epoch),
             seconds=time.perf_counter() - started,
+            data_seconds=waited.seconds,
             snapshot=partial(run.snapshot, epoch),
         )
 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, batches: EvalSource, *, device: str = "cpu", precision: Precision = "fp32"
+    model: nn.Module,
+    batches: EvalSource,
+    *,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    waited: Waiting | None = None,
 ) -> Predictions:
     """Probability of every case: the mean over its windows, whatever their number.
 
-    Leaves `model` on `device` and in evaluation mode.
+    Leaves `model` on `device` and in evaluation mode. Adds to `waited` what batches took.
     """
+    waited = waited or Waiting()
     model.to(device).eval()
     case, label = batches.case, batches.label
     total, count = np.zeros(len(case)), np.zeros(len(case))
-    for batch in batches:
+    for batch in waited.of(batches):
         with autocast(precision, device):
             logits = model(batch.volume.to(device), batch.table.to(device))
         np.add.at(total, batch.case, torch.sigmoid(logits.double()).cpu().numpy())
@@ -239,13 +268,13 @@ class _Run:
         return Checkpoint(copies, {"epoch": epoch, "optimizer": kind, **self.batches.fitted()})
 
 
-def _train_epoch(run: _Run, config: TrainConfig, device: str) -> float:
+def _train_epoch(run: _Run, config: TrainConfig, device: str, waited: Waiting) -> float:
     """One pass over the training windows; their mean loss."""
     run.model.train()
     total, count = 0.0, 0
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, run.epoch)
-    for index, batch in enumerate(run.batches.train.epoch(run.epoch)):
+    for index, batch in enumerate(waited.of(run.batches.train.epoch(run.epoch))):
         run.optimizer.zero_grad(set_to_none=True)
         value = _backward(run.model, batch, config, device)
         if not np.isfinite(value):

@@ -78,6 +78,7 @@ def report(epoch: int, logits: Any, labels: Any, weights: Any) -> EpochReport:
         predictions=found,
         lr=0.1,
         seconds=0.1,
+        data_seconds=0.02,
         snapshot=lambda: state,
     )
 

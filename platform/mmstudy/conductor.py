@@ -21,6 +21,7 @@ from mmstudy.judging import (
     outcome,
     reachable_value,
     seconds_per_epoch,
+    time_spent,
     wilcoxon_p,
 )
 from mmstudy.ledger import Ledger
@@ -244,16 +245,19 @@ class StudyConductor:
         reason: str | None = None,
     ) -> None:
         number, rows = live.row.number, [*live.rows.values()]
-        claim = self._ledger.claim(number)
+        claim, spent = self._ledger.claim(number), time_spent(rows)
         row = replace(
             live.row,
             state=state,
             value=value,
             best_epoch=best_epoch,
             ended=datetime.now(UTC),
-            seconds=sum(row.seconds for row in rows),
             gpu_seconds=sum(row.gpu_seconds or 0.0 for row in rows),
             seconds_per_epoch=seconds_per_epoch(rows),
+            seconds=spent.seconds,
+            prepare_seconds=spent.prepare_seconds,
+            data_wait_share=spent.data_wait_share,
+            gpu_utilisation=spent.gpu_utilisation,
             parameters=next((row.parameters for row in rows if row.parameters), None),
             reason=reason,
         )

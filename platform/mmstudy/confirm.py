@@ -17,6 +17,8 @@ from typing import Any
 import polars as pl
 
 from mmcaf.files import StorageError
+from mmcaf.places import place
+from mmstudy import copies
 from mmstudy.engine import adapted, stoppable
 from mmstudy.errors import Interrupted, MMStudyError
 from mmstudy.locking import driver_lock
@@ -56,6 +58,7 @@ def confirm(
         raise MMStudyError(f"{study.name} has no complete trial to confirm.")
     chosen = complete.head(top)["number"].to_list()
     with driver_lock(study.paths), runner:
+        copies.pull(study.paths, at_once=True)
         resources = adapted(spec.resources, runner, say)
         device = "cuda" if resources.gpu else "cpu"
         tasks = [
@@ -72,6 +75,7 @@ def confirm(
         raise Interrupted("Stopped. Folds that are done are stored; the same command goes on.")
     if conductor.faults:
         raise MMStudyError(f"{len(conductor.faults)} runs failed: {conductor.faults[0]}")
+    copies.pull(study.paths, at_once=True)
     return summary(study)
 
 
@@ -110,9 +114,11 @@ def run_confirmation(task: TrialTask) -> Iterator[EpochRow | None]:
 
 def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
     number, run = task.confirms or (task.number, 0)
-    path = StudyPaths(Path(task.study)).confirmation(number, run)
+    paths = StudyPaths(place(task.study, "trial"))
+    path = paths.confirmation(number, run)
+    copies.fetch(paths, path)
     done = len({row["fold"] for row in read_rows(path, CONFIRMATIONS)})
-    study = open_study(Path(task.study))
+    study = open_study(place(task.study))
     split = split_of(study, replace(task, number=number))
     for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch, split=split):
         if epoch is None:
@@ -120,6 +126,7 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
             continue
         if epoch.report.epoch == task.last_epoch:
             append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch)])
+            copies.publish(paths, path)
         yield _reported(task, epoch)
 
 

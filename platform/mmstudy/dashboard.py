@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmstudy.copies import pull_journal
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.paths import StudyPaths
 
@@ -54,6 +55,7 @@ def optuna_command(paths: StudyPaths, port: int) -> Iterator[list[str]]:
             "optuna-dashboard is not installed: pip install 'mmcaf-study[optuna]'. "
             "`mmstudy dashboard` needs nothing more."
         )
+    pull_journal(paths)
     if not paths.journal.exists():
         raise MMStudyError(f"{paths.name} has no {paths.journal.name}: it was copied in part.")
     with tempfile.TemporaryDirectory(prefix="mmstudy-") as folder:

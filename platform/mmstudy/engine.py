@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcaf.data import cohort as cohorts
-from mmcaf.data import volumes
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.nodecache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.places import address_of, place
+from mmstudy import copies
 from mmstudy.conductor import StudyConductor
+from mmstudy.copies import working
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.ledger import FolderLedger
 from mmstudy.locking import driver_lock
@@ -64,7 +66,7 @@ class Plan:
         """What a dry run prints."""
         train = trial_config(self.spec, {}).train
         return {
-            "study": str(self.paths.root),
+            "study": address_of(self.paths.root),
             "question": self.spec.question,
             "cohort": f"{self.cohort.patients.height} patients"
             + (" (SYNTHETIC)" if self.cohort.synthetic else ""),
@@ -85,9 +87,13 @@ def plan_study(spec: StudySpec, *, cohort: Path, root: Path, name: str) -> Plan:
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
-    patients = cohorts.load(cohort)
-    plan = Plan(spec, patients, StudyPaths(root / name), split_cohort(spec.protocol, patients))
-    check_continues(plan.paths, spec, patients.digest, plan.split)
+    patients = load_cohort(cohort)
+    plan = Plan(
+        spec, patients, StudyPaths(working(root) / name), split_cohort(spec.protocol, patients)
+    )
+    before = StudyPaths(root / name)
+    copies.pull(before, at_once=True)
+    check_continues(before, spec, patients.digest, plan.split)
     largest = max(plan.in_plane_px)
     if largest > patients.in_plane_px:
         raise UsageError(
@@ -123,8 +129,10 @@ def run_study(
         Interrupted: the user stopped it; the same call goes on from there.
     """
     with driver_lock(plan.paths):
+        copies.pull(plan.paths, at_once=True)
+        copies.pull_journal(plan.paths)
         for side in plan.in_plane_px:
-            volumes.build(plan.cohort, VolumeSpec(side), progress)
+            make_volumes(plan.cohort, VolumeSpec(side), progress)
         known = _known(plan)
         if len([*plan.paths.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
             FolderLedger(plan.paths).compact()
@@ -190,8 +198,8 @@ def _conductor(
 
     def task(proposal: Proposal) -> TrialTask:
         return TrialTask(
-            study=str(plan.paths.root.resolve()),
-            cohort=str(plan.cohort.folder.resolve()),
+            study=address_of(plan.paths.root),
+            cohort=address_of(plan.cohort.folder),
             number=proposal.number,
             params=json.dumps(proposal.params),
             seed=derive_seed(plan.spec.search.seed, proposal.number),
@@ -219,7 +227,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        Path(source),
+        place(source),
         cohort_digest=plan.cohort.digest,
         split=plan.split.to_json(),
     )
@@ -233,6 +241,7 @@ def _ended(plan: Plan, conductor: StudyConductor) -> Standing:
     if conductor.failed > plan.spec.limits.failed_trials:
         raise TooManyFailures(
             f"{conductor.failed} trials failed, more than limits.failed_trials = "
-            f"{plan.spec.limits.failed_trials}. `mmstudy trials {plan.paths.root}` shows why."
+            f"{plan.spec.limits.failed_trials}. "
+            f"`mmstudy trials {address_of(plan.paths.root)}` shows why."
         )
     return conductor.standing()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcaf.metrics import auroc_interval, rates
+from mmstudy import copies
 from mmstudy.errors import UsageError
 from mmstudy.locking import driver_lock
 from mmstudy.provenance import code_version
@@ -39,6 +40,7 @@ def evaluate(
             "another cohort."
         )
     with driver_lock(study.paths):
+        copies.pull(study.paths, at_once=True)
         found = predict_test(study, number, cohort, progress)
         labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
         low, high = auroc_interval(labels, scores)
@@ -58,4 +60,5 @@ def evaluate(
         cases = [{**of, **case} for case in found.to_dicts()]
         append_rows(study.paths.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
         write_rows(study.paths.test_predictions(look), PREDICTIONS, cases)
+        copies.publish(study.paths, study.paths.evaluations, study.paths.test_predictions(look))
     return row

@@ -7,17 +7,20 @@ epoch shared by all, the best such: each fold at its own best epoch would reward
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
 
 from mmstudy.records import EpochRow
 
 __all__ = [
     "Curve",
+    "Spent",
     "curve_of",
     "objective_value",
     "outcome",
     "reachable_value",
     "seconds_per_epoch",
+    "time_spent",
     "wilcoxon_p",
 ]
 
@@ -72,6 +75,34 @@ def wilcoxon_p(
 def seconds_per_epoch(rows: list[EpochRow]) -> float | None:
     """Median over folds and epochs: an epoch that waited for a busy disk does not count."""
     return median(row.seconds for row in rows) if rows else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A trial's seconds and what they went into; see the columns of `records.TRIALS`."""
+
+    seconds: float
+    prepare_seconds: float | None
+    data_wait_share: float | None
+    gpu_utilisation: float | None
+
+
+def time_spent(rows: list[EpochRow]) -> Spent:
+    """What the epochs of a trial took, and what came before them.
+
+    What an attempt did after its last report, and one that never reported, is in no row.
+    """
+    epochs = sum(row.seconds for row in rows)
+    prepare = [s for row in rows if (s := row.prepare_seconds) is not None]
+    waited = [s for row in rows if (s := row.data_seconds) is not None]
+    busy = [(use, row.seconds) for row in rows if (use := row.gpu_utilisation) is not None]
+    seen = sum(seconds for _, seconds in busy)
+    return Spent(
+        seconds=epochs + sum(prepare),
+        prepare_seconds=sum(prepare) if prepare else None,
+        data_wait_share=sum(waited) / epochs if waited and epochs else None,
+        gpu_utilisation=sum(u * s for u, s in busy) / seen if seen else None,
+    )
 
 
 def outcome(objective: str, value: float, rows: list[EpochRow]) -> float | None:

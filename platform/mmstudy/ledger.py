@@ -15,9 +15,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from mmcaf.files import write_json
+from mmstudy import copies
+from mmstudy.locking import check_held
 from mmstudy.paths import StudyPaths
 from mmstudy.records import METRICS, PREDICTIONS, TRIALS, Claim, EpochRow, TrialRow
 from mmstudy.segments import compact, read_table, rows_of
@@ -79,7 +84,7 @@ class Ledger(ABC):
 
 
 class FolderLedger(Ledger):
-    """A study folder."""
+    """A study folder, or a copy of one: then each file is stored as it is written."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self._paths = paths
@@ -93,33 +98,43 @@ class FolderLedger(Ledger):
         return TrialRow.from_dict(rows[0]) if rows else None
 
     def put_trial(self, row: TrialRow) -> None:
-        write_rows(self._paths.trial(row.number), TRIALS, [row.as_dict()])
+        check_held(self._paths)
+        copies.publish_journal(self._paths)  # a trial that has a row is in the journal
+        self._write(self._paths.trial(row.number), TRIALS, [row.as_dict()])
 
     def epochs(self, number: int) -> list[EpochRow]:
+        copies.fetch(self._paths, self._paths.trial_metrics(number))
         table = rows_of(self._paths, "metrics", number).sort("fold", "epoch")
         return [EpochRow.from_dict(row) for row in table.to_dicts()]
 
     def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
-        write_rows(self._paths.trial_metrics(number), METRICS, [row.as_dict() for row in rows])
+        self._write(self._paths.trial_metrics(number), METRICS, [row.as_dict() for row in rows])
 
     def predictions(self, number: int) -> list[dict[str, Any]]:
+        copies.fetch(self._paths, self._paths.trial_predictions(number))
         return rows_of(self._paths, "predictions", number).to_dicts()
 
     def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        write_rows(self._paths.trial_predictions(number), PREDICTIONS, rows)
+        self._write(self._paths.trial_predictions(number), PREDICTIONS, rows)
 
     def claim(self, number: int) -> Claim | None:
         path = self._paths.claim(number)
+        copies.fetch(self._paths, path)
         return Claim(**read_json(path)) if path.exists() else None
 
     def put_claim(self, number: int, claim: Claim) -> None:
         write_json(self._paths.claim(number), asdict(claim))
+        copies.publish(self._paths, self._paths.claim(number))
 
     def drop_checkpoint(self, number: int) -> None:
-        self._paths.checkpoint(number).unlink(missing_ok=True)
+        copies.withdraw(self._paths, self._paths.checkpoint(number))
 
     def compact(self) -> None:
         compact(self._paths)
+
+    def _write(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+        write_rows(path, schema, rows)
+        copies.publish(self._paths, path)
 
 
 class MemoryLedger(Ledger):

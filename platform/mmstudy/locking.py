@@ -1,4 +1,7 @@
-"""One driver per study: who holds the lock may write. It ends with the process that holds it."""
+"""One driver per study: who holds the lock may write. It ends with the process that holds it.
+
+On a study in an object store a lease stands for the lock; see `mmstudy.lease` for its limits.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
+from mmcaf.places import origin
 from mmstudy.errors import UsageError
+from mmstudy.lease import Lease, lease_holder
 from mmstudy.paths import StudyPaths
 
-__all__ = ["driver_lock", "holder"]
+__all__ = ["check_held", "driver_lock", "holder"]
 
 _TRIES, _PAUSE_SECONDS = 5, 0.05
+_held: dict[Path, Lease] = {}  # by this process
 
 
 @contextmanager
@@ -36,8 +43,27 @@ def driver_lock(paths: StudyPaths) -> Iterator[None]:
         file.truncate(0)
         file.write(f"host {socket.gethostname()}, process {os.getpid()}")
         file.flush()
-        yield
+        remote = origin(paths.root)
+        if remote is None:
+            yield
+        else:
+            with Lease(remote) as lease:
+                _held[paths.root] = lease
+                try:
+                    yield
+                finally:
+                    del _held[paths.root]
         file.truncate(0)
+
+
+def check_held(paths: StudyPaths) -> None:
+    """Before the driver writes: whether a study in an object store is still its own.
+
+    Raises:
+        MMStudyError: another driver has taken over, or may soon.
+    """
+    if (lease := _held.get(paths.root)) is not None:
+        lease.check()
 
 
 def _taken(file: TextIO) -> bool:
@@ -54,6 +80,8 @@ def _taken(file: TextIO) -> bool:
 
 def holder(paths: StudyPaths) -> tuple[str, int] | None:
     """Host and process of the driver that holds the lock; None where none does."""
+    if (remote := origin(paths.root)) is not None:
+        return lease_holder(remote)
     if not paths.lock.exists():
         return None
     with paths.lock.open("r+", encoding="utf-8") as file:

@@ -21,13 +21,16 @@ import torch
 
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import TrainConfig
-from mmcaf.data import cohort, volumes
+from mmcaf.data import volumes
 from mmcaf.data.batches import fold_batches
+from mmcaf.data.nodecache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.mmcaf_net import MMCAFNet
+from mmcaf.places import origin, place
 from mmcaf.staging import last_stage
 from mmcaf.training import fit
+from mmstudy import copies
 from mmstudy.configs import TrialConfig
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
@@ -37,6 +40,7 @@ from mmstudy.records import EpochRow
 from mmstudy.runner import TrialTask
 from mmstudy.spec import parse_spec, trial_config
 from mmstudy.store import read_json
+from mmstudy.threads import pin_threads
 
 __all__ = [
     "TrialPlan",
@@ -79,9 +83,10 @@ def load_plan(task: TrialTask) -> TrialPlan:
         MMStudyError: the cohort's content is not what the study was begun with.
         DataError: the cohort cannot be read.
     """
-    paths = StudyPaths(Path(task.study))
+    paths = StudyPaths(place(task.study, "trial"))
+    copies.fetch(paths, paths.study)
     study = read_json(paths.study)
-    patients = cohort.load(Path(task.cohort))
+    patients = load_cohort(place(task.cohort, "cohort"))
     if patients.digest != study["cohort_digest"]:
         raise MMStudyError(
             f"The study was begun on cohort {study['cohort_digest']}, but the cohort given is "
@@ -89,6 +94,11 @@ def load_plan(task: TrialTask) -> TrialPlan:
         )
     spec = parse_spec(study["spec"])
     config = trial_config(spec, json.loads(task.params))
+    sizes = VolumeSpec(config.data.in_plane_px)
+    if origin(patients.folder) is not None:  # elsewhere the driver has made them
+        make_volumes(patients, sizes)
+    if len(config.train.stages) > 1:
+        copies.pull_stages(paths)
     split = Split.from_json(study["split"])
     if task.split_seed is not None:
         split = split_cohort(spec.protocol, patients, seed=task.split_seed)
@@ -96,7 +106,7 @@ def load_plan(task: TrialTask) -> TrialPlan:
         config=config,
         split=split,
         cases=patients.patients,
-        volumes=volumes.open_volumes(patients, VolumeSpec(config.data.in_plane_px)),
+        volumes=volumes.open_volumes(patients, sizes),
         seed=task.seed,
         # A confirming run has stages of its own: new seeds all the way.
         shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
@@ -199,7 +209,7 @@ def split_steps(config: TrainConfig, split: int) -> TrainConfig:
 
 def _prepare(plan: TrialPlan) -> None:
     """Threads, and on a GPU its share of the memory and reproducible sums."""
-    torch.set_num_threads(plan.threads)
+    pin_threads(plan.threads)
     if not plan.device.startswith("cuda"):
         return
     if 0 < plan.gpu < 1:  # trials that share a GPU cannot take each other's memory

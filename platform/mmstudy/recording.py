@@ -11,11 +11,11 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,8 +24,11 @@ from torch import nn
 from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.files import StorageError, replacing
+from mmcaf.places import place
 from mmcaf.training import EpochReport
+from mmstudy import copies
 from mmstudy.ledger import FolderLedger
+from mmstudy.meter import GpuMeter
 from mmstudy.paths import StudyPaths
 from mmstudy.provenance import code_version, cpu_name, versions
 from mmstudy.records import Claim, EpochRow
@@ -77,9 +80,11 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     except StorageError as error:
         raise StudyHalted(error.strerror) from error
     except Exception as error:
-        log = StudyPaths(Path(task.study)).trial_artifacts(task.number) / "error.txt"
+        paths = StudyPaths(place(task.study, "trial"))
+        log = paths.trial_artifacts(task.number) / "error.txt"
         with replacing(log) as beside:
             beside.write_text(traceback.format_exc(), encoding="utf-8")
+        copies.publish(paths, log)
         raise TrialFailed(_reason(error)) from error
 
 
@@ -89,6 +94,15 @@ class _Superseded(Exception):
 
 def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     record = _Record(task)
+    try:
+        yield from _split_until_it_fits(task, compute, record)
+    finally:
+        record.end()
+
+
+def _split_until_it_fits(
+    task: TrialTask, compute: Compute, record: _Record
+) -> Iterator[EpochRow | None]:
     split, trouble = record.split(), ""
     while True:
         try:
@@ -123,10 +137,11 @@ class _Record:
     """The trial's own files, owned by this attempt."""
 
     def __init__(self, task: TrialTask) -> None:
-        paths = StudyPaths(Path(task.study))
+        self._paths = paths = StudyPaths(place(task.study, "trial"))
         self._number = task.number
         self._ledger = FolderLedger(paths)
         self._checkpoint = paths.checkpoint(task.number)
+        copies.fetch(paths, self._checkpoint)
         start = self.resume()
         end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
         # Rows after the checkpoint are computed again.
@@ -139,9 +154,13 @@ class _Record:
             if (row["fold"], row["epoch"]) <= end
         ]
         self._attempt = self._claim(task)
+        self._meter = GpuMeter(task.device)
+        self._last = time.perf_counter()  # when the row before, or this attempt, was begun
 
     def resume(self) -> Checkpoint | None:
         """What to go on from."""
+        if not self._checkpoint.exists():
+            copies.fetch(self._paths, self._checkpoint)
         return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
 
     def split(self) -> int:
@@ -168,6 +187,9 @@ class _Record:
         snapshot = epoch.report.snapshot()
         meta = {**snapshot.meta, "fold": epoch.fold, "split": split}
         checkpoint.save(self._checkpoint, Checkpoint(tensors=snapshot.tensors, meta=meta))
+        copies.hand_over(self._paths, self._checkpoint)
+        if epoch.report.epoch == 0:  # what came before it is complete
+            copies.publish_stages(self._paths)
         return row
 
     def _claim(self, task: TrialTask) -> int:
@@ -196,8 +218,15 @@ class _Record:
         self._ledger.put_claim(task.number, claim)
         return claim.attempt
 
+    def end(self) -> None:
+        """Measure no more."""
+        self._meter.end()
+
     def _row(self, epoch: FoldEpoch) -> EpochRow:
-        report = epoch.report
+        report, now = epoch.report, time.perf_counter()
+        # Loading, stages that trials share, writing the row before: all that is not the epoch.
+        prepare = max(0.0, now - self._last - report.seconds)
+        self._last = now
         return EpochRow(
             number=self._number,
             fold=epoch.fold,
@@ -212,9 +241,12 @@ class _Record:
             lr=report.lr,
             seconds=report.seconds,
             written=datetime.now(UTC),
-            gpu_seconds=report.seconds * self._gpu,
+            gpu_seconds=(prepare + report.seconds) * self._gpu,
             accumulate=epoch.accumulate,
             parameters=epoch.parameters,
+            prepare_seconds=prepare,
+            data_seconds=report.data_seconds,
+            gpu_utilisation=self._meter.reading(),
         )
 
 

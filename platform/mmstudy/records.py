@@ -30,9 +30,12 @@ __all__ = [
     "TrialRow",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version 2 adds where and with what a trial ran, GPU seconds, micro-batches, the second
-objectives, and the tables of confirmations and evaluations. Version 1 is read as it is."""
+objectives, and the tables of confirmations and evaluations. Version 3 adds what the seconds went
+into: what comes before an epoch (loading, stages that trials share), waiting for batches, and how
+busy the GPU was. Earlier versions are read as they are: there, `seconds` and `gpu_seconds` are of
+epochs alone."""
 
 # The seven metrics of the paper's tables, then three that do not depend on a threshold's luck.
 RATES = (
@@ -83,6 +86,10 @@ TRIALS = pa.schema(
         pa.field("cohort_digest", pa.string()),
         pa.field("gpu_seconds", pa.float64()),  # seconds times the share of a GPU it held
         pa.field("seconds_per_epoch", pa.float64()),  # median over folds and epochs
+        # since version 3
+        pa.field("prepare_seconds", pa.float64()),  # of `seconds`, those before epochs
+        pa.field("data_wait_share", pa.float64()),  # of the epochs' seconds
+        pa.field("gpu_utilisation", pa.float64()),  # of the whole device, mean over the epochs
     ]
 )
 
@@ -102,9 +109,13 @@ METRICS = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("written", _TIME, nullable=False),
         # since version 2
-        pa.field("gpu_seconds", pa.float64()),
+        pa.field("gpu_seconds", pa.float64()),  # of the epoch and of what came before it
         pa.field("accumulate", pa.int32()),  # micro-batches a step was made of
         pa.field("parameters", pa.int64()),  # trainable weights of the network
+        # since version 3
+        pa.field("prepare_seconds", pa.float64()),  # loading and shared stages, before the epoch
+        pa.field("data_seconds", pa.float64()),  # of `seconds`, those spent waiting for batches
+        pa.field("gpu_utilisation", pa.float64()),  # of the whole device, in [0, 1]
     ]
 )
 
@@ -174,6 +185,9 @@ class TrialRow:
     cohort_digest: str | None = None
     gpu_seconds: float | None = None
     seconds_per_epoch: float | None = None
+    prepare_seconds: float | None = None
+    data_wait_share: float | None = None
+    gpu_utilisation: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Column -> value."""
@@ -205,6 +219,9 @@ class EpochRow:
     gpu_seconds: float | None = None
     accumulate: int | None = None
     parameters: int | None = None
+    prepare_seconds: float | None = None
+    data_seconds: float | None = None
+    gpu_utilisation: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Column -> value, the rates spread over their columns."""

@@ -25,6 +25,7 @@ from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.places import address_of
 from mmcaf.training import predict as predict_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.ledger import FolderLedger
@@ -48,8 +49,8 @@ def task_of(study: Study, number: int, cohort: Path, seed: int | None = None) ->
     if row is None:
         raise MMStudyError(f"{study.name} has no trial {number}.")
     return TrialTask(
-        study=str(study.paths.root.resolve()),
-        cohort=str(cohort.resolve()),
+        study=address_of(study.paths.root),
+        cohort=address_of(cohort),
         number=number,
         params=row.params,
         seed=row.seed if seed is None else seed,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mmcaf.places import address_of, origin
+from mmstudy import copies
 from mmstudy.errors import MMStudyError
 from mmstudy.estimates import Estimate, corrected_interval
 from mmstudy.locking import holder
@@ -182,15 +184,18 @@ class Study:
 
 
 def open_study(folder: Path) -> Study:
-    """The study in `folder`.
+    """The study in `folder`, brought up to date first if that is a copy.
 
     Raises:
         MMStudyError: none there, half-copied, or written by a later version.
+        DataError: it is in an object store, which cannot be reached.
     """
     paths = StudyPaths(folder)
+    copies.pull(paths)
     if not paths.study.is_file():
         raise MMStudyError(
-            f"No study in {folder}: it has no study.json. `mmstudy ls` lists the studies of a root."
+            f"No study in {address_of(folder)}: it has no study.json. "
+            "`mmstudy ls` lists the studies of a root."
         )
     about = read_json(paths.study)
     found = about.get("schema_version")
@@ -207,9 +212,10 @@ def open_study(folder: Path) -> Study:
 
 def list_studies(root: Path) -> list[Study]:
     """The readable studies under `root`, by name."""
+    copies.pull_studies(root)
     studies = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if (folder / "study.json").is_file():
+        if folder.is_dir() and (origin(folder) is not None or (folder / "study.json").is_file()):
             try:
                 studies.append(open_study(folder))
             except MMStudyError:

@@ -7,7 +7,9 @@ therefore not to be continued with it.
 from __future__ import annotations
 
 import json
-from math import prod
+from bisect import insort
+from collections.abc import Sequence
+from math import isnan, prod
 from typing import Any, Literal
 
 import optuna
@@ -17,11 +19,23 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.space import Choice, Dimension, Floats, Ints
 from mmstudy.spec import StudySpec
 
-__all__ = ["directions", "distribution", "encode", "grid_size", "pruner", "sampler"]
+__all__ = [
+    "Halving",
+    "Tpe",
+    "directions",
+    "distribution",
+    "encode",
+    "grid_size",
+    "pruner",
+    "sampler",
+]
+
+_RUNG = "completed_rung_"  # Optuna's name
 
 
 def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
@@ -47,11 +61,12 @@ def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
         case "grid":  # knows from the journal which points were visited
             points = {path: _points(dim) for path, dim in spec.space.items()}
             return _Grid(points, seed=spec.search.seed)
-    return optuna.samplers.TPESampler(
+    conditional = any(dimension.when for dimension in spec.space.values())
+    return Tpe(
         seed=seed,
         n_startup_trials=startup,
         multivariate=True,
-        group=True,
+        group=conditional,  # else the same, at a cost that grows with the study
         constant_liar=True,
     )
 
@@ -63,13 +78,149 @@ class _Grid(optuna.samplers.GridSampler):
         """Nothing: the conductor knows when the grid is done."""
 
 
+class Tpe(optuna.samplers.TPESampler):
+    """TPE that looks at a bounded number of trials, so that the 10,000th costs what the 1000th did.
+
+    It sees the best of all, which are the only ones its estimate of good params is made of; all
+    that run; and `OTHERS` of those that ended, evenly spread over the study, for its estimate of
+    the rest. (The last ones instead would be good ones too, and drive it away from them.) Up to
+    `OTHERS` trials it is Optuna's own, to the bit.
+    """
+
+    OTHERS, BEST = 500, 25  # Optuna's default calls at most 25 trials good
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._best: list[tuple[float, int]] | None = None  # value and number, the best last
+        self._running: set[int] = set()
+        self._seen: Any = None
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> Any:
+        """See Optuna."""
+        self._seen = self._bounded(study)  # until the next proposal
+        return super().infer_relative_search_space(self._seen, trial)
+
+    def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:
+        """See Optuna."""
+        return super().sample_relative(self._seen, trial, search_space)
+
+    def sample_independent(self, study: Any, *rest: Any) -> Any:
+        """See Optuna."""
+        return super().sample_independent(self._seen, *rest)
+
+    def before_trial(self, study: Any, trial: FrozenTrial) -> None:
+        """See Optuna."""
+        super().before_trial(study, trial)
+        self._running.add(trial.number)
+
+    def after_trial(
+        self, study: Any, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """See Optuna."""
+        super().after_trial(study, trial, state, values)
+        self._running.discard(trial.number)
+        if self._best is not None and state is TrialState.COMPLETE and values is not None:
+            _note(self._best, study, values[0], trial.number)
+
+    def _bounded(self, study: Any) -> Any:
+        if len(study.directions) > 1:
+            return study  # what is best then, is a question of the whole front
+        if self._best is None:
+            self._best = []
+            for trial in study.get_trials(deepcopy=False):
+                if trial.state is TrialState.RUNNING:
+                    self._running.add(trial.number)
+                elif trial.state is TrialState.COMPLETE:
+                    _note(self._best, study, trial.values[0], trial.number)
+        return _Bounded(study, self._running.union(n for _, n in self._best), self.OTHERS)
+
+
+def _note(best: list[tuple[float, int]], study: Any, value: float, number: int) -> None:
+    maximizes = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    insort(best, (value if maximizes else -value, number))
+    del best[: -Tpe.BEST]
+
+
+class _Bounded:
+    """A study as `Tpe` is to see it for one proposal."""
+
+    def __init__(self, study: Any, always: set[int], others: int) -> None:
+        self._whole, self._always, self._others = study, always, others
+        self._few: list[FrozenTrial] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Sequence[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """See Optuna; never copies."""
+        return self._get_trials(deepcopy, states)
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Sequence[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        if self._few is None:
+            self._few = self._chosen(self._whole.get_trials(deepcopy=False))
+        return [trial for trial in self._few if states is None or trial.state in states]
+
+    def _chosen(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        if len(trials) - len(self._always) <= self._others:
+            return trials
+        # A trial's number is its place. Nothing here goes through all trials.
+        spread = {k * len(trials) // self._others for k in range(self._others)}
+        return [trials[place] for place in sorted(spread | self._always)]
+
+
+class Halving(optuna.pruners.BasePruner):
+    """Optuna's successive halving, without going through all trials at every report.
+
+    The rule, and what it notes in the journal, are those of `SuccessiveHalvingPruner`; the values
+    that reached each rung are kept sorted here, read from the journal once.
+    """
+
+    def __init__(self, grace_epochs: int, reduction: int) -> None:
+        self._grace, self._reduction = grace_epochs, reduction
+        self._rungs: dict[int, list[float]] | None = None  # values at each, ascending
+
+    def prune(self, study: Any, trial: FrozenTrial) -> bool:
+        """Whether the trial is not among the best of those that came as far."""
+        step = trial.last_step
+        if step is None:
+            return False
+        rungs = self._known(study)
+        rung = sum(1 for name in trial.system_attrs if name.startswith(_RUNG))
+        value = trial.intermediate_values[step]
+        while step >= self._grace * self._reduction**rung:
+            if isnan(value):
+                return True
+            study._storage.set_trial_system_attr(trial._trial_id, f"{_RUNG}{rung}", value)
+            values = rungs.setdefault(rung, [])
+            insort(values, value)
+            place = max(1, len(values) // self._reduction)
+            if value < values[-place]:
+                return True
+            rung += 1
+        return False
+
+    def _known(self, study: Any) -> dict[int, list[float]]:
+        if self._rungs is None:
+            self._rungs = {}
+            for trial in study.get_trials(deepcopy=False):
+                for name, value in trial.system_attrs.items():
+                    if name.startswith(_RUNG):
+                        insort(self._rungs.setdefault(int(name.removeprefix(_RUNG)), []), value)
+        return self._rungs
+
+
 def pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """Successive halving, or none."""
     if spec.pruning is None:
         return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=spec.pruning.grace_epochs, reduction_factor=spec.pruning.reduction
-    )
+    return Halving(spec.pruning.grace_epochs, spec.pruning.reduction)
 
 
 def directions(spec: StudySpec) -> list[Literal["maximize", "minimize"]]:

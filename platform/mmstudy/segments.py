@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from mmcaf.files import write_json
+from mmstudy import copies
 from mmstudy.errors import MMStudyError
 from mmstudy.paths import StudyPaths
 from mmstudy.records import METRICS, PREDICTIONS, TRIALS, State
@@ -106,10 +107,12 @@ def compact(paths: StudyPaths) -> int:
     fresh = sorted(ended - known)
     for start in range(0, len(fresh), SEGMENT_TRIALS):
         _move(paths, fresh[start : start + SEGMENT_TRIALS])
+    left: list[Path] = []
     for name in _SCHEMAS:  # also what a killed compaction has left
         for number, path in _loose(paths, name):
             if number in ended:
-                path.unlink(missing_ok=True)
+                left.append(path)
+    copies.withdraw(paths, *left)
     return len(fresh)
 
 
@@ -117,12 +120,16 @@ def _move(paths: StudyPaths, numbers: list[int]) -> None:
     manifest = read_json(paths.manifest) if paths.manifest.exists() else {}
     for name, schema in _SCHEMAS.items():
         loose = [_loose_path(paths, name, number) for number in numbers]
+        if name != "trials":  # which the driver writes, and has
+            copies.fetch(paths, *loose)
         rows = read_tables([path for path in loose if path.exists()], schema).sort(_ORDER[name])
         file = paths.segments / f"{name}-{numbers[0]:05d}-{numbers[-1]:05d}.parquet"
         write_table(file, rows.to_arrow().cast(schema))
+        copies.publish(paths, file)
         entry = {"file": file.name, "numbers": _as_ranges(numbers)}
         manifest.setdefault(name, []).append(entry)
     write_json(paths.manifest, manifest)  # all tables change over in one step
+    copies.publish(paths, paths.manifest)
 
 
 def _segments(paths: StudyPaths, table: Table) -> Iterator[_Segment]:

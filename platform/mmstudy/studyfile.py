@@ -11,6 +11,8 @@ from typing import Any
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
 from mmcaf.files import write_json
+from mmcaf.places import address_of, origin, place
+from mmstudy import copies
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.paths import StudyPaths
 from mmstudy.provenance import code_version, versions
@@ -28,7 +30,6 @@ def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split
     """Write the file, keeping when the study was begun."""
     rows = cohort.patients
     known = read_json(paths.study) if paths.study.exists() else {}
-    root = paths.root.resolve()
     write_json(
         paths.study,
         {
@@ -39,7 +40,7 @@ def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split
             "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
             "spec": resolved(spec),
             "space_digest": spec.digest(),
-            "cohort": os.path.relpath(cohort.folder.resolve(), root),
+            "cohort": _link(paths.root, cohort.folder),
             "cohort_digest": cohort.digest,
             "n_cases": rows.height,
             "n_positive": int(rows["label"].sum()),
@@ -48,6 +49,7 @@ def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split
             "code_version": code_version(),
         },
     )
+    copies.publish(paths, paths.study)
 
 
 def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str, split: Split) -> None:
@@ -94,7 +96,16 @@ def cohort_of(study: Path, given: Path | None) -> Path:
     link = read_json(StudyPaths(study).study).get("cohort")
     if not isinstance(link, str):
         raise MMStudyError(f"{study.name} does not say where its cohort is; give --cohort.")
-    return (study / link).resolve()
+    return place(link, "cohort") if "://" in link else (study / link).resolve()
+
+
+def _link(study: Path, cohort: Path) -> str | None:
+    """How a study says where its cohort is: by address, or by the way from one to the other."""
+    if origin(cohort) is not None:
+        return address_of(cohort)
+    if origin(study) is not None:
+        return None  # there is no way from a store to a folder
+    return os.path.relpath(cohort.resolve(), study.resolve())
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

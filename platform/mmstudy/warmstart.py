@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mmstudy import copies
 from mmstudy.configs import TrialConfig
 from mmstudy.errors import UsageError
 from mmstudy.judging import outcome
@@ -31,6 +32,7 @@ def known_trials(
         UsageError: the study was run on another cohort or other folds.
     """
     paths = StudyPaths(source)
+    copies.pull(paths)
     about = read_json(paths.study)
     if about["cohort_digest"] != cohort_digest or about["split"] != json.loads(json.dumps(split)):
         raise UsageError(

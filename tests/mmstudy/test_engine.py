@@ -58,6 +58,18 @@ def test_the_objective_is_the_best_shared_epoch(done: Study) -> None:
         assert trial["best_epoch"] == means.arg_max()
 
 
+def test_a_trials_seconds_are_accounted_for(done: Study) -> None:
+    rows, trial = done.epochs(0), done.trial(0)
+    assert (rows["data_seconds"] > 0).all()
+    assert (rows["data_seconds"] < rows["seconds"]).all()
+    assert trial["seconds"] == pytest.approx(rows["seconds"].sum() + rows["prepare_seconds"].sum())
+    assert 0 < trial["data_wait_share"] < 1
+    assert (rows["prepare_seconds"] > 0).all()  # loading, or writing the row before
+    lived = (trial["ended"] - trial["started"]).total_seconds()
+    assert trial["prepare_seconds"] < trial["seconds"] < lived + 0.1
+    assert trial["gpu_utilisation"] is None  # no GPU here
+
+
 def test_each_case_is_validated_once_per_epoch(done: Study) -> None:
     assert sorted(done.out_of_fold(0)["case"]) == sorted(
         case for fold in done.about["split"]["folds"] for case in fold["val"]
@@ -117,7 +129,7 @@ def test_an_interrupted_trial_goes_on_from_its_checkpoint_to_the_same_numbers(
     assert study.counts() == {"running": 0, "complete": 2, "pruned": 0, "fail": 0}
     row = study.trial(0)
     assert row["attempts"] == 2
-    drop = ["attempt", "seconds", "written"]
+    drop = ["attempt", "seconds", "written", "prepare_seconds", "data_seconds"]
     assert study.epochs(0).drop(drop).equals(done.epochs(0).drop(drop))
     assert Counter(study.epochs(0)["attempt"]) == {1: epochs, 2: 4 - epochs}
 

@@ -24,6 +24,7 @@ __all__ = [
     "TrialArgument",
     "app",
     "data",
+    "located",
     "opened_study",
     "print_rows",
     "say",
@@ -32,14 +33,37 @@ __all__ = [
     "trial_number",
 ]
 
+
+def located(text: str, kind: str = "read") -> Path:
+    """See `mmcaf.places.place`, which a plain path need not wait for."""
+    if "://" not in text:
+        return Path(text)
+    from mmcaf.places import place
+
+    return place(text, kind)
+
+
+def _root(text: str) -> Path:
+    return located(str(text))  # the default is a path already
+
+
+def _cohort(text: str) -> Path:
+    return located(str(text), "cohort")
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="Cohorts: make, read, look at them.")
 app.add_typer(data, name="data")
 
 Format = Literal["table", "json", "csv"]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How rows are printed.")]
-RootOption = Annotated[Path, typer.Option(help="Folder of studies.")]
-CohortOption = Annotated[Path | None, typer.Option(help="The cohort, if it was moved.")]
+RootOption = Annotated[
+    Path, typer.Option(help="Folder of studies, or s3://bucket/prefix.", parser=_root)
+]
+CohortOption = Annotated[
+    Path | None,
+    typer.Option(help="The cohort, a folder or s3://…, if it was moved.", parser=_cohort),
+]
 InlineOption = Annotated[bool, typer.Option("--inline", help="Without Ray, one by one.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study folder, or its name under --root.")]
 TrialArgument = Annotated[str, typer.Argument(help="`best`, or a trial's number.")]
@@ -48,12 +72,17 @@ ROOT = Path("studies")
 # Columns of the record that a table of trials leaves out; `-f json` of `show` has them.
 _LEFT_OUT = {"started", "ended", "seed", "device", "threads", "parameters", "hardware", "host"}
 _LEFT_OUT |= {"versions", "code_version", "cohort_digest", "gpu_seconds", "seconds_per_epoch"}
+_LEFT_OUT |= {"prepare_seconds", "data_wait_share", "gpu_utilisation"}
 
 
 def opened_study(name: str, root: Path) -> Study:
-    """The study in the folder `name`, or of that name under `root`."""
+    """The study in the folder `name` or at that address, or of that name under `root`."""
     from mmstudy.results import open_study
 
+    if "://" in name:
+        head, mark, query = name.partition("?")
+        above, _, name = head.rstrip("/").rpartition("/")
+        return open_study(located(above + mark + query) / name)
     path = Path(name)
     return open_study(path if (path / "study.json").is_file() else root / name)
 

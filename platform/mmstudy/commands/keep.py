@@ -25,11 +25,13 @@ __all__ = ["compact", "doctor", "export", "remove"]
 @app.command()
 def compact(study: StudyArgument, root: RootOption = ROOT) -> None:
     """Gather the tables of ended trials into segments; readers never notice."""
+    from mmstudy.copies import pull
     from mmstudy.locking import driver_lock
     from mmstudy.segments import compact as gather
 
     opened = opened_study(study, root)
     with driver_lock(opened.paths):
+        pull(opened.paths, at_once=True)
         moved = gather(opened.paths)
     print_rows([{"study": opened.name, "trials_moved": moved}], "table")
 
@@ -66,6 +68,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a study's folder; refused while a driver runs it."""
+    from mmcaf.places import origin
     from mmstudy.locking import driver_lock
 
     opened = opened_study(study, root)
@@ -73,6 +76,8 @@ def remove(
     if not yes:
         typer.confirm(f"Delete {opened.paths.root} with {trials} trials?", abort=True, err=True)
     with driver_lock(opened.paths):
+        if (remote := origin(opened.paths.root)) is not None:
+            remote.delete_all()
         # study.json last: an interrupted deletion is still a study that can be deleted.
         for path in sorted(opened.paths.root.iterdir(), key=lambda p: p == opened.paths.study):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +18,7 @@ from mmstudy.commands.common import (
     RootOption,
     StudyArgument,
     app,
+    located,
     opened_study,
     print_rows,
     say,
@@ -57,16 +57,22 @@ def run(
     path = find_spec(spec)
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
     loaded = load_spec(path, overrides)
-    folder = cohort or (Path(loaded.cohort) if loaded.cohort else None)
+    folder = cohort or (located(loaded.cohort, "cohort") if loaded.cohort else None)
     if folder is None:
         raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
     plan = plan_study(loaded, cohort=folder, root=root, name=name or path.stem)
     if dry_run:
-        sys.stdout.write(json.dumps(plan.describe(), indent=2) + "\n")
+        from mmstudy.forecast import forecast
+        from mmstudy.results import open_study
+
+        here = root / plan.paths.name
+        begun = open_study(here) if (here / "study.json").is_file() else None
+        told = plan.describe() | forecast(plan, begun)
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     reporter = Reporter()
     run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
-    study = opened_study(str(plan.paths.root), root)
+    study = opened_study(str(root / plan.paths.name), root)
     tell_origin(study, "table")
     print_rows([short(row) for row in study.trials().to_dicts()], "table")
 
