@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
     "optuna": {"search.py", "samplers.py"},
-    "ray": {"ray_runner.py"},
+    "ray": {"ray_runner.py", "jobs.py", "probe.py"},
 }
 TORCH_FREE = ("mmstudy.results", "mmstudy.paper", "mmstudy.cli", "mmstudy.specfile")
 TORCH_FREE += ("mmstudy.selection", "mmcaf.metrics")
