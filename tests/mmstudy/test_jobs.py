@@ -116,9 +116,8 @@ def test_a_job_is_the_same_run_with_paths_that_mean_the_same_there(
     monkeypatch.setenv("SECRET", "stays here")
     job = submission(spec, cohort="s3://bucket/c", root="studies", name="n").job(2)
     assert job.id == "n-2"
-    assert job.entrypoint == ["mmstudy", "run", "spec.yaml", "--cohort", "s3://bucket/c"] + [
-        *("--root", str(Path("studies").absolute()), "--name", "n")
-    ]
+    run = ["mmstudy", "run", "spec.yaml", "--cohort", "s3://bucket/c"]
+    assert job.entrypoint == [*run, "--root", str(Path("studies").absolute()), "--name", "n"]
     assert job.runtime_env["env_vars"]["MMSTUDY_TRAIN__EPOCHS"] == "3"
     assert "stays here" not in job.command("http://h")
     assert job.command("http://h").endswith(" ".join(job.entrypoint))

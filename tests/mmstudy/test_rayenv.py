@@ -1,4 +1,4 @@
-"""Ray, started for us alone, listens on the loopback address and lets nobody in without the token."""
+"""Ray, started for us alone, listens on the loopback address and asks for a token."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ def test_the_address_of_jobs_is_not_one_to_run_on(monkeypatch: pytest.MonkeyPatc
 
 
 OWN = """
-import psutil, ray
 from mmstudy.ray_runner import ray_cluster
+import psutil, ray
 with ray_cluster(1):
-    ray.get(ray.remote(int).remote())
+    ray.get(ray.remote(lambda: 1).remote())
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    found = [c.laddr.ip for one in family for c in one.net_connections("tcp") if c.status == "LISTEN"]
+    sockets = [one for process in family for one in process.net_connections("tcp")]
+    found = [one.laddr.ip for one in sockets if one.status == "LISTEN"]
     print(ray._private.worker.global_worker.node.gcs_address, *sorted(set(found)), flush=True)
     input()
 """
