@@ -6,7 +6,7 @@ Pure: it takes what `mmstudy.probe` found on the cluster and what `mmstudy.jobs`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Wanted:
     resources: ResourceSpec
     versions: Mapping[str, str]  # of this machine
     any_version: bool = False
-    grows: bool = False  # the cluster adds nodes when asked
+    growth: Mapping[str, float] = field(default_factory=dict)  # what the cluster may grow to
 
 
 def size_fault(folder: Path, sizes: Mapping[Path, int]) -> str | None:
@@ -134,13 +134,15 @@ def _some(hosts: list[str]) -> str:
 
 
 def _room(found: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
-    asked = {"gpus": wanted.resources.gpu, "cpus": float(wanted.resources.cpu)}
-    for key, what in (("gpus", "GPUs"), ("cpus", "CPUs")):
-        if asked[key] > found[key] and not wanted.grows:
+    asked = {"GPU": wanted.resources.gpu, "CPU": float(wanted.resources.cpu)}
+    for kind, count in asked.items():
+        there = max(found[f"{kind.lower()}s"], wanted.growth.get(kind, 0.0))
+        if count > there:
+            setting = f"resources.{kind.lower()}"
             yield (
-                f"resources.{key[:-1]}: a trial asks for {asked[key]:g} {what}, the largest node "
-                f"has {found[key]:g}: lower it (--set resources.{key[:-1]}=…), or submit with "
-                "--grows to a cluster that adds nodes when asked."
+                f"{setting}: a trial asks for {count:g} {kind}s, the largest node has {there:g}: "
+                f"lower it (--set {setting}=…), or say what the cluster grows to when asked "
+                f"(--grows {kind}=8)."
             )
     fault = found.get("smoke_fault")
     if fault not in (None, "busy"):

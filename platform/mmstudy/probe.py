@@ -125,7 +125,7 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
         "cpus": max(node["Resources"].get("CPU", 0) for node in nodes),
         "gpus": max(node["Resources"].get("GPU", 0) for node in nodes),
     }
-    if wanted["cpu"] <= found["cpus"] and wanted["gpu"] <= max(found["gpus"], 0):
+    if wanted["cpu"] <= found["cpus"] and wanted["gpu"] <= found["gpus"]:
         task = ray.remote(smoke).options(num_cpus=wanted["cpu"], num_gpus=wanted["gpu"])
         found["torch"], found["smoke_fault"] = tried(
             lambda: ray.get(task.remote(wanted["gpu"]), timeout=WAIT_SECONDS)

@@ -179,7 +179,7 @@ def _concurrent(resources: ResourceSpec) -> int:
 
 def _total(kind: str) -> float:
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return total.get(kind, 0.0)
+    return max(total.get(kind, 0.0), rayenv.growth().get(kind, 0.0))
 
 
 class _Bridge:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from mmstudy.errors import UsageError
 
-__all__ = ["prepare", "token"]
+__all__ = ["GROWTH_VARIABLE", "growth", "prepare", "token"]
+
+GROWTH_VARIABLE = "MMCAF_CLUSTER_GROWS_TO"
+"""What a cluster that buys nodes when asked may have in all: `CPU=64,GPU=8`. Ray does not tell."""
 
 
 def prepare(*, joins: bool | None = None) -> None:
@@ -35,6 +38,25 @@ def prepare(*, joins: bool | None = None) -> None:
         environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     # Read on Linux too, whatever its name says: with it every server binds to the loopback address.
     environment.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def growth(text: str | None = None) -> dict[str, float]:
+    """Resource -> how much the cluster may grow to; read from the environment unless given.
+
+    >>> growth("CPU=64,GPU=8")
+    {'CPU': 64.0, 'GPU': 8.0}
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    given = os.environ.get(GROWTH_VARIABLE, "") if text is None else text
+    pairs = [part.partition("=") for part in given.split(",") if part]
+    try:
+        return {{"CPU": "CPU", "GPU": "GPU"}[name]: float(count) for name, _, count in pairs}
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"What a cluster grows to is CPU=64,GPU=8 or the like, got {given!r}."
+        ) from error
 
 
 def token() -> str | None:

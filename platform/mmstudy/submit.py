@@ -19,6 +19,7 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.jobs import Head, Job, sent_files
 from mmstudy.preflight import Wanted, judged, remarks, size_fault, version_faults
 from mmstudy.provenance import CODE_VARIABLE, code_version
+from mmstudy.rayenv import GROWTH_VARIABLE
 from mmstudy.spec import StudySpec
 
 __all__ = ["Submission", "alive", "check", "how_to_follow", "next_job"]
@@ -42,6 +43,7 @@ class Submission:
     name: str
     overrides: Sequence[str] = ()
     working_dir: Path | None = None  # sent whole; only the spec is unless given
+    grows: str = ""  # what a cluster that buys nodes may have, as `CPU=64,GPU=8`
 
     @property
     def study(self) -> str:
@@ -73,8 +75,9 @@ class Submission:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Environment of the job: what overrides the spec here does so there."""
-        return {key: value for key, value in os.environ.items() if key.startswith("MMSTUDY_")}
+        """Environment of the job: what overrides the spec here does so there, and the growth."""
+        found = {key: value for key, value in os.environ.items() if key.startswith("MMSTUDY_")}
+        return found | ({GROWTH_VARIABLE: self.grows} if self.grows else {})
 
     def job(self, attempt: int) -> Job:
         """The job that runs the study.

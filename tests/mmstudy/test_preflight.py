@@ -82,7 +82,10 @@ def test_a_cluster_without_the_package_says_how_to_get_it() -> None:
 
 
 def test_a_cluster_that_grows_need_not_have_the_room_yet() -> None:
-    assert judged(cluster(gpus=0, cpus=1), wanted(grows=True)) == []
+    small = cluster(gpus=0, cpus=1)
+    assert judged(small, wanted(growth={"GPU": 8, "CPU": 64})) == []
+    (fault,) = judged(small, wanted(growth={"GPU": 8}))
+    assert "a trial asks for 4 CPUs, the largest node has 1" in fault
 
 
 def test_a_busy_cluster_and_another_torch_are_remarked() -> None:

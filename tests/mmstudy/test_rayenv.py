@@ -59,6 +59,19 @@ def test_the_address_of_jobs_is_not_one_to_run_on(monkeypatch: pytest.MonkeyPatc
         RayRunner().__enter__()
 
 
+def test_what_a_cluster_grows_to_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mmstudy.errors import UsageError
+    from mmstudy.rayenv import GROWTH_VARIABLE, growth
+
+    assert growth() == {}
+    monkeypatch.setenv(GROWTH_VARIABLE, "CPU=64,GPU=8")
+    assert growth() == {"CPU": 64, "GPU": 8}
+    with pytest.raises(UsageError, match="CPU=64,GPU=8 or the like, got 'TPU=1'"):
+        growth("TPU=1")
+
+
 OWN = """
 from mmstudy.ray_runner import ray_cluster
 import psutil, ray

@@ -41,8 +41,8 @@ def submit(
         bool, typer.Option("--any-version", help="Whatever versions the cluster has.")
     ] = False,
     grows: Annotated[
-        bool, typer.Option("--grows", help="The cluster adds nodes when asked.")
-    ] = False,
+        str, typer.Option(help="CPU=64,GPU=8: what a cluster that buys nodes when asked may have.")
+    ] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the log.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, send nothing.")] = False,
 ) -> None:
@@ -50,8 +50,8 @@ def submit(
     from mmstudy.submit import check, next_job
 
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
-    submission = _submission(spec, overrides, cohort, root, name, working_dir)
-    wanted = _wanted(submission, any_version=any_version, grows=grows)
+    submission = _submission(spec, overrides, cohort, root, name, working_dir, grows)
+    wanted = _wanted(submission, any_version=any_version)
     if address is None:
         raise UsageError(f"No cluster: give --address http://HEAD:8265, or set {_ADDRESS}.")
     submission.job(0)  # its own faults first
@@ -112,6 +112,7 @@ def _submission(
     root: str,
     name: str | None,
     working_dir: Path | None,
+    grows: str = "",
 ) -> Submission:
     from mmstudy.specfile import find_spec, load_spec
     from mmstudy.submit import Submission
@@ -131,12 +132,14 @@ def _submission(
         name=name or path.stem,
         overrides=overrides,
         working_dir=working_dir,
+        grows=grows,
     )
 
 
-def _wanted(submission: Submission, *, any_version: bool, grows: bool) -> Wanted:
+def _wanted(submission: Submission, *, any_version: bool) -> Wanted:
     from mmstudy.preflight import Wanted
     from mmstudy.provenance import versions
+    from mmstudy.rayenv import growth
 
     return Wanted(
         root=submission.root,
@@ -144,7 +147,7 @@ def _wanted(submission: Submission, *, any_version: bool, grows: bool) -> Wanted
         resources=submission.spec.resources,
         versions=versions(),
         any_version=any_version,
-        grows=grows,
+        growth=growth(submission.grows),
     )
 
 
