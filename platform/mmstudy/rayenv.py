@@ -43,9 +43,6 @@ def prepare(*, joins: bool | None = None) -> None:
 def growth(text: str | None = None) -> dict[str, float]:
     """Resource -> how much the cluster may grow to; read from the environment unless given.
 
-    >>> growth("CPU=64,GPU=8")
-    {'CPU': 64.0, 'GPU': 8.0}
-
     Raises:
         UsageError: it cannot be read.
     """

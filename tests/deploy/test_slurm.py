@@ -30,9 +30,11 @@ NODES = {"nodea": "10.213.0.1", "nodeb": "10.213.0.2"}
 SRUN = """#!/bin/bash
 # One task on each node, each with its own network, processes and scratch; ends when all have.
 while [[ $1 == --* ]]; do shift; done
+export SLURM_PROCID=0
 for node in nodea nodeb; do
     ip netns exec "mmcaf-$node" unshare --pid --fork --mount-proc --kill-child -- bash -c \
         'mkdir -p "$TMPDIR"; mount -t tmpfs tmpfs "$TMPDIR"; "$@"' node "$@" &
+    SLURM_PROCID=$((SLURM_PROCID + 1))
 done
 code=0
 for job in $(jobs -p); do wait "$job" || code=$?; done
