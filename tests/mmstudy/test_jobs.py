@@ -79,6 +79,9 @@ def test_a_dead_head_is_told_at_once() -> None:
 def test_what_is_no_head_is_told(server: tuple[str, type[_Answers]]) -> None:
     with pytest.raises(UsageError, match="is no Ray head: the address is that of its dashboard"):
         Head(server[0])
+    server[1].refuses = 404
+    with pytest.raises(UsageError, match="is no Ray head"):
+        Head(server[0])
     with pytest.raises(UsageError, match="--address must be http"):
         Head("ray://127.0.0.1:10001")
 

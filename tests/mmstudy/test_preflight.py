@@ -101,4 +101,5 @@ def test_a_folder_too_large_names_its_largest_files() -> None:
     fault = size_fault(Path("/x"), sizes)
     assert fault is not None
     assert "largest: a.bin (50 MiB), b.bin (50 MiB), c.py (0 MiB)" in fault
+    assert size_fault(Path("/x"), {Path("a.bin"): UPLOAD_LIMIT}) is not None
     assert size_fault(Path("/x"), {Path("a.bin"): UPLOAD_LIMIT - 1}) is None
