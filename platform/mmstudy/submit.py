@@ -22,7 +22,7 @@ from mmstudy.provenance import CODE_VARIABLE, code_version
 from mmstudy.rayenv import GROWTH_VARIABLE
 from mmstudy.spec import StudySpec
 
-__all__ = ["Submission", "alive", "check", "how_to_follow", "next_job"]
+__all__ = ["Submission", "alive", "check", "folder_faults", "how_to_follow", "next_job"]
 
 _MARKER = "MMSTUDY-PROBE "  # before what `mmstudy.probe` has found
 _PROBE_SECONDS = 300.0
@@ -113,7 +113,7 @@ def check(address: str, submission: Submission, wanted: Wanted, say: Callable[[s
         UsageError: lists every fault found.
         MMStudyError: the cluster could not be looked at.
     """
-    faults = [] if (fault := _size_fault(submission)) is None else [fault]
+    faults = folder_faults(submission)
     try:
         head = Head(address)
     except UsageError as error:
@@ -169,8 +169,14 @@ def next_job(head: Head, submission: Submission) -> Job:
     return submission.job(max(used) + 1)
 
 
-def _size_fault(submission: Submission) -> str | None:
-    return size_fault(submission.folder, sent_files(submission.folder, submission.excludes))
+def folder_faults(submission: Submission) -> list[str]:
+    """What is wrong with what would be sent."""
+    folder, spec = submission.folder, submission.spec_file.absolute()
+    sizes = sent_files(folder, submission.excludes)
+    found = [] if (fault := size_fault(folder, sizes)) is None else [fault]
+    if spec.relative_to(folder) not in sizes:
+        found.append(f"The spec {spec} would not be sent: .gitignore or .rayignore leaves it out.")
+    return found
 
 
 def _look(head: Head, submission: Submission, wanted: Wanted) -> Mapping[str, Any]:

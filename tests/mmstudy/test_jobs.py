@@ -18,7 +18,7 @@ from tiny_spec import TINY_SPEC
 from mmstudy.commands.submit import _submission
 from mmstudy.errors import UsageError
 from mmstudy.jobs import Head, sent_files
-from mmstudy.submit import Submission
+from mmstudy.submit import Submission, folder_faults
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
@@ -110,6 +110,10 @@ def test_nothing_but_the_spec_is_sent_unless_a_folder_is_given(spec: Path) -> No
     (spec.parent / ".gitignore").write_text("*.csv\n")
     sent = {str(path) for path in sent_files(given.folder, given.excludes)}
     assert sent == {"spec.yaml", ".gitignore"}
+    assert folder_faults(given) == []
+    (spec.parent / ".rayignore").write_text("spec.yaml\n")
+    (fault,) = folder_faults(given)
+    assert "spec.yaml would not be sent: .gitignore or .rayignore leaves it out" in fault
 
 
 def test_a_job_is_the_same_run_with_paths_that_mean_the_same_there(
