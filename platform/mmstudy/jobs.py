@@ -165,7 +165,8 @@ class Head:
                 lost_since = None
             except _Lost as lost:
                 shown = lost.shown
-                if lost_since is None:
+                if lost.answered or lost_since is None:
+                    lost_since = None
                     say("The connection to the head is lost; trying again. The study goes on.")
                 lost_since = lost_since or time.monotonic()
             except (OSError, RuntimeError):
@@ -185,15 +186,15 @@ class Head:
                 position += len(piece)
                 shown = max(shown, position)
         except (OSError, RuntimeError, aiohttp.ClientError) as error:
-            raise _Lost(shown) from error
+            raise _Lost(shown, answered=position > 0) from error
         return shown
 
 
 class _Lost(Exception):
-    """The connection broke after so many characters."""
+    """The connection broke, or there was none, after so many characters in all."""
 
-    def __init__(self, shown: int) -> None:
-        self.shown = shown
+    def __init__(self, shown: int, *, answered: bool) -> None:
+        self.shown, self.answered = shown, answered
 
 
 def sent_files(folder: Path, excludes: Sequence[str]) -> dict[Path, int]:

@@ -16,7 +16,7 @@ import yaml
 from tiny_spec import TINY_SPEC
 
 from mmstudy.commands.submit import _submission
-from mmstudy.errors import UsageError
+from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.jobs import Head, sent_files
 from mmstudy.submit import Submission, folder_faults
 
@@ -33,7 +33,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"something": "else"}).encode())
+        self.wfile.write(json.dumps(self.says).encode())
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
@@ -99,6 +99,18 @@ def test_a_token_that_lacks_or_is_wrong_is_told(
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(UsageError, match="RAY_AUTH_TOKEN_PATH: No such file"):
         Head(server[0])
+
+
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning")  # Ray's call
+def test_a_head_that_falls_silent_is_given_up_after_a_while(
+    server: tuple[str, type[_Answers]],
+) -> None:
+    server[1].says = {"ray_version": "2.60.0"}
+    head, said = Head(server[0]), list[str]()
+    assert not head.asks_for_token
+    with pytest.raises(MMStudyError, match=r"has not answered for 0\.1 s"):
+        head.follow("s-1", lambda _: None, said.append, patience=0.1)
+    assert said == ["The connection to the head is lost; trying again. The study goes on."]
 
 
 def test_nothing_but_the_spec_is_sent_unless_a_folder_is_given(spec: Path) -> None:
