@@ -89,6 +89,7 @@ def two_nodes() -> Iterator[None]:
     finally:
         for namespace in namespaces:
             subprocess.run(["ip", "netns", "del", namespace], check=False)
+        shutil.rmtree(f"/tmp/r{os.getpid()}", ignore_errors=True)  # what the script mounts over
 
 
 @pytest.mark.slow
