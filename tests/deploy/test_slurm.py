@@ -88,6 +88,11 @@ def two_nodes() -> Iterator[None]:
         yield
     finally:
         for namespace in namespaces:
+            inside = subprocess.run(
+                ["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False
+            )
+            for process in inside.stdout.split():  # none, unless the script was cut off
+                os.kill(int(process), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", namespace], check=False)
         shutil.rmtree(f"/tmp/r{os.getpid()}", ignore_errors=True)  # what the script mounts over
 
