@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
     "optuna": {"search.py", "samplers.py"},
-    "ray": {"ray_runner.py"},
+    "ray": {"ray_runner.py", "jobs.py", "probe.py"},
     "captum": {"gradcam.py"},
     "shap": {"shapley.py"},
 }

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 
 from mmcaf.errors import DataError
-from mmstudy.commands import after, data, explain, keep, look, run, serve
+from mmstudy.commands import after, data, explain, keep, look, run, serve, submit
 from mmstudy.commands.common import app
 from mmstudy.errors import MMStudyError
 
 __all__ = ["app", "main"]
 
-_THEMES = (data, run, look, after, explain, keep, serve)  # importing them has added their commands
+_THEMES = (data, run, submit, look, after, explain, keep, serve)  # importing adds their commands
 
 
 def main() -> None:

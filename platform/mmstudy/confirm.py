@@ -19,7 +19,7 @@ import polars as pl
 from mmcaf.files import StorageError
 from mmcaf.places import place
 from mmstudy import copies
-from mmstudy.engine import adapted, stoppable
+from mmstudy.engine import adapted
 from mmstudy.errors import Interrupted, MMStudyError
 from mmstudy.locking import driver_lock
 from mmstudy.objective import derive_seed, load_plan, train
@@ -30,6 +30,7 @@ from mmstudy.rerun import split_of, task_of
 from mmstudy.results import Study, open_study
 from mmstudy.runner import Runner, StudyHalted, TrialFailed, TrialTask
 from mmstudy.spec import StudySpec, parse_spec
+from mmstudy.stopping import stoppable
 from mmstudy.store import append_rows, read_rows
 
 __all__ = ["confirm", "run_confirmation"]
@@ -67,7 +68,7 @@ def confirm(
         ]
         conductor = _Conductor(tasks, progress)
         try:
-            with stoppable(conductor.interrupt, lambda: conductor.interrupted):
+            with stoppable(study.paths, conductor.interrupt, lambda: conductor.interrupted):
                 runner.run(conductor, run_confirmation, resources)
         except KeyboardInterrupt:
             conductor.interrupt()

@@ -1,4 +1,4 @@
-"""The command lines that serve dashboards: this machine only, no request to anyone else."""
+"""The command lines that serve dashboards: this machine only unless asked, no request to others."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def app_path() -> Path:
     return checkout if checkout.is_file() else here.parent / "_dashboards" / "app.py"
 
 
-def command(root: Path, port: int) -> list[str]:
-    """Arguments that run Streamlit on 127.0.0.1:`port` for the studies under `root`."""
+def command(root: Path, port: int, listen: str = "127.0.0.1") -> list[str]:
+    """Arguments that run Streamlit on `listen`:`port` for the studies under `root`."""
     settings = {
-        "server.address": "127.0.0.1",
+        "server.address": listen,
         "server.port": str(port),
         "server.headless": "true",
         "server.fileWatcherType": "none",

@@ -6,11 +6,8 @@ A study killed at any moment is continued by the same call: what is in the folde
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +30,12 @@ from mmstudy.runner import Objective, Runner, TrialTask
 from mmstudy.search import Known, Proposal, Search
 from mmstudy.segments import SEGMENT_TRIALS
 from mmstudy.spec import ResourceSpec, StudySpec, trial_config
+from mmstudy.stopping import stoppable
 from mmstudy.studyfile import check_continues, write_study
 from mmstudy.tally import Standing
 from mmstudy.warmstart import known_trials
 
-__all__ = ["Plan", "adapted", "plan_study", "run_study", "stoppable"]
+__all__ = ["Plan", "adapted", "plan_study", "run_study"]
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -141,7 +139,7 @@ def run_study(
             resources = adapted(plan.spec.resources, runner, say)
             conductor = _conductor(plan, resources, notify, known)
             try:
-                with stoppable(conductor.interrupt, lambda: conductor.interrupted):
+                with stoppable(plan.paths, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
             except KeyboardInterrupt:
                 conductor.interrupt()
@@ -166,26 +164,6 @@ def adapted(resources: ResourceSpec, runner: Runner, say: Callable[[str], None])
         "the CPU, far slower. Its rows say so."
     )
     return resources.model_copy(update={"gpu": 0.0})
-
-
-@contextmanager
-def stoppable(interrupt: Callable[[], None], interrupted: Callable[[], bool]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM calls `interrupt`, which only sets flags; the second stops."""
-
-    def stop(*_: object) -> None:
-        if interrupted():
-            raise KeyboardInterrupt
-        interrupt()
-
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _conductor(

@@ -35,6 +35,11 @@ class StudyPaths:
         return self.root / "driver.lock"
 
     @property
+    def stop(self) -> Path:
+        """There while somebody asks the driver to stop; it may be another machine."""
+        return self.root / "driver.stop"
+
+    @property
     def trials(self) -> Path:
         """One Parquet file per trial, written by the driver."""
         return self.root / "trials"

@@ -7,8 +7,9 @@ import time
 
 from mmstudy.tally import Standing
 
-__all__ = ["Reporter"]
+__all__ = ["LogRelay", "Reporter"]
 
+_STANDING = "trials "  # how the line begins that says how a study stands
 _EVERY_SECONDS = 10.0  # between two lines where nobody watches
 
 
@@ -28,7 +29,7 @@ class Reporter:
         """How a study stands: done, running, pruned, failed, best, time left."""
         done = now.complete + now.pruned
         parts = [
-            f"trials {done}/{now.asked}",
+            f"{_STANDING}{done}/{now.asked}",
             f"{now.running} running",
             f"{now.pruned} pruned",
             f"{now.failed} failed",
@@ -52,6 +53,40 @@ class Reporter:
             sys.stderr.write(text + "\n")
             self._last = time.monotonic()
         sys.stderr.flush()
+
+
+class LogRelay:
+    """A driver's log from elsewhere; on a terminal its progress lines rewrite one line."""
+
+    def __init__(self) -> None:
+        self._tty = sys.stderr.isatty()
+        self._pending = ""  # a line whose end has not come yet
+        self._width = 0  # of the progress line that stands there, if one does
+
+    def write(self, text: str) -> None:
+        """Take the next piece of the log."""
+        *lines, self._pending = (self._pending + text).split("\n")
+        for line in lines:
+            self._line(line)
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Show what is left."""
+        if self._pending:
+            self._line(self._pending)
+        if self._width:
+            sys.stderr.write("\n")
+        self._pending, self._width = "", 0
+
+    def _line(self, line: str) -> None:
+        if self._tty and line.startswith(_STANDING):
+            sys.stderr.write(f"\r{line.ljust(self._width)}")
+            self._width = len(line)
+            return
+        if self._width:
+            sys.stderr.write("\n")
+            self._width = 0
+        sys.stderr.write(line + "\n")
 
 
 def _duration(seconds: float) -> str:

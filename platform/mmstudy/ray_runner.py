@@ -21,11 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import ray
-from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import ConcurrencyLimiter, Searcher
-
+from mmstudy import rayenv
+from mmstudy.errors import UsageError
 from mmstudy.records import EpochRow
 from mmstudy.runner import (
     Conductor,
@@ -37,6 +34,14 @@ from mmstudy.runner import (
     overdue,
 )
 from mmstudy.spec import ResourceSpec
+
+rayenv.prepare()  # before Ray is imported, which is when it reads this
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.exceptions import AuthenticationError  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
+from ray.tune.search import ConcurrencyLimiter, Searcher  # noqa: E402
 
 __all__ = ["RayRunner", "ray_cluster"]
 
@@ -59,26 +64,38 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         self._mine = False
 
     def __enter__(self) -> None:
-        """Connect, unless already connected."""
+        """Connect, unless already connected.
+
+        Raises:
+            UsageError: RAY_ADDRESS names no cluster that lets this process in.
+        """
         if ray.is_initialized():
             return
-        # Ray 2.60 turns token authentication on by itself in one place and not in another.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the engine's lets epochs end
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = os.environ.get("RAY_ADDRESS")
+        if address and address.startswith("http"):
+            raise UsageError(
+                f"RAY_ADDRESS is {address}, where jobs are submitted: `mmstudy submit --address "
+                f"{address}` runs the study there. To run it here, unset RAY_ADDRESS."
+            )
         # Another cluster's sizes are its own. Without "local" Ray would join whatever cluster was
         # last started on this machine, by whomever, and end with it.
         local: dict[str, Any] = {} if address else {"address": "local", "num_cpus": self._cpus}
         on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces by an exit
-        ray.init(
-            include_dashboard=False if not address else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            configure_logging=False,
-            **local,
-        )
+        try:
+            ray.init(
+                include_dashboard=False if not address else None,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                configure_logging=False,
+                **local,
+            )
+        except (ConnectionError, AuthenticationError, ValueError) as error:
+            if not address:
+                raise
+            raise UsageError(_no_entry(address)) from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)
         self._mine = True
@@ -87,6 +104,15 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         """Shut down what was started here."""
         if self._mine:
             ray.shutdown()
+
+
+def _no_entry(address: str) -> str:
+    known = "with" if os.environ.get("RAY_AUTH_MODE") == "token" else "without"
+    return (
+        f"RAY_ADDRESS: no cluster at {address} lets this process in, which came {known} a token. "
+        "Is it running, and are RAY_AUTH_MODE and RAY_AUTH_TOKEN its own? To run the study on "
+        "this machine alone, unset RAY_ADDRESS."
+    )
 
 
 class RayRunner(Runner):
@@ -153,7 +179,7 @@ def _concurrent(resources: ResourceSpec) -> int:
 
 def _total(kind: str) -> float:
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return total.get(kind, 0.0)
+    return max(total.get(kind, 0.0), rayenv.growth().get(kind, 0.0))
 
 
 class _Bridge:

@@ -63,12 +63,14 @@ def trivial(task: TrialTask) -> Iterator[EpochRow]:
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """A head without GPUs and nodes with pretended ones."""
+    from mmstudy import rayenv
+
+    rayenv.prepare()  # a token, unless an earlier test has imported Ray
     import ray
     from ray.cluster_utils import Cluster
 
     ray.cloudpickle.register_pickle_by_value(__import__(__name__.split(".")[0]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")

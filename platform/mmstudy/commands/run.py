@@ -1,11 +1,8 @@
-"""Run and stop studies; what a spec may say."""
+"""Run studies; what a spec may say."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +13,6 @@ from mmstudy.commands.common import (
     CohortOption,
     InlineOption,
     RootOption,
-    StudyArgument,
     app,
     located,
     opened_study,
@@ -25,12 +21,12 @@ from mmstudy.commands.common import (
     short,
     tell_origin,
 )
-from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.errors import UsageError
 
 if TYPE_CHECKING:
     from mmstudy.runner import Runner
 
-__all__ = ["run", "runner_for", "spec_schema", "stop"]
+__all__ = ["run", "runner_for", "spec_schema"]
 
 spec_app = typer.Typer(no_args_is_help=True, help="What a study spec may say.")
 app.add_typer(spec_app, name="spec")
@@ -75,22 +71,6 @@ def run(
     study = opened_study(str(root / plan.paths.name), root)
     tell_origin(study, "table")
     print_rows([short(row) for row in study.trials().to_dicts()], "table")
-
-
-@app.command()
-def stop(study: StudyArgument, root: RootOption = ROOT) -> None:
-    """Ask the driver of a running study to stop after the epochs now being trained."""
-    from mmstudy.locking import holder
-
-    opened = opened_study(study, root)
-    found = holder(opened.paths)
-    if found is None:
-        raise MMStudyError(f"No driver runs {opened.name}.")
-    host, process = found
-    if host != socket.gethostname():
-        raise UsageError(f"{opened.name} is run on {host}, process {process}; stop it from there.")
-    os.kill(process, signal.SIGTERM)
-    say(f"Asked process {process} to stop; `mmstudy run` goes on with the study.")
 
 
 @spec_app.command("schema")

@@ -1,4 +1,4 @@
-"""Look at studies in a browser; everything listens on this machine only."""
+"""Look at studies in a browser; listens on this machine only, unless asked."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ Port = Annotated[int, typer.Option(min=1, max=65535)]
 
 
 @app.command()
-def dashboard(root: RootOption = ROOT, port: Port = 8501) -> None:
+def dashboard(
+    root: RootOption = ROOT,
+    port: Port = 8501,
+    listen: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's need a guard.")
+    ] = "127.0.0.1",
+) -> None:
     """Open the results in a browser."""
     from mmstudy.dashboard import command
 
     _tell_address(port)
-    sys.exit(subprocess.run(command(root, port), check=False).returncode)  # noqa: S603 - our own
+    sys.exit(subprocess.run(command(root, port, listen), check=False).returncode)  # noqa: S603 - our own
 
 
 @app.command("optuna-dashboard")
