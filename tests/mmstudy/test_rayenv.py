@@ -86,24 +86,14 @@ with ray_cluster(1):
 
 
 @pytest.mark.slow
-def test_nothing_listens_elsewhere_and_a_stranger_is_refused(tmp_path: Path) -> None:
+def test_nothing_listens_elsewhere(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     kept["HOME"] = str(tmp_path)
     with psutil.Popen(
         [sys.executable, "-c", OWN], env=kept, stdin=-1, stdout=-1, text=True
     ) as process:
-        address, *listening = process.stdout.readline().split()
+        _, *listening = process.stdout.readline().split()
         assert listening
         assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
-        stranger = f"import ray; ray.init('{address}'); print('in')"
-        done = subprocess.run(
-            [sys.executable, "-c", stranger],
-            env=kept | {"RAY_AUTH_MODE": "disabled"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode != 0
-        assert "in" not in done.stdout.split()
         process.communicate("\n")
     assert process.returncode == 0
