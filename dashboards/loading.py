@@ -1,41 +1,183 @@
-"""The only cache: a study is read again when a file of it was added or changed."""
+"""The only cache: a table is read again when a file of it was added or changed.
+
+Tables are shared by all sessions and never written to; nothing here imports torch, Ray or Optuna.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import polars as pl
 import streamlit as st
 
-from mmstudy.results import Study, list_studies, open_study
+from mmcaf.calibration import Calibration, calibration
+from mmcaf.curves import RocBand, RocCurve, roc, roc_band
+from mmstudy.benchmark import STATE_FILE, Benchmark, read_benchmark
+from mmstudy.casework import Slices, case_slices, hard_cases
+from mmstudy.errors import MMStudyError
+from mmstudy.overview import mean_curves
+from mmstudy.paper import Comparison, compare
+from mmstudy.results import Found, Study, found_studies, open_study
+from mmstudy.rows import Row, row_of
 from mmstudy.segments import table_files
 
-__all__ = ["comparison", "fingerprint", "studies", "tables"]
+__all__ = [
+    "Diagnosis",
+    "benchmark",
+    "comparison",
+    "diagnosis",
+    "epochs_of",
+    "found",
+    "hard",
+    "means",
+    "recomputed_importance",
+    "slices",
+    "trials",
+]
+
+Seen = tuple[tuple[str, int, int], ...]
 
 
-def studies(root: Path) -> list[Study]:
-    """Readable studies, the newest first."""
-    return sorted(list_studies(root), key=lambda s: str(s.about.get("created", "")), reverse=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnosis:
+    """What one trial says of the validation cases, each once, out of fold."""
+
+    row: Row
+    curve: RocCurve | None
+    band: RocBand | None
+    calibration: Calibration
 
 
-def fingerprint(study: Study) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of every table file: what a cached result depends on."""
-    files = [*table_files(study.paths, "trials"), *table_files(study.paths, "metrics")]
+def found(root: Path) -> list[Found]:
+    """Every study folder under `root`, the newest first, those that cannot be opened last."""
+
+    def age(one: Found) -> str:
+        return str(one.study.about.get("created", "")) if one.study else ""
+
+    return sorted(found_studies(root), key=age, reverse=True)
+
+
+def trials(study: Study) -> pl.DataFrame:
+    """One row per trial, best first."""
+    return _trials(str(study.paths.root), _seen(study, "trials"))
+
+
+def means(study: Study) -> pl.DataFrame:
+    """Mean AUROC over the folds by trial and epoch."""
+    return _means(str(study.paths.root), _seen(study, "metrics"))
+
+
+def epochs_of(study: Study, numbers: list[int]) -> pl.DataFrame:
+    """The epochs of a few trials, read now."""
+    none = study.epochs(-1)  # no trial has this number: the columns alone
+    return pl.concat([none, *(study.epochs(number) for number in numbers)])
+
+
+def diagnosis(study: Study, number: int) -> Diagnosis:
+    """Rates, ROC and calibration of a complete trial."""
+    return _diagnosis(str(study.paths.root), number, _seen(study, "trials"))
+
+
+def hard(study: Study, numbers: tuple[int, ...]) -> pl.DataFrame:
+    """Cases under some trials, the most often misjudged first."""
+    return _hard(str(study.paths.root), numbers, _seen(study, "trials"))
+
+
+def comparison(study: Study, *, expected: bool) -> Comparison:
+    """The best trial beside the paper's rows; `expected`: with the choice resampled (BBC-CV),
+    which takes seconds in a large study."""
+    return _comparison(str(study.paths.root), _decided(study), expected)
+
+
+def benchmark(root: Path) -> Benchmark | None:
+    """All networks on one cohort, if a benchmark was begun under `root`."""
+    state = root / STATE_FILE
+    if not state.is_file():
+        return None
+    studies = [one.study for one in found_studies(root) if one.study is not None]
+    seen = tuple(mark for study in studies for mark in _decided(study))
+    return _benchmark(str(root), (_mark(state), *seen))
+
+
+def slices(study: Study, case: str, window: str, count: int) -> Slices:
+    """CT slices of a case."""
+    return _slices(str(study.paths.root), case, window, count, str(study.about["cohort_digest"]))
+
+
+def recomputed_importance(study: Study) -> str:
+    """`mmstudy importance` in a process of its own, so that this one never loads Optuna: JSON.
+
+    Raises:
+        MMStudyError: what the command said.
+    """
+    folder = str(study.paths.root.resolve())
+    command = [sys.executable, "-m", "mmstudy.cli", "importance", folder, "-f", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise MMStudyError(done.stderr.strip().removeprefix("Error: ") or "It failed.")
+    return done.stdout
+
+
+def _seen(study: Study, table: Literal["trials", "metrics"]) -> Seen:
+    """Name, time and size of every file of a table: what a cached result depends on."""
     with suppress(FileNotFoundError):  # compacted at this moment; the next look sees it
-        return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+        return tuple(map(_mark, table_files(study.paths, table)))
     return ()
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def tables(folder: str, seen: tuple[tuple[str, int, int], ...]) -> tuple[object, object]:
-    """Trials and epochs of a study as frames."""
-    study = open_study(Path(folder))
-    return study.trials(), study.epochs()
+def _decided(study: Study) -> Seen:
+    """What the choice of the best trial and its comparison depend on."""
+    others = [*study.paths.confirmations.glob("[0-9]*"), study.paths.evaluations]
+    return _seen(study, "trials") + tuple(_mark(path) for path in sorted(others) if path.exists())
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def comparison(folder: str, seen: tuple[tuple[str, int, int], ...]) -> object:
-    """The best trial beside the paper's rows."""
-    from mmstudy.paper import compare
+def _mark(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return path.name, stat.st_mtime_ns, stat.st_size
 
-    return compare(open_study(Path(folder)))
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _trials(folder: str, seen: Seen) -> pl.DataFrame:
+    return open_study(Path(folder)).trials()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _means(folder: str, seen: Seen) -> pl.DataFrame:
+    return mean_curves(open_study(Path(folder)).epochs())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _diagnosis(folder: str, number: int, seen: Seen) -> Diagnosis:
+    cases = open_study(Path(folder)).out_of_fold(number)
+    labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
+    return Diagnosis(
+        row=row_of(cases, method=f"trial {number}", cases="validation, out of fold"),
+        curve=roc(labels, scores),
+        band=roc_band(labels, scores),
+        calibration=calibration(labels, scores),
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _hard(folder: str, numbers: tuple[int, ...], seen: Seen) -> pl.DataFrame:
+    return hard_cases(open_study(Path(folder)), numbers)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing")
+def _comparison(folder: str, seen: Seen, expected: bool) -> Comparison:
+    return compare(open_study(Path(folder)), expected=expected)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Comparing networks")
+def _benchmark(root: str, seen: Seen) -> Benchmark | None:
+    return read_benchmark(Path(root))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _slices(folder: str, case: str, window: str, count: int, digest: str) -> Slices:
+    return case_slices(open_study(Path(folder)), case, window=window, count=count)

@@ -6,9 +6,10 @@ before anything runs. No torch here: a spec is validated, and a dashboard opened
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from math import isfinite
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 __all__ = ["DataConfig", "HuWindow", "Part", "Precision", "Schedule", "Stage", "TrainConfig"]
 
@@ -83,13 +84,23 @@ class Stage:
     """One stage of training: what learns in it, and all before it stays as it is.
 
     `trunk` is PENet with a head of its own, `image` the pyramid and its fusion with a head on the
-    image alone, `fusion` the clinical encoder, the attention and the final head; `end_to_end` is
-    everything. The last stage takes epochs and learning rate from the `TrainConfig`.
+    image alone, `fusion` whatever reads what these say of a window, and the table; `end_to_end` is
+    everything. The last stage takes all else from the `TrainConfig`; of an earlier one, what is not
+    given is as the last has it. A stage that gives all of it is the same for every network.
     """
 
     part: Part
     epochs: int | None = None
     lr: float | None = None
+    batch_size: int | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    warmup_epochs: int | None = None
+    weight_decay: float | None = None
+    momentum: float | None = None
+    dampening: float | None = None
+    loss: Loss | None = None
+    oversample: bool | None = None
 
     def __post_init__(self) -> None:
         _one_of("part", self.part, Part)
@@ -97,6 +108,14 @@ class Stage:
             _within("epochs", self.epochs, 1, 10_000)
         if self.lr is not None:
             _within("lr", self.lr, 1e-9, 10.0)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The fields of a `TrainConfig` that it gives."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value for name, value in given.items() if value is not None and name != "part"
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +138,10 @@ class TrainConfig:
     precision: Precision = "fp32"  # bf16: autocast, on hardware that has it
     compile: bool = False  # by torch.compile, which takes minutes and needs a C++ compiler on a CPU
     frozen_draws: int = 8  # augmented windows per case where the image side is frozen
+    # Of a comparator's own steps before its last; None: what the method has.
+    step_epochs: int | None = None
+    step_batch_size: int | None = None
+    step_lr: float | None = None
 
     def __post_init__(self) -> None:
         _within("epochs", self.epochs, 1, 10_000)
@@ -130,6 +153,9 @@ class TrainConfig:
         _within("momentum", self.momentum, 0.0, 0.9999)
         _within("dampening", self.dampening, 0.0, 1.0)
         _within("frozen_draws", self.frozen_draws, 1, 10_000)
+        for name, low, high in _OF_STEPS:
+            if (value := getattr(self, name)) is not None:
+                _within(name, value, low, high)
         _one_of("optimizer", self.optimizer, Optimizer)
         _one_of("loss", self.loss, Loss)
         _one_of("schedule", self.schedule, Schedule)
@@ -147,28 +173,52 @@ class TrainConfig:
         for stage in self.stages[:-1]:
             if stage.epochs is None or stage.lr is None:
                 raise ValueError(f"Need epochs and lr of the stage {stage.part!r}.")
+            try:
+                self.of(stage)
+            except ValueError as error:
+                raise ValueError(f"The stage {stage.part!r}: {error}") from error
         last = self.stages[-1]
-        if last.epochs is not None or last.lr is not None:
+        if last.recipe:
             raise ValueError(
-                f"The last stage, {last.part!r}, takes train.epochs and train.lr; "
-                "give no others there."
+                f"The last stage, {last.part!r}, takes train.epochs, train.lr and all else of "
+                f"train; give no {', '.join(last.recipe)} there."
             )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is trained, one after another."""
+        return tuple(stage.part for stage in self.stages)
 
     def of(self, stage: Stage) -> TrainConfig:
         """The config of one stage alone, as if it were the only one."""
-        epochs = self.epochs if stage.epochs is None else stage.epochs
-        return replace(
-            self,
-            stages=(Stage(part="end_to_end"),),
-            epochs=epochs,
-            lr=self.lr if stage.lr is None else stage.lr,
-            warmup_epochs=min(self.warmup_epochs, epochs),
-        )
+        return self.altered(stage.recipe)
+
+    @property
+    def of_steps(self) -> dict[str, Any]:
+        """What is given for a comparator's own earlier steps, as fields of a `TrainConfig`."""
+        given = {name: getattr(self, name) for name, *_ in _OF_STEPS}
+        return {n.removeprefix("step_"): value for n, value in given.items() if value is not None}
+
+    def altered(self, recipe: Mapping[str, Any]) -> TrainConfig:
+        """The config of a single stage with the fields in `recipe`, and the others as here.
+
+        Raises:
+            ValueError: a field has a wrong value.
+        """
+        epochs = recipe.get("epochs", self.epochs)
+        batch_size = recipe.get("batch_size", self.batch_size)
+        fitting = {
+            "warmup_epochs": min(self.warmup_epochs, epochs),
+            "accumulate": max(1, min(self.accumulate, batch_size // 2)),
+        }
+        return replace(self, stages=(Stage(part="end_to_end"),), **(fitting | dict(recipe)))
 
 
+_OF_STEPS = (("step_epochs", 1, 10_000), ("step_batch_size", 2, 4096), ("step_lr", 1e-9, 10.0))
 _STAGES = (
     ["end_to_end"],
     ["trunk", "end_to_end"],
+    ["trunk", "fusion"],
     ["trunk", "image", "end_to_end"],
     ["trunk", "image", "fusion"],
 )

@@ -1,9 +1,10 @@
 """What a frozen image side says of each window, computed once and read from disk ever after.
 
-Where only the fusion learns, the image tokens of a window are the same in every epoch and, for one
-image side, in every trial. They are computed window by window, each alone, so that they do not
-depend on which others share its batch; from disk they are therefore the same bit for bit. One file
-per draw of the augmentation, and one for validation, named by the digest of all that decides them.
+Where only what follows it learns, the tokens (or means, or maps) of a window are the same in every
+epoch and, for one image side, in every trial of every network that reads them. They are computed
+window by window, each alone, so that they do not depend on which others share its batch; from disk
+they are therefore the same bit for bit. One file per draw of the augmentation, and one for
+validation, named by the digest of all that decides them.
 
 A file appears whole or not at all; of several processes that want one, a single one computes it.
 """
@@ -23,12 +24,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmcaf.config import TrainConfig
 from mmcaf.data.batches import Batch, Draw, EvalBatches, FoldBatches, TrainBatches
 from mmcaf.files import locked, replacing
 
 __all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold"]
 
-Encode = Callable[[Float[Tensor, "1 windows d h w"]], Float[Tensor, "1 n e"]]
+Encode = Callable[[Float[Tensor, "1 windows d h w"]], Float[Tensor, "1 ..."]]
 
 
 def digest_of(*parts: Any) -> str:
@@ -64,26 +66,25 @@ class _Store:
         """Clinical values [rows, 7] and labels [rows] of `batches`."""
         kind = type(batches).__name__
         if f"{kind}.table" not in self.loaded:
-            table = torch.from_numpy(batches.encoder.transform(batches.rows))
-            self.loaded[f"{kind}.table"] = table
-            self.loaded[f"{kind}.label"] = torch.from_numpy(batches.label.astype(np.float32))
+            self.loaded[f"{kind}.table"], self.loaded[f"{kind}.label"] = batches.columns()
         return self.loaded[f"{kind}.table"], self.loaded[f"{kind}.label"]
 
     def get(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """The tokens [windows, n, e] called `name`."""
+        """The tokens [windows, ...] called `name`."""
         if self.folder is None:
             return compute()
         if name not in self.loaded:
             path = self.folder / f"{self.digest}-{name}.npy"
             if not path.exists():
                 self._make(path, compute)
-            self.loaded[name] = torch.from_numpy(np.load(path, allow_pickle=False))
+            # Mapped: maps of a whole cohort need not fit into the memory at once.
+            self.loaded[name] = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
         return self.loaded[name]
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenTrain:
-    """`TrainBatches` with image tokens [b, n, e] in place of windows."""
+    """`TrainBatches` with tokens [b, ...] in place of windows."""
 
     batches: TrainBatches
     encode: Encode
@@ -97,7 +98,7 @@ class FrozenTrain:
             tokens = torch.stack([self._tokens(i, draw) for i, draw in planned])
             yield Batch(volume=tokens, table=table[index], label=label[index], case=index)
 
-    def _tokens(self, index: int, draw: Draw) -> Float[Tensor, "n e"]:
+    def _tokens(self, index: int, draw: Draw) -> Float[Tensor, ...]:
         if self.store.folder is None:
             return self.encode(self.batches.window(index, draw))[0]
 
@@ -110,7 +111,7 @@ class FrozenTrain:
 
 @dataclass(frozen=True, slots=True)
 class FrozenEval:
-    """`EvalBatches` with image tokens [b, n, e] in place of windows."""
+    """`EvalBatches` with tokens [b, ...] in place of windows."""
 
     batches: EvalBatches
     encode: Encode
@@ -155,6 +156,17 @@ class FrozenFold:
         """The fitted state as JSON values, for the checkpoint."""
         return {**self.windows.fitted(), "image_side": self.train.store.digest}
 
+    def sampled(self, config: TrainConfig, *, seed: int | None = None) -> FrozenFold:
+        """See `FoldBatches.sampled`."""
+        windows = self.windows.sampled(config, seed=seed)
+        ours = replace(
+            self.train.batches,
+            batch_size=windows.train.batch_size,
+            oversample=windows.train.oversample,
+            seed=windows.train.seed,
+        )
+        return replace(self, train=replace(self.train, batches=ours), windows=windows)
+
 
 def frozen_fold(
     batches: FoldBatches,
@@ -183,7 +195,7 @@ def frozen_fold(
         list(train.case),
         list(batches.val.case),
         asdict(train.config),
-        train.intensity.to_json(),
+        batches.fitted()["intensity"],
     )
     store = _Store(folder, whole)
     train_tokens = FrozenTrain(train, encode, store)

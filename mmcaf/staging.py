@@ -3,8 +3,12 @@
 A trial is its last stage. What comes before depends on fewer choices: the trunk on the width alone,
 the image side on nothing of the clinical encoder, the attention or the last stage's learning rate.
 Each earlier stage is therefore named by the digest of all that decides it (its seed too, which is
-the study's and not the trial's), trained by whoever needs it first and read by all others. It is
-trained on the training cases of its fold alone, so nothing of a validation case reaches a trial.
+the study's and not the trial's), trained by whoever needs it first and read by all others, whatever
+network they train. It is trained on the training cases of its fold alone, so nothing of a
+validation case reaches a trial.
+
+A comparator may have steps of its own within the last stage; those before its last are the trial's,
+and trained anew by every attempt: on features read from disk they take seconds.
 
 A killed stage goes on from the epoch it had stored.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +28,27 @@ from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import TrainConfig
 from mmcaf.data.batches import FoldBatches, FoldSource
-from mmcaf.features import digest_of, frozen_fold
+from mmcaf.features import FrozenFold, digest_of, frozen_fold
 from mmcaf.files import locked
+from mmcaf.net.comparators.fields import NetworkConfig
+from mmcaf.net.comparators.interface import Comparator, Step
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.net.penet import PENetTrunk
-from mmcaf.net.stages import IMAGE_SIDE, FusionStage, ImageStage, TrunkStage
+from mmcaf.net.registry import build, image_side
+from mmcaf.net.stages import (
+    IMAGE_SIDE,
+    FusionStage,
+    ImageStage,
+    OnImageSide,
+    StepStage,
+    TrunkStage,
+)
 from mmcaf.training import autocast, fit, load_model_state
 
-__all__ = ["LastStage", "last_stage"]
+__all__ = ["LastStage", "last_stage", "whole_network"]
 
-_FORMAT = 1  # to be raised when the same config no longer gives the same weights
+_FORMAT = 2  # to be raised when the same config no longer gives the same weights
 _TRUNK_FIELDS = ("width",)
 _IMAGE_FIELDS = (
     "pyramid_scales",
@@ -45,7 +59,18 @@ _IMAGE_FIELDS = (
     "token_grid",
     "embedding_dim",
 )
-_NOT_OF_A_STAGE = ("stages", "frozen_draws", "accumulate")  # nothing that a stage learns
+# Nothing that a stage learns.
+_NOT_OF_A_STAGE = (
+    "stages",
+    "frozen_draws",
+    "accumulate",
+    "step_epochs",
+    "step_batch_size",
+    "step_lr",
+)
+_TRUNK_HEAD = "penet"  # what PENet's own head is called beside the image side
+
+Network = ModelConfig | NetworkConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +79,20 @@ class LastStage:
 
     view: nn.Module  # what learns, as the last stage sees it
     batches: FoldSource
-    net: MMCAFNet  # the whole network, which shares the view's modules
+    net: nn.Module  # the whole network, which shares the view's modules
+    parameters: int  # weights that the last stage decides
+    seconds: float = 0.0  # spent on a comparator's own steps before it
+
+
+def whole_network(model: Network) -> nn.Module:
+    """The network of `model`, from windows and tables to logits, with fresh weights."""
+    if isinstance(model, ModelConfig):
+        return MMCAFNet(model)
+    return OnImageSide(build(model), image_side(model))
 
 
 def last_stage(
-    model: ModelConfig,
+    model: Network,
     train: TrainConfig,
     batches: FoldBatches,
     *,
@@ -86,46 +120,104 @@ def last_stage(
     cases = list(batches.train.case)
     versions = [_FORMAT, torch.__version__]
     digest = digest_of(source, batches.fitted(), cases, asdict(batches.train.config), versions)
-    weights: dict[str, Tensor] = {}
-    # Order and augmentation, too, must not be those of the trial that happens to come first.
-    shared = replace(batches, train=replace(batches.train, seed=shared_seed))
+    side, weights = image_side(model), dict[str, Tensor]()
     for stage in train.stages[:-1]:
+        config = train.of(stage)
         ours = _TRUNK_FIELDS if stage.part == "trunk" else _IMAGE_FIELDS
         digest = digest_of(
             digest,
-            {name: getattr(model, name) for name in ours},
-            {k: v for k, v in asdict(train.of(stage)).items() if k not in _NOT_OF_A_STAGE},
+            {name: getattr(side, name) for name in ours},
+            {k: v for k, v in asdict(config).items() if k not in _NOT_OF_A_STAGE},
             [stage.part, shared_seed, device, torch.get_num_threads()],
         )
-        build = _trunk_stage if stage.part == "trunk" else _image_stage
-        view = build(model, weights, shared_seed)
+        of_stage = _trunk_stage if stage.part == "trunk" else _image_stage
+        view = of_stage(side, weights, shared_seed)
         path = folder / f"{stage.part}-{digest}.safetensors" if folder else None
-        weights |= yield from _trained(view, shared, train.of(stage), shared_seed, path, device)
+        # Order and augmentation, too, must not be those of the trial that happens to come first.
+        shared = batches.sampled(config, seed=shared_seed)
+        weights |= yield from _trained(view, shared, config, shared_seed, path, device)
     torch.manual_seed(seed)
-    net = MMCAFNet(model)
+    net = whole_network(model)
     net.load_state_dict(weights, strict=False)
-    if train.stages[-1].part != "fusion":
-        return LastStage(net, batches, net)
-    net.to(device).eval()
-    frozen = frozen_fold(
-        batches,
-        _encoder(net, train, device),
-        draws=train.frozen_draws,
-        window_seed=shared_seed,
-        folder=folder,
-        digest=digest_of(digest, weights),
-    )
-    return LastStage(FusionStage(net), frozen, net)
+    found: FoldBatches | FrozenFold = batches
+    if train.parts[-1] == "fusion":
+        net.to(device).eval()
+        found = frozen_fold(
+            batches,
+            _encoder(net, train, device),
+            draws=train.frozen_draws,
+            window_seed=shared_seed,
+            folder=folder,
+            digest=_features_digest(digest, weights, net),
+        )
+    if isinstance(net, OnImageSide):
+        _adopt(net.net, side, weights)
+        return (yield from _comparator(net, train, batches, found, seed, device))
+    last = train.parts[-1]
+    view = FusionStage(net) if isinstance(net, MMCAFNet) and last == "fusion" else net
+    return LastStage(view, found, net, _learnt(view))
 
 
-def _trunk_stage(model: ModelConfig, weights: dict[str, Tensor], seed: int) -> nn.Module:
+def _comparator(
+    net: OnImageSide,
+    train: TrainConfig,
+    windows: FoldBatches,
+    found: FoldBatches | FrozenFold,
+    seed: int,
+    device: str,
+) -> Generator[None, None, LastStage]:
+    """The steps before the network's last, trained or solved; then its last."""
+    *earlier, last = net.net.steps
+    started = time.perf_counter()
+    for step in earlier:
+        if step.solved:
+            _solve(net.net, step, windows)
+            continue
+        config = train.altered({**step.recipe, **train.of_steps})
+        view = StepStage(net.net, step)
+        for _ in fit(view, found.sampled(config), config, seed=seed, device=device):
+            yield
+    view = StepStage(net.net, last)
+    parameters = _learnt(view)
+    if last.solved:
+        _solve(net.net, last, windows)
+        net.net.requires_grad_(False)
+    return LastStage(view, found, net, parameters, time.perf_counter() - started)
+
+
+def _solve(net: Comparator, step: Step, batches: FoldBatches) -> None:
+    table, label = batches.train.columns()
+    net.cpu().solve(step.name, table, label)
+
+
+def _adopt(net: Comparator, side: ModelConfig, weights: dict[str, Tensor]) -> None:
+    """Give the comparator what PENet has learnt alone, if it was trained."""
+    if not any(name.startswith(f"{_TRUNK_HEAD}.") for name in weights):
+        return
+    penet = TrunkStage(PENetTrunk(side), side)
+    names = {name: name.replace("head.", f"{_TRUNK_HEAD}.", 1) for name in penet.state_dict()}
+    penet.load_state_dict({ours: weights[kept] for ours, kept in names.items()})
+    net.adopt(penet.trunk, penet.head)
+
+
+def _features_digest(digest: str, weights: dict[str, Tensor], net: nn.Module) -> str:
+    side = {n: tensor for n, tensor in weights.items() if n.split(".")[0] in IMAGE_SIDE}
+    read = net.net.reads if isinstance(net, OnImageSide) else "tokens"
+    return digest_of(digest, side, read)
+
+
+def _learnt(view: nn.Module) -> int:
+    return sum(p.numel() for p in view.parameters() if p.requires_grad)
+
+
+def _trunk_stage(side: ModelConfig, weights: dict[str, Tensor], seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    return TrunkStage(PENetTrunk(model), model)
+    return TrunkStage(PENetTrunk(side), side)
 
 
-def _image_stage(model: ModelConfig, weights: dict[str, Tensor], seed: int) -> nn.Module:
+def _image_stage(side: ModelConfig, weights: dict[str, Tensor], seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    net = MMCAFNet(model)
+    net = MMCAFNet(side)
     net.load_state_dict(weights, strict=False)
     torch.manual_seed(seed)  # the stage's head must not depend on what follows the image side
     return ImageStage(net)
@@ -161,7 +253,13 @@ def _train_into(
     resume = checkpoint.load(last) if last.exists() else None
     found: list[dict[str, Any]] = list(resume.meta["epochs"]) if resume else []
     for report in fit(view, batches, config, seed=seed, device=device, resume=resume):
-        found.append({"auroc": report.rates["auroc"], "train_loss": report.train_loss})
+        found.append(
+            {
+                "auroc": report.rates["auroc"],
+                "train_loss": report.train_loss,
+                "seconds": report.seconds,
+            }
+        )
         snapshot = report.snapshot()
         checkpoint.save(last, Checkpoint(snapshot.tensors, {**snapshot.meta, "epochs": found}))
         yield
@@ -172,19 +270,22 @@ def _train_into(
 
 
 def _image_side(view: nn.Module) -> dict[str, Tensor]:
+    """What later stages know of `view`: the image side, and of the trunk's stage its head."""
     net = view.net if isinstance(view, ImageStage) else view
-    return {
-        name: tensor.detach().cpu().clone()
-        for name, tensor in net.state_dict().items()
-        if name.split(".")[0] in IMAGE_SIDE
-    }
+    kept = {name: t for name, t in net.state_dict().items() if name.split(".")[0] in IMAGE_SIDE}
+    if isinstance(view, TrunkStage):
+        kept |= {f"{_TRUNK_HEAD}.{name}": t for name, t in view.head.state_dict().items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in kept.items()}
 
 
-def _encoder(net: MMCAFNet, train: TrainConfig, device: str) -> Callable[[Tensor], Tensor]:
+def _encoder(net: nn.Module, train: TrainConfig, device: str) -> Callable[[Tensor], Tensor]:
+    name = "image_tokens" if isinstance(net, MMCAFNet) else "features"
+    features: Callable[[Tensor], Tensor] = getattr(net, name)
+
     @torch.no_grad()
     def encode(window: Tensor) -> Tensor:
         with autocast(train.precision, device):
-            tokens = net.image_tokens(window.to(device))
+            tokens = features(window.to(device))
         return tokens.float().cpu()
 
     return encode

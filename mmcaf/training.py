@@ -22,13 +22,14 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import Precision, TrainConfig
 from mmcaf.data.batches import Batch, EvalSource, FoldSource
 from mmcaf.errors import DataError
 from mmcaf.metrics import rates
+from mmcaf.net.comparators.interface import Output
+from mmcaf.net.losses import binary_loss
 
 __all__ = [
     "EpochReport",
@@ -36,7 +37,6 @@ __all__ = [
     "Waiting",
     "autocast",
     "fit",
-    "focal_loss",
     "learning_rate",
     "load_model_state",
     "predict",
@@ -73,7 +73,7 @@ class EpochReport:
     val_loss: float
     rates: dict[str, float | None]
     predictions: Predictions
-    lr: float
+    lr: float | None  # None where nothing is learnt by steps
     seconds: float
     data_seconds: float  # of them, spent waiting for batches of training and validation
     snapshot: Callable[[], Checkpoint] = field(repr=False)  # only before the next epoch is begun
@@ -108,9 +108,12 @@ def fit(
 ) -> Iterator[EpochReport]:
     """Train one stage of `model`, whose call `(volume [B,1,D,H,W], table [B,7])` gives logits [B].
 
+    A model may answer with an `Output` instead, of which its own `loss(output, label, kind)` is
+    then made small in place of the configured loss.
+
     Args:
         model: changed in place; its initial weights are the caller's to seed. Parameters that need
-            no gradient stay as they are.
+            no gradient stay as they are; where none needs one, the model is only judged.
         batches: training and validation of one fold.
         config: optimiser, loss, learning rate and its schedule, number of epochs; its `stages` are
             the caller's to take one by one (`mmcaf.staging`).
@@ -132,7 +135,8 @@ def fit(
     if resume is not None:
         _check_image_side(batches, resume)
         load_model_state(model, resume)
-        _load_optimizer(run.optimizer, resume)
+        if run.optimizer is not None:
+            _load_optimizer(run.optimizer, resume)
         first = int(resume.meta["epoch"]) + 1
     for epoch in range(first, config.epochs):
         started, waited = time.perf_counter(), Waiting()
@@ -152,7 +156,7 @@ def fit(
             val_loss=found.log_loss(),
             rates=rates(found.label, found.probability),
             predictions=found,
-            lr=learning_rate(config, epoch),
+            lr=None if run.optimizer is None else learning_rate(config, epoch),
             seconds=time.perf_counter() - started,
             data_seconds=waited.seconds,
             snapshot=partial(run.snapshot, epoch),
@@ -178,19 +182,10 @@ def predict(
     total, count = np.zeros(len(case)), np.zeros(len(case))
     for batch in waited.of(batches):
         with autocast(precision, device):
-            logits = model(batch.volume.to(device), batch.table.to(device))
+            logits = _logits(model(batch.volume.to(device), batch.table.to(device)))
         np.add.at(total, batch.case, torch.sigmoid(logits.double()).cpu().numpy())
         np.add.at(count, batch.case, 1)
     return Predictions(case, label, total / count)
-
-
-def focal_loss(
-    logits: Float[Tensor, " b"], labels: Float[Tensor, " b"], gamma: float = 2.0
-) -> Float[Tensor, ""]:
-    """Binary focal loss (Lin et al. 2017, without class weights), mean over the batch."""
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    missed = -torch.expm1(-cross_entropy)  # 1 - probability of the true class
-    return (missed**gamma * cross_entropy).mean()
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:
@@ -247,7 +242,7 @@ class _Run:
     """What a snapshot is taken of."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None  # None: nothing is learnt by steps
     batches: FoldSource
     epoch: int = -1  # the one last begun
 
@@ -259,7 +254,8 @@ class _Run:
                 "take it before asking for the next report."
             )
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
+        states = self.optimizer.state_dict()["state"] if self.optimizer else {}
+        for index, state in states.items():
             for name, value in state.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{index}.{name}"] = value
@@ -270,37 +266,55 @@ class _Run:
 
 def _train_epoch(run: _Run, config: TrainConfig, device: str, waited: Waiting) -> float:
     """One pass over the training windows; their mean loss."""
-    run.model.train()
+    optimizer = run.optimizer
+    run.model.train(optimizer is not None)
     total, count = 0.0, 0
-    for group in run.optimizer.param_groups:
+    for group in optimizer.param_groups if optimizer else ():
         group["lr"] = learning_rate(config, run.epoch)
     for index, batch in enumerate(waited.of(run.batches.train.epoch(run.epoch))):
-        run.optimizer.zero_grad(set_to_none=True)
+        if optimizer:
+            optimizer.zero_grad(set_to_none=True)
         value = _backward(run.model, batch, config, device)
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"The training loss became {value} in epoch {run.epoch}, batch {index}; "
                 "lower train.lr."
             )
-        run.optimizer.step()
+        if optimizer:
+            optimizer.step()
         total, count = total + value * len(batch.case), count + len(batch.case)
     return total / count
 
 
 def _backward(model: nn.Module, batch: Batch, config: TrainConfig, device: str) -> float:
     """Add the gradients of the batch's mean loss, micro-batch by micro-batch; that loss."""
-    loss_of = focal_loss if config.loss == "focal" else F.binary_cross_entropy_with_logits
     size = len(batch.label)
     pieces = max(1, min(config.accumulate, size // 2))  # batch norm needs two
     parts = (batch.volume, batch.table, batch.label)
     total = 0.0
     for volume, table, label in zip(*(part.tensor_split(pieces) for part in parts), strict=True):
         with autocast(config.precision, device):
-            logits = model(volume.to(device), table.to(device))
-        loss = loss_of(logits.float(), label.to(device)) * (len(label) / size)
+            answer = model(volume.to(device), table.to(device))
+        loss = _loss(model, answer, label.to(device), config) * (len(label) / size)
         total += float(loss.detach())
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
     return total
+
+
+def _logits(answer: Tensor | Output) -> Float[Tensor, " b"]:
+    return answer.logit if isinstance(answer, Output) else answer
+
+
+def _loss(
+    model: nn.Module, answer: Tensor | Output, label: Float[Tensor, " b"], config: TrainConfig
+) -> Float[Tensor, ""]:
+    if not isinstance(answer, Output):
+        return binary_loss(answer, label, config.loss)
+    half = (torch.bfloat16, torch.float16)
+    parts = {n: part.float() if part.dtype in half else part for n, part in answer.parts.items()}
+    loss: Callable[..., Tensor] = model.loss  # type: ignore[assignment]  # who answers so has one
+    return loss(Output(answer.logit.float(), parts), label, config.loss)
 
 
 def autocast(precision: Precision, device: str) -> torch.autocast:
@@ -322,8 +336,10 @@ def _check_precision(precision: Precision, device: str) -> None:
         )
 
 
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer | None:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        return None
     if config.optimizer == "adamw":
         return torch.optim.AdamW(
             trained, lr=config.lr, weight_decay=config.weight_decay, fused=True

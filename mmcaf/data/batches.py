@@ -9,7 +9,7 @@ windows: adding slices does not raise it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ from mmcaf.data.augment import (
     stream,
     training_window,
 )
-from mmcaf.data.encoding import Intensity, TableEncoder
+from mmcaf.data.encoding import CLINICAL, Intensity, TableEncoder
 from mmcaf.data.splits import Fold
 from mmcaf.errors import DataError
 
@@ -46,13 +46,14 @@ __all__ = [
 
 Draw = tuple[int, ...]  # (epoch, how often the case came in it), or (which of finitely many,)
 Volumes = Mapping[str, NDArray[np.int16]]  # case -> HU [slices, rows, columns]
+_NO_WINDOW = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Windows with their clinical rows."""
 
-    volume: Float[Tensor, "b ..."]  # windows [b,c,d,h,w], normalised; or their tokens [b,n,e]
+    volume: Float[Tensor, "b ..."]  # windows [b,c,d,h,w], normalised; or what is known of them
     table: Float[Tensor, "b 7"]  # within [-1, 1]
     label: Float[Tensor, " b"]  # 1 squamous, 0 adenocarcinoma
     case: NDArray[np.int64]  # for each window the index of its case among the rows
@@ -101,13 +102,15 @@ class _Cases:
     rows: pl.DataFrame
     volumes: Volumes
     encoder: TableEncoder
-    intensity: Intensity
+    intensity: Intensity | None  # None: no volume is looked at, a window is empty, [b, 0]
     config: DataConfig
     batch_size: int
 
     def __post_init__(self) -> None:
         if self.rows.is_empty():
             raise DataError("Need at least one case to make batches of, got none.")
+        if self.intensity is None:
+            return
         side = self.config.window[1]
         for case in self.case:
             if case not in self.volumes:
@@ -137,6 +140,10 @@ class _Cases:
             return middle, middle
         return int(first), int(last)
 
+    def columns(self) -> tuple[Float[Tensor, "n 7"], Float[Tensor, " n"]]:
+        """Clinical values and label of every row, once."""
+        return _tensor(self.encoder.transform(self.rows)), _tensor(self.label.astype(np.float32))
+
     def _batch(
         self,
         windows: Sequence[NDArray[np.float32]],
@@ -151,8 +158,11 @@ class _Cases:
             case=case,
         )
 
-    def _normalised(self, windows: Sequence[NDArray[np.float32]]) -> Float[Tensor, "b c d h w"]:
-        return _tensor(self.intensity.apply(np.stack(windows)))  # b d h w -> b c d h w
+    def _normalised(self, windows: Sequence[NDArray[np.float32]]) -> Float[Tensor, "b ..."]:
+        stacked = np.stack(windows)
+        if self.intensity is None:
+            return _tensor(stacked)
+        return _tensor(self.intensity.apply(stacked))  # b d h w -> b c d h w
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +205,8 @@ class TrainBatches(_Cases):
         return self._normalised([self._window(index, draw)])
 
     def _window(self, index: int, draw: Draw) -> NDArray[np.float32]:
+        if self.intensity is None:
+            return _NO_WINDOW
         seed = self.seed if self.draws is None else self.window_seed
         name = self.case[index]
         *epoch, nth = draw
@@ -244,10 +256,14 @@ class EvalBatches(_Cases):
         return self._normalised([self._window(index, start)])
 
     def _window(self, index: int, start: int) -> NDArray[np.float32]:
+        if self.intensity is None:
+            return _NO_WINDOW
         depth, side, _ = self.config.window
         return centre_crop(cut(self.volumes[self.case[index]], start, depth), side)
 
     def _starts(self, index: int) -> tuple[int, ...]:
+        if self.intensity is None:
+            return (0,)
         n_slices, depth = len(self.volumes[self.case[index]]), self.config.window[0]
         if self.config.location == "oracle":
             return (centred_start(self._lesion(index), n_slices, depth),)
@@ -263,10 +279,21 @@ class FoldBatches:
 
     def fitted(self) -> dict[str, Any]:
         """The fitted state as JSON values, for the checkpoint."""
+        intensity = self.train.intensity
         return {
             "encoder": self.train.encoder.to_json(),
-            "intensity": self.train.intensity.to_json(),
+            "intensity": None if intensity is None else intensity.to_json(),
         }
+
+    def sampled(self, config: TrainConfig, *, seed: int | None = None) -> FoldBatches:
+        """The same windows in batches as `config` has them; in another order with `seed`."""
+        train = replace(
+            self.train,
+            batch_size=config.batch_size,
+            oversample=config.oversample,
+            seed=self.train.seed if seed is None else seed,
+        )
+        return replace(self, train=train)
 
 
 def fold_batches(
@@ -277,6 +304,8 @@ def fold_batches(
     data: DataConfig,
     train: TrainConfig,
     seed: int,
+    columns: Sequence[str] | None = None,
+    images: bool = True,
 ) -> FoldBatches:
     """Fit on the training cases of `fold`, and on nothing else; prepare both parts.
 
@@ -288,6 +317,8 @@ def fold_batches(
         data: how windows are cut.
         train: batch size and oversampling.
         seed: decides order and augmentation; give each fold its own.
+        columns: what the table holds, see `TableEncoder.fit`; None: the clinical values.
+        images: whether windows are cut; if not, `volumes` is never looked at.
 
     Raises:
         DataError: a case of the fold has no row or no volume, or fewer than two train.
@@ -295,8 +326,9 @@ def fold_batches(
     train_rows, val_rows = _rows_of(rows, fold.train), _rows_of(rows, fold.val)
     if train_rows.height < 2:
         raise DataError(f"Batch norm needs at least two training cases, got {train_rows.height}.")
-    encoder = TableEncoder.fit(train_rows)
-    intensity = Intensity.fit((volumes[case] for case in train_rows["case"]), data.windows_hu)
+    encoder = TableEncoder.fit(train_rows, columns or CLINICAL)
+    of_training = (volumes[case] for case in train_rows["case"])
+    intensity = Intensity.fit(of_training, data.windows_hu) if images else None
     fitted = (volumes, encoder, intensity, data)
     return FoldBatches(
         train=TrainBatches(

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from mmcaf.config import HuWindow
 from mmcaf.errors import DataError
 
-__all__ = ["CLINICAL", "Channel", "Column", "Intensity", "TableEncoder"]
+__all__ = ["CLINICAL", "LESION_SIZE", "Channel", "Column", "Intensity", "TableEncoder"]
 
 # Columns of the cohort table, in the order the network reads them.
 CLINICAL = ("sex", "age_years", "weight_kg", "t_ord", "n_ord", "m_ord", "smoker")
+LESION_SIZE = "log_max_diam_mm"  # of the largest annotated box: an oracle's value, no clinical one
 _MISSING = -1  # beside null; none of the seven can be negative
 _FIT_STEP = 4  # every fourth voxel per axis says enough about intensities
 
@@ -45,17 +46,22 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableEncoder:
-    """Seven clinical values, missing ones set to the training median, scaled to [-1, 1].
+    """Clinical values, missing ones set to the training median, scaled to [-1, 1].
 
     The KAN's splines live on [-1, 1] and vanish beyond about 2.2, so values outside the range seen
     in training are clipped to it.
     """
 
-    columns: tuple[Column, ...]  # in the order of `CLINICAL`
+    columns: tuple[Column, ...]  # in the order of `names`
+    names: tuple[str, ...] = CLINICAL
 
     @classmethod
-    def fit(cls, rows: pl.DataFrame) -> TableEncoder:
+    def fit(cls, rows: pl.DataFrame, names: Sequence[str] = CLINICAL) -> TableEncoder:
         """Learn from training rows; a column without any value becomes 0 throughout.
+
+        Args:
+            rows: of the training cases.
+            names: what to read, seven columns at most; `LESION_SIZE` is the log of `max_diam_mm`.
 
         Raises:
             ValueError: no rows.
@@ -63,31 +69,34 @@ class TableEncoder:
         """
         if rows.is_empty():
             raise ValueError("Need at least one training row to fit the clinical encoder, got 0.")
-        return cls(tuple(_fitted(_values(rows, name)) for name in CLINICAL))
+        return cls(tuple(_fitted(_values(rows, name)) for name in names), tuple(names))
 
     def transform(self, rows: pl.DataFrame) -> NDArray[np.float32]:
-        """Rows as an array of shape (rows, 7) within [-1, 1].
+        """Rows as an array of shape (rows, 7) within [-1, 1]; 0 beyond the columns there are.
 
         Raises:
             DataError: a column is absent, or a value infinite.
         """
-        pairs = zip(CLINICAL, self.columns, strict=True)
-        scaled = [column.scaled(_values(rows, name)) for name, column in pairs]
-        return np.stack(scaled, axis=1).astype(np.float32)
+        table = np.zeros((rows.height, len(CLINICAL)), dtype=np.float32)
+        for index, (name, column) in enumerate(zip(self.names, self.columns, strict=True)):
+            table[:, index] = column.scaled(_values(rows, name))
+        return table
 
     def to_json(self) -> dict[str, dict[str, float]]:
         """Column name -> median, low, high."""
-        return {n: asdict(column) for n, column in zip(CLINICAL, self.columns, strict=True)}
+        return {n: asdict(column) for n, column in zip(self.names, self.columns, strict=True)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Mapping[str, float]]) -> TableEncoder:
         """The inverse of `to_json`."""
-        if set(value) != set(CLINICAL):
+        known = (CLINICAL, (LESION_SIZE,))
+        names = next((names for names in known if set(names) == set(value)), None)
+        if names is None:
             raise DataError(
                 f"Need the clinical columns {', '.join(CLINICAL)}, got {', '.join(value)}; "
                 "this state was written by another version."
             )
-        return cls(tuple(Column(**value[name]) for name in CLINICAL))
+        return cls(tuple(Column(**value[name]) for name in names), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,8 @@ def _fitted(values: NDArray[np.float64]) -> Column:
 
 def _values(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
     """One column, NaN where missing."""
+    if name == LESION_SIZE:
+        return np.log(_values(rows, name.removeprefix("log_")))
     if name not in rows.columns:
         raise DataError(f"The cohort has no column {name}; ingest it again.")
     values = rows[name].cast(pl.Float64).to_numpy().astype(np.float64)

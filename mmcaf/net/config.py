@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 __all__ = ["TABLE_COLUMNS", "ModelConfig"]
 
+Name = Literal["mmcaf_net"]
 Preset = Literal["paper", "reference"]
 Bfpu = Literal["reference", "paper"]
 Attention = Literal["softmax", "linear"]
@@ -29,6 +30,7 @@ _WIDTHS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 _PYRAMIDS = ((3,), (2, 3), (1, 2, 3))
 _KERNELS = (1, 3, 5, 7)
 _OPTIONS = {
+    "name": Name,
     "preset": Preset,
     "bfpu": Bfpu,
     "attention": Attention,
@@ -48,6 +50,7 @@ class ModelConfig:
         ValueError: some fields are wrong; the message has one line for each of them.
     """
 
+    name: Name = "mmcaf_net"
     preset: Preset = "paper"  # decides what `tokens` is when it is not given
     width: float = 1.0  # of trunk and pyramid channels; 1/8 or 1/16 for work on a CPU
     pyramid_scales: tuple[int, ...] = (1, 2, 3)  # 1 is the finest, 3 the coarsest

@@ -23,16 +23,20 @@ from mmcaf.net.msca import MultiscaleAttention
 from mmcaf.net.penet import PENetTrunk
 from mmcaf.net.tabular import tabular_encoder
 
-__all__ = ["MMCAFNet"]
+__all__ = ["ImageSide", "MMCAFNet"]
 
 
-class MMCAFNet(nn.Module):
-    """The network a `ModelConfig` describes, with fresh weights."""
+class ImageSide(nn.Module):
+    """What reads the image: trunk, pyramid, the fusion of its scales, and the projection.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Without `trunk` it is given maps of the same channels by another encoder.
+    """
+
+    def __init__(self, config: ModelConfig, *, trunk: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.trunk = PENetTrunk(config)
+        if trunk:
+            self.trunk = PENetTrunk(config)
         self.pyramid = Pyramid(config)
         self.fusions = nn.ModuleDict(  # keyed by the shallower scale of the two
             {
@@ -43,6 +47,29 @@ class MMCAFNet(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(config.stage_channels[2], config.embedding_dim), nn.ReLU(), nn.Dropout(0.5)
         )
+
+    def image_tokens(self, volume: Float[Tensor, "b windows d h w"]) -> Float[Tensor, "b n e"]:
+        """What the image encoder says: one embedding for each cell of the token grid, or one."""
+        return self.tokens_of(self.trunk(volume))
+
+    def tokens_of(self, stages: tuple[Float[Tensor, "b _ _ _ _"], ...]) -> Float[Tensor, "b n e"]:
+        """The tokens of all three maps of a trunk, finest first."""
+        maps = self.pyramid(stages)
+        fused = maps[self.config.pyramid_scales[0]]
+        for scale in self.config.pyramid_scales[:-1]:  # fine to coarse
+            fused = self.fusions[str(scale)](maps[scale + 1], fused)
+        # [b, c, d, h, w] -> [b, c, grid] -> [b, n, c]
+        grid = self.config.token_grid if self.config.tokens == "grid" else (1, 1, 1)
+        cells = F.adaptive_max_pool3d(fused, grid).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.project(cells)
+        return tokens
+
+
+class MMCAFNet(ImageSide):
+    """The network a `ModelConfig` describes, with fresh weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         self.tabular = tabular_encoder(config)
         self.msca = MultiscaleAttention(config)
         self.head = nn.Linear(self.msca.out_dim, 1)
@@ -59,15 +86,3 @@ class MMCAFNet(nn.Module):
         """Logits from what the image encoder said, and the clinical values."""
         logits: Tensor = self.head(self.msca(tokens, self.tabular(table)))[:, 0]
         return logits
-
-    def image_tokens(self, volume: Float[Tensor, "b windows d h w"]) -> Float[Tensor, "b n e"]:
-        """What the image encoder says: one embedding for each cell of the token grid, or one."""
-        maps = self.pyramid(self.trunk(volume))
-        fused = maps[self.config.pyramid_scales[0]]
-        for scale in self.config.pyramid_scales[:-1]:  # fine to coarse
-            fused = self.fusions[str(scale)](maps[scale + 1], fused)
-        # [b, c, d, h, w] -> [b, c, grid] -> [b, n, c]
-        grid = self.config.token_grid if self.config.tokens == "grid" else (1, 1, 1)
-        cells = F.adaptive_max_pool3d(fused, grid).flatten(2).transpose(1, 2)
-        tokens: Tensor = self.project(cells)
-        return tokens

@@ -27,14 +27,15 @@ __all__ = ["CrossAttention", "MultiscaleAttention", "ScaleFusion"]
 class CrossAttention(nn.Module):
     """Multi-head attention between two modalities, with a residual and no output projection.
 
-    Scores are q k' / sqrt(e). `softmax` normalises them over the keys; `linear` is the paper's
-    Eq. (10), which uses them as they are.
+    Scores are q k' / sqrt(e), or with `by_head` over the root of a head's own width. `softmax`
+    normalises them over the keys; `linear` is the paper's Eq. (10), which uses them as they are.
     """
 
-    def __init__(self, width: int, heads: int, kind: Attention) -> None:
+    def __init__(self, width: int, heads: int, kind: Attention, *, by_head: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.kind = kind
+        self.scale = sqrt(width // heads if by_head else width)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -55,7 +56,7 @@ class CrossAttention(nn.Module):
         k: Float[Tensor, "b heads other e1"],
         v: Float[Tensor, "b heads other e1"],
     ) -> Float[Tensor, "b own e"]:
-        scores = q @ k.transpose(2, 3) / sqrt(self.query.in_features)
+        scores = q @ k.transpose(2, 3) / self.scale
         if self.kind == "softmax":
             scores = scores.softmax(-1)
         # [b, heads, own, e/heads] -> [b, own, e]

@@ -152,10 +152,13 @@ class PENetTrunk(nn.Module):
 
         A window of 12 x 192 x 192 gives 6 x 48 x 48, 3 x 24 x 24 and 2 x 12 x 12.
         """
-        x = F.max_pool3d(self.stem(volume), 3, stride=2, padding=1)
-        s1 = self.stages[0](x)
+        s1 = self.stages[0](self.entered(volume))
         s2 = self.stages[1](s1)
         return s1, s2, self.stages[2](s2)
+
+    def entered(self, volume: Float[Tensor, "b windows d h w"]) -> Float[Tensor, "b c d2 h2 w2"]:
+        """What the first stage reads."""
+        return F.max_pool3d(self.stem(volume), 3, stride=2, padding=1)
 
 
 class ASPP(nn.Module):

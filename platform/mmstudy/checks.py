@@ -10,19 +10,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmcaf.net.config import ModelConfig
-from mmstudy.configs import SECTIONS, TrialConfig, build, field_names, known_paths, nearest
+from mmcaf.net.registry import NETWORKS, stage_faults
+from mmstudy.configs import (
+    SECTIONS,
+    TrialConfig,
+    build,
+    field_names,
+    known_paths,
+    nearest,
+    network_name,
+)
 from mmstudy.constraints import Constraint
 from mmstudy.space import Choice, Dimension, in_order, wanted
 
 __all__ = ["config_faults"]
 
-# Fields of the network on which it depends whether others have an effect.
-_DECIDING = ("preset", "tokens", "attention", "tabular", "pyramid_scales")
+_MOST_NETWORKS = 5000  # built to see what has an effect
 _DIMENSION: TypeAdapter[Dimension] = TypeAdapter(Dimension)
 _CONDITIONAL_SAMPLERS = ("tpe", "random", "nsga2")
 _SEVERAL_OBJECTIVES = ("tpe", "nsga2", "qmc", "random", "grid", "gp")
@@ -37,15 +44,18 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
     for name in SECTIONS:
         given = raw.get(name) or {}
         sections[name] = dict(given) if isinstance(given, dict) else {}
-        unknown = [field for field in sections[name] if field not in field_names(name)]
-        for field in unknown:
-            yield f"{name}.{field}: no such setting.{nearest(str(field), field_names(name))}"
+        known = field_names(name, network_name(sections[name]))
+        for field in [field for field in sections[name] if field not in known]:
+            yield f"{name}.{field}: no such setting.{nearest(str(field), known)}"
             sections[name].pop(field)
         try:
             build(name, sections[name])
         except (ValueError, TypeError) as error:
             yield f"{name}: {error}"
-            sections[name] = {}
+            kept = network_name(sections[name])
+            sections[name] = {"name": kept} if kept in [*NETWORKS] and name == "model" else {}
+    misfits = _misfits(sections)
+    yield from (f"train: {fault}" for fault in misfits)
     written = raw.get("space") or {}
     if not isinstance(written, dict):
         return  # told by the spec's own validation
@@ -55,6 +65,8 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             space[str(path)] = _DIMENSION.validate_python(text)
     for path, dimension in space.items():
         yield from _dimension_faults(path, dimension, sections)
+        if not misfits:
+            yield from _misfit_faults(path, dimension, sections)
     yield from _condition_faults(space)
     yield from _point_faults(raw, written, space)
     yield from _effect_faults(space, sections)
@@ -64,14 +76,35 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def _dimension_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
     section, _, field = path.partition(".")
-    if path not in known_paths():
-        yield f"space.{path}: no such setting.{nearest(path, known_paths())}"
+    known = known_paths(network_name(sections["model"]))
+    if path not in known:
+        yield f"space.{path}: no such setting.{nearest(path, known)}"
+        return
+    if path == "model.name":
+        yield f"space.{path}: a study is of one network; `mmstudy benchmark` compares several"
         return
     for value in dimension.probes():
         try:
             build(section, {**sections[section], field: value})
         except (ValueError, TypeError) as error:
             yield f"space.{path}: the value {value!r} is refused: {error}"
+
+
+def _misfits(sections: Sections) -> list[str]:
+    """What of the training does not fit the network; nothing where either is wrong by itself."""
+    try:
+        model, train = build("model", sections["model"]), build("train", sections["train"])
+    except (ValueError, TypeError):
+        return []
+    return list(stage_faults(model, train))
+
+
+def _misfit_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
+    """Values with which the training no longer fits the network."""
+    section, _, field = path.partition(".")
+    for value in dimension.probes() if section in ("model", "train") else ():
+        changed = {**sections, section: {**sections[section], field: value}}
+        yield from (f"space.{path}: the value {value!r}: {why}" for why in _misfits(changed))
 
 
 def _condition_faults(space: Space) -> Iterator[str]:
@@ -111,12 +144,14 @@ def _effect_faults(space: Space, sections: Sections) -> Iterator[str]:
         for path, dimension in space.items()
         if path.startswith("model.")
     }
-    deciding = [name for name in _DECIDING if options.get(name)]
+    deciding = [name for name in options if isinstance(space[f"model.{name}"], Choice)]
+    if prod(len(options[name]) for name in deciding) > _MOST_NETWORKS:
+        return
     reasons = []
     for values in product(*(options[name] for name in deciding)):
         chosen = sections["model"] | dict(zip(deciding, values, strict=True))
         with suppress(ValueError, TypeError):  # a wrong option is reported by its own dimension
-            reasons.append(cast("ModelConfig", build("model", chosen)).without_effect())
+            reasons.append(build("model", chosen).without_effect())
     for name in options:
         if reasons and all(name in reason for reason in reasons):
             yield f"space.model.{name}: cannot have an effect: {reasons[0][name]}"
@@ -131,14 +166,17 @@ def _constraint_faults(raw: Mapping[str, Any], space: Space, sections: Sections)
         except ValueError as error:
             yield f"{where}: {error}"
             continue
-        unknown = [path for path in constraint.paths if path not in known_paths()]
+        known = known_paths(network_name(sections["model"]))
+        unknown = [path for path in constraint.paths if path not in known]
         for path in unknown:
-            yield f"{where}: no such setting {path}.{nearest(path, known_paths())}"
+            yield f"{where}: no such setting {path}.{nearest(path, known)}"
         if not unknown and not set(constraint.paths) & space.keys():
             yield f"{where}: {text!r} looks at nothing that is searched"
         elif not unknown:
             try:
                 constraint.holds(_built(sections).setting)
+            except ValueError:
+                continue  # told already
             except (TypeError, IndexError) as error:
                 yield f"{where}: {error}"
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 
 from mmcaf.errors import DataError
-from mmstudy.commands import after, data, explain, keep, look, run, serve, submit
+from mmstudy.commands import after, benchmark, data, explain, keep, look, run, serve, submit
 from mmstudy.commands.common import app
 from mmstudy.errors import MMStudyError
 
 __all__ = ["app", "main"]
 
-_THEMES = (data, run, submit, look, after, explain, keep, serve)  # importing adds their commands
+# Importing them has added their commands.
+_THEMES = (data, run, submit, look, after, benchmark, explain, keep, serve)
 
 
 def main() -> None:

@@ -121,13 +121,16 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
     done = len({row["fold"] for row in read_rows(path, CONFIRMATIONS)})
     study = open_study(place(task.study))
     split = split_of(study, replace(task, number=number))
+    seconds = 0.0  # of the fold
     for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch, split=split):
         if epoch is None:
             yield None
             continue
+        seconds += epoch.report.seconds
         if epoch.report.epoch == task.last_epoch:
-            append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch)])
+            append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch, seconds)])
             copies.publish(paths, path)
+            seconds = 0.0
         yield _reported(task, epoch)
 
 
@@ -188,7 +191,9 @@ class _Conductor:
         self.interrupted = True
 
 
-def _row(task: TrialTask, number: int, run: int, epoch: FoldEpoch) -> dict[str, Any]:
+def _row(
+    task: TrialTask, number: int, run: int, epoch: FoldEpoch, seconds: float
+) -> dict[str, Any]:
     return {
         "number": number,
         "run": run,
@@ -198,7 +203,7 @@ def _row(task: TrialTask, number: int, run: int, epoch: FoldEpoch) -> dict[str, 
         "n_train": epoch.n_train,
         "n_val": epoch.n_val,
         **{rate: epoch.report.rates.get(rate) for rate in RATES},
-        "seconds": epoch.report.seconds,
+        "seconds": seconds,
         "written": datetime.now(UTC),
     }
 

@@ -35,6 +35,7 @@ __all__ = [
 
 _TABLES = ("trials", "metrics", "predictions", "confirmations")
 _LAST = ("segments", "")  # after the small files: see `mmstudy.segments`
+_NOTES = ("manifest.json", "study.json", "importance.json")
 _PULL_EVERY_SECONDS = 2.0
 _PART_BYTES = 1 << 20
 _JOURNAL = "journal"
@@ -85,7 +86,7 @@ def _pull(remote: Remote, root: Path) -> None:
         changed = [one for one in wanted if _mark(one[1]) != one[2]]
         remote.get_all([one for one in changed if one[0].endswith(".parquet")])
         # After the segments that the manifest names.
-        remote.get_all([one for one in changed if one[1].name in ("manifest.json", "study.json")])
+        remote.get_all([one for one in changed if one[1].name in _NOTES])
         here = (root / folder).glob("*.parquet") if (root / folder).is_dir() else ()
         gone += [path for path in here if path.relative_to(root).as_posix() not in listed]
     if "study.json" not in listed:

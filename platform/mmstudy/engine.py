@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,20 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.nodecache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.files import StorageError
+from mmcaf.net.registry import reads_image
 from mmcaf.places import address_of, place
 from mmstudy import copies
 from mmstudy.conductor import StudyConductor
 from mmstudy.copies import working
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
+from mmstudy.importance import keep_importance
 from mmstudy.ledger import FolderLedger
 from mmstudy.locking import driver_lock
 from mmstudy.objective import derive_seed, run_trial
 from mmstudy.paths import StudyPaths
 from mmstudy.protocols import split_cohort
+from mmstudy.results import open_study
 from mmstudy.runner import Objective, Runner, TrialTask
 from mmstudy.search import Known, Proposal, Search
 from mmstudy.segments import SEGMENT_TRIALS
@@ -48,10 +53,13 @@ class Plan:
     cohort: Cohort
     paths: StudyPaths
     split: Split
+    shared: Path | None = None  # earlier stages and features of several studies; None: its own
 
     @property
     def in_plane_px(self) -> tuple[int, ...]:
-        """Sides of the cached slices the space can ask for."""
+        """Sides of the cached slices the space can ask for; none where the table alone is read."""
+        if not reads_image(trial_config(self.spec, {}).model):
+            return ()
         dimension = self.spec.space.get("data.window")
         windows = dimension.probes() if dimension else (None,)
         sizes = {
@@ -76,8 +84,12 @@ class Plan:
         }
 
 
-def plan_study(spec: StudySpec, *, cohort: Path, root: Path, name: str) -> Plan:
+def plan_study(
+    spec: StudySpec, *, cohort: Path, root: Path, name: str, shared: Path | None = None
+) -> Plan:
     """Check that `spec` fits `cohort` and what may already lie in `root/name`.
+
+    With `shared`, earlier stages and features lie there, for other studies too.
 
     Raises:
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
@@ -86,13 +98,12 @@ def plan_study(spec: StudySpec, *, cohort: Path, root: Path, name: str) -> Plan:
     if not name or Path(name).name != name or name.startswith("."):
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
     patients = load_cohort(cohort)
-    plan = Plan(
-        spec, patients, StudyPaths(working(root) / name), split_cohort(spec.protocol, patients)
-    )
+    split = split_cohort(spec.protocol, patients)
+    plan = Plan(spec, patients, StudyPaths(working(root) / name), split, shared)
     before = StudyPaths(root / name)
     copies.pull(before, at_once=True)
     check_continues(before, spec, patients.digest, plan.split)
-    largest = max(plan.in_plane_px)
+    largest = max(plan.in_plane_px, default=0)
     if largest > patients.in_plane_px:
         raise UsageError(
             f"data.window: {largest - 16} pixels and 16 for jitter need slices of {largest}, the "
@@ -134,7 +145,7 @@ def run_study(
         known = _known(plan)
         if len([*plan.paths.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
             FolderLedger(plan.paths).compact()
-        write_study(plan.paths, plan.spec, plan.cohort, plan.split)
+        write_study(plan.paths, plan.spec, plan.cohort, plan.split, plan.shared)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
             conductor = _conductor(plan, resources, notify, known)
@@ -143,6 +154,9 @@ def run_study(
                     runner.run(conductor, objective, resources)
             except KeyboardInterrupt:
                 conductor.interrupt()
+        if not conductor.halted:
+            with suppress(StorageError):  # a study that ended well has not failed for this
+                keep_importance(open_study(plan.paths.root))
     return _ended(plan, conductor)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from mmcaf.files import write_json
+from mmstudy import copies
 from mmstudy.errors import MMStudyError
 from mmstudy.ledger import FolderLedger
 from mmstudy.records import State
@@ -14,7 +16,7 @@ from mmstudy.results import Study
 from mmstudy.search import importances
 from mmstudy.spec import parse_spec
 
-__all__ = ["importance"]
+__all__ = ["importance", "keep_importance"]
 
 _LEAST_TRIALS = 4
 
@@ -61,3 +63,17 @@ def importance(study: Study) -> list[dict[str, Any]]:
         )
     table = pl.DataFrame([*rows.values()])
     return table.sort("fanova", descending=True, nulls_last=True).to_dicts()
+
+
+def keep_importance(study: Study) -> None:
+    """Write what `importance` says now, or why it says nothing, for those who only look.
+
+    Only the driver, or who holds its lock, may call this.
+    """
+    said: dict[str, Any] = {"complete": study.counts()[State.COMPLETE]}
+    try:
+        said["rows"] = importance(study)
+    except MMStudyError as error:
+        said["fault"] = str(error)
+    write_json(study.paths.importance, said)
+    copies.publish(study.paths, study.paths.importance)

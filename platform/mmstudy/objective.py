@@ -18,17 +18,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from torch import nn
 
 from mmcaf.checkpoint import Checkpoint
 from mmcaf.config import TrainConfig
 from mmcaf.data import volumes
-from mmcaf.data.batches import fold_batches
+from mmcaf.data.batches import FoldBatches, fold_batches
+from mmcaf.data.cohort import Cohort
 from mmcaf.data.nodecache import load_cohort, make_volumes
-from mmcaf.data.splits import Split
+from mmcaf.data.splits import Fold, Split
 from mmcaf.data.volumes import VolumeSpec
-from mmcaf.net.mmcaf_net import MMCAFNet
+from mmcaf.net.registry import reads_image, table_columns
 from mmcaf.places import origin, place
-from mmcaf.staging import last_stage
+from mmcaf.staging import last_stage, whole_network
 from mmcaf.training import fit
 from mmstudy import copies
 from mmstudy.configs import TrialConfig
@@ -94,9 +96,6 @@ def load_plan(task: TrialTask) -> TrialPlan:
         )
     spec = parse_spec(study["spec"])
     config = trial_config(spec, json.loads(task.params))
-    sizes = VolumeSpec(config.data.in_plane_px)
-    if origin(patients.folder) is not None:  # elsewhere the driver has made them
-        make_volumes(patients, sizes)
     if len(config.train.stages) > 1:
         copies.pull_stages(paths)
     split = Split.from_json(study["split"])
@@ -106,12 +105,12 @@ def load_plan(task: TrialTask) -> TrialPlan:
         config=config,
         split=split,
         cases=patients.patients,
-        volumes=volumes.open_volumes(patients, sizes),
+        volumes=_opened(patients, config),
         seed=task.seed,
         # A confirming run has stages of its own: new seeds all the way.
         shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
         source=patients.digest,
-        shared=paths.shared,
+        shared=paths.shared_with(study.get("shared")),
         threads=task.threads,
         device=task.device,
         gpu=task.gpu,
@@ -148,9 +147,7 @@ def train(
         if index < first:
             continue
         seed = derive_seed(plan.seed, index)
-        batches = fold_batches(
-            plan.cases, plan.volumes, fold, data=plan.config.data, train=config, seed=seed
-        )
+        batches = _batches(plan, fold, config, seed)
         labels = plan.cases.filter(pl.col("case").is_in(list(fold.val)))["label"]
         last = yield from last_stage(
             plan.config.model,
@@ -162,6 +159,7 @@ def train(
             folder=plan.shared,
             device=plan.device,
         )
+        spent = last.seconds  # on steps of its own, counted with the first epoch that follows
         for report in fit(
             last.view,
             last.batches,
@@ -175,19 +173,42 @@ def train(
                 n_train=len(fold.train),
                 n_val=len(fold.val),
                 n_val_positive=int(labels.sum()),
-                report=report,
+                report=replace(report, seconds=report.seconds + spent),
                 net=last.net,
-                parameters=sum(p.numel() for p in last.view.parameters() if p.requires_grad),
+                parameters=last.parameters,
                 accumulate=config.accumulate,
             )
+            spent = 0.0
             if report.epoch == last_epoch:
                 break
 
 
-def build_model(config: TrialConfig, seed: int) -> MMCAFNet:
+def _batches(plan: TrialPlan, fold: Fold, config: TrainConfig, seed: int) -> FoldBatches:
+    return fold_batches(
+        plan.cases,
+        plan.volumes,
+        fold,
+        data=plan.config.data,
+        train=config,
+        seed=seed,
+        columns=table_columns(plan.config.model),
+        images=reads_image(plan.config.model),
+    )
+
+
+def _opened(patients: Cohort, config: TrialConfig) -> Mapping[str, np.ndarray[Any, Any]]:
+    if not reads_image(config.model):
+        return {}
+    sizes = VolumeSpec(config.data.in_plane_px)
+    if origin(patients.folder) is not None:  # elsewhere the driver has made them
+        make_volumes(patients, sizes)
+    return volumes.open_volumes(patients, sizes)
+
+
+def build_model(config: TrialConfig, seed: int) -> nn.Module:
     """The network of `config`, its weights decided by `seed` alone."""
     torch.manual_seed(seed)
-    return MMCAFNet(config.model)
+    return whole_network(config.model)
 
 
 def split_steps(config: TrainConfig, split: int) -> TrainConfig:

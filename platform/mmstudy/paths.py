@@ -60,9 +60,18 @@ class StudyPaths:
         return self.root / "artifacts"
 
     @property
+    def importance(self) -> Path:
+        """Which settings the value depends on, as the driver saw it when it ended."""
+        return self.root / "importance.json"
+
+    @property
     def shared(self) -> Path:
         """Stages of training that trials share, and image tokens of frozen image sides."""
         return self.artifacts / "shared"
+
+    def shared_with(self, link: str | None) -> Path:
+        """As `shared`, of all studies with this `link`, a path from the study's own folder."""
+        return self.shared if link is None else (self.root / link).resolve()
 
     @property
     def segments(self) -> Path:

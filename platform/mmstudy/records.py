@@ -213,7 +213,7 @@ class EpochRow:
     train_loss: float
     val_loss: float
     rates: dict[str, float | None]
-    lr: float
+    lr: float | None
     seconds: float
     written: datetime
     gpu_seconds: float | None = None

@@ -25,6 +25,7 @@ from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.net.registry import reads_image
 from mmcaf.places import address_of
 from mmcaf.training import predict as predict_cases
 from mmstudy.errors import MMStudyError
@@ -179,9 +180,11 @@ def _ensemble(
     patients, cases = of[0], of[1].sort("case")
     task = task_of(study, number, cohort)
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    images = reads_image(config.model)
     spec = VolumeSpec(config.data.in_plane_px)
-    volumes.build(patients, spec, progress)
-    opened = volumes.open_volumes(patients, spec)
+    if images:
+        volumes.build(patients, spec, progress)
+    opened = volumes.open_volumes(patients, spec) if images else {}
     total = np.zeros(cases.height)
     for fold, path in enumerate(networks(study, task, int(row["best_epoch"]), progress)):
         kept = checkpoint.load(path)
@@ -191,7 +194,7 @@ def _ensemble(
             cases,
             opened,
             TableEncoder.from_json(kept.meta["encoder"]),
-            Intensity.from_json(kept.meta["intensity"]),
+            Intensity.from_json(kept.meta["intensity"]) if images else None,
             config.data,
             8,
         )

@@ -20,7 +20,7 @@ from mmstudy.records import CONFIRMATIONS, EVALUATIONS, SCHEMA_VERSION, State
 from mmstudy.segments import read_table, rows_of
 from mmstudy.store import read_json, read_tables
 
-__all__ = ["Study", "list_studies", "open_study"]
+__all__ = ["Found", "Study", "found_studies", "list_studies", "open_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,15 @@ class Study:
         files = [self.paths.evaluations] if self.paths.evaluations.exists() else []
         return read_tables(files, EVALUATIONS).sort("look")
 
+    def importances(self) -> dict[str, Any] | None:
+        """What the driver wrote when it last ended: `rows` as `mmstudy importance` prints them, or
+        `fault`, and the number of `complete` trials; None where it wrote nothing.
+
+        Raises:
+            MMStudyError: the file is half-copied.
+        """
+        return read_json(self.paths.importance) if self.paths.importance.exists() else None
+
     def live(self) -> bool:
         """Whether a driver holds the study's lock; that of a killed one is free."""
         try:
@@ -181,6 +190,15 @@ class Study:
             raise MMStudyError(f"Trial {number} of {self.name} is not complete.")
         at_best = self.predictions(number).filter(pl.col("epoch") == epoch)
         return at_best.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A folder that holds a study, or should: `fault` says why it cannot be opened."""
+
+    folder: Path
+    study: Study | None
+    fault: str | None = None
 
 
 def open_study(folder: Path) -> Study:
@@ -210,17 +228,25 @@ def open_study(folder: Path) -> Study:
     return Study(paths, about)
 
 
+def found_studies(root: Path) -> list[Found]:
+    """Every folder under `root` that looks like a study's, by name; also those half-copied."""
+    copies.pull_studies(root)
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        paths = StudyPaths(folder)
+        marks = paths.study.is_file() or paths.trials.is_dir() or paths.journal.is_file()
+        if not (folder.is_dir() and (marks or origin(folder) is not None)):
+            continue
+        try:
+            found.append(Found(folder, open_study(folder)))
+        except MMStudyError as error:
+            found.append(Found(folder, None, str(error)))
+    return found
+
+
 def list_studies(root: Path) -> list[Study]:
     """The readable studies under `root`, by name."""
-    copies.pull_studies(root)
-    studies = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_dir() and (origin(folder) is not None or (folder / "study.json").is_file()):
-            try:
-                studies.append(open_study(folder))
-            except MMStudyError:
-                continue  # opened by name, it says why
-    return studies
+    return [one.study for one in found_studies(root) if one.study is not None]
 
 
 def _shown(value: Any) -> Any:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from mmcaf.metrics import auroc
 from mmstudy.errors import MMStudyError
 from mmstudy.estimates import Corrected, Estimate, Outcomes, bbc
 from mmstudy.records import State
 from mmstudy.results import Study
 
-__all__ = ["TOP", "corrected", "corrected_best", "outcomes_of"]
+__all__ = ["TOP", "corrected", "corrected_best", "cross_fitted_choice", "outcomes_of"]
 
 TOP = 100
 """Trials among which the choice is resampled, the best first: those behind are never chosen."""
@@ -54,6 +56,52 @@ def corrected(
         seed=seed,
         confidence_ahead=1 - 0.05 / max(1, len(rivals)),
     )
+
+
+def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
+    """Each validation case once: case, label, probability, by the (trial, epoch) that was best on
+    folds the case was not validated in.
+
+    The choice knows nothing of the case it is judged on, so the AUROC is not that of the best of
+    many. Where folds are repeated, the probability is the mean over the repeats. None without
+    complete trials, or where every fold shares cases with every other.
+    """
+    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
+    if not complete.height:
+        return None
+    numbers = sorted(complete["number"])
+    outcomes = outcomes_of(study, numbers)
+    names = _case_names(study, numbers[0])
+    parts = []
+    for fold in np.unique(outcomes.fold):
+        held_out = outcomes.fold == fold
+        apart = ~np.isin(outcomes.case, outcomes.case[held_out])
+        chosen = _best_mean(outcomes, apart)
+        if chosen is None:
+            return None
+        columns = {
+            "case": names.filter(pl.Series(held_out)),
+            "label": outcomes.label[held_out],
+            "probability": outcomes.score[chosen, held_out],
+        }
+        parts.append(pl.DataFrame(columns))
+    return pl.concat(parts).group_by("case", "label").agg(pl.mean("probability")).sort("case")
+
+
+def _case_names(study: Study, number: int) -> pl.Series:
+    """The cases in the order of `Outcomes`' rows."""
+    found = study.predictions(number).sort("epoch", "fold", "case")
+    return found.filter(pl.col("epoch") == found["epoch"].min())["case"]
+
+
+def _best_mean(outcomes: Outcomes, among: NDArray[np.bool_]) -> int | None:
+    """The configuration with the highest mean AUROC over the folds that `among` leaves whole."""
+    values = []
+    for fold in np.unique(outcomes.fold[among]):
+        rows = outcomes.fold == fold
+        if among[rows].all() and 0 < outcomes.label[rows].sum() < rows.sum():
+            values.append([auroc(outcomes.label[rows], s[rows]) for s in outcomes.score])
+    return int(np.argmax(np.mean(values, axis=0))) if values else None
 
 
 def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:

@@ -7,14 +7,15 @@ keeps its own dot: `MMSTUDY_SPACE__TRAIN__LR__LOG=false`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
 
-from mmstudy.configs import SECTIONS, known_paths, nearest
+from mmcaf.net.registry import NETWORKS
+from mmstudy.configs import MMCAF_NET, SECTIONS, known_paths, nearest, section_class
 from mmstudy.errors import UsageError
 from mmstudy.spec import StudySpec, parse_spec
 
@@ -29,7 +30,11 @@ def ready_specs() -> dict[str, Path]:
         Path(__file__).parents[2] / "search_spaces",  # a checkout
         Path(__file__).parent / "_search_spaces",  # an installed wheel
     ]
-    return {found.stem: found for folder in folders for found in sorted(folder.glob("*.yaml"))}
+    return {
+        str(found.relative_to(folder).with_suffix("")): found
+        for folder in folders
+        for found in sorted(folder.rglob("*.yaml"))
+    }
 
 
 def find_spec(name: str) -> Path:
@@ -51,7 +56,10 @@ def find_spec(name: str) -> Path:
 
 
 def load_spec(
-    path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    change: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> StudySpec:
     """Read a YAML spec, apply the environment, then `path=value` overrides, check everything.
 
@@ -59,6 +67,7 @@ def load_spec(
         path: the YAML file.
         overrides: as given with `--set`.
         environment: `os.environ` unless given.
+        change: what a command makes of the file's content before all others.
 
     Raises:
         UsageError: lists every fault.
@@ -71,6 +80,7 @@ def load_spec(
         raise UsageError(f"The spec {path} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise UsageError(f"The spec {path} must be a mapping, got {type(raw).__name__}.")
+    change(raw)
     given = os.environ if environment is None else environment
     for name in sorted(name for name in given if name.startswith(_PREFIX)):
         dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
@@ -107,10 +117,24 @@ def json_schema() -> dict[str, Any]:
     First line of a spec: `# yaml-language-server: $schema=study.schema.json`.
     """
     schema = StudySpec.model_json_schema(by_alias=True)
-    for name, config in SECTIONS.items():
-        section = TypeAdapter(config).json_schema(ref_template=f"#/$defs/{name}_{{model}}")
-        schema["$defs"] |= {f"{name}_{key}": v for key, v in section.pop("$defs", {}).items()}
-        schema["properties"][name] = section | {"additionalProperties": False}
-    schema["properties"]["space"]["propertyNames"] = {"enum": known_paths()}
+    for name in SECTIONS:
+        networks = NETWORKS if name == "model" else (MMCAF_NET,)
+        sections = [_section_schema(name, network, schema["$defs"]) for network in networks]
+        schema["properties"][name] = {"anyOf": sections} if len(sections) > 1 else sections[0]
+    paths = [path for network in NETWORKS for path in known_paths(network)]
+    schema["properties"]["space"]["propertyNames"] = {"enum": [*dict.fromkeys(paths)]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
+
+
+def _section_schema(name: str, network: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a section where the network is `network`; adds to the definitions."""
+    prefix = f"{name}_{network}"
+    found = TypeAdapter(section_class(name, network)).json_schema(
+        ref_template=f"#/$defs/{prefix}_{{model}}"
+    )
+    definitions |= {f"{prefix}_{key}": part for key, part in found.pop("$defs", {}).items()}
+    found["additionalProperties"] = False
+    if name == "model" and network != MMCAF_NET:
+        found["required"] = ["name"]  # a section without one is MMCAF-Net's
+    return found

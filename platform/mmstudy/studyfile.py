@@ -26,8 +26,13 @@ __all__ = ["check_continues", "cohort_of", "write_study"]
 _FREE = ("question", "cohort", "search.trials", "limits", "resources")
 
 
-def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split) -> None:
-    """Write the file, keeping when the study was begun."""
+def write_study(
+    paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
+) -> None:
+    """Write the file, keeping when the study was begun.
+
+    `shared` is where earlier stages and features are kept, if other studies have them too.
+    """
     rows = cohort.patients
     known = read_json(paths.study) if paths.study.exists() else {}
     write_json(
@@ -40,6 +45,7 @@ def write_study(paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split
             "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
             "spec": resolved(spec),
             "space_digest": spec.digest(),
+            "shared": _shared_link(paths.root, shared),
             "cohort": _link(paths.root, cohort.folder),
             "cohort_digest": cohort.digest,
             "n_cases": rows.height,
@@ -106,6 +112,13 @@ def _link(study: Path, cohort: Path) -> str | None:
     if origin(study) is not None:
         return None  # there is no way from a store to a folder
     return os.path.relpath(cohort.resolve(), study.resolve())
+
+
+def _shared_link(study: Path, shared: Path | None) -> str | None:
+    """The way to earlier stages of several studies; a study in a store keeps its own."""
+    if shared is None or origin(study) is not None:
+        return None
+    return os.path.relpath(shared.resolve(), study.resolve())
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

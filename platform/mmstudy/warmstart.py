@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mmstudy import copies
-from mmstudy.configs import TrialConfig
+from mmstudy.configs import TrialConfig, network_name
 from mmstudy.errors import UsageError
 from mmstudy.judging import outcome
 from mmstudy.ledger import FolderLedger
@@ -59,6 +59,8 @@ def known_trials(
 def _as_params(spec: StudySpec, config: TrialConfig) -> dict[str, object] | None:
     """The params with which `spec` would give `config`; None where its space has none such."""
     params: dict[str, object] = {}
+    if network_name(spec.model) != config.model.name:
+        return None
     for path, dimension in in_order(spec.space):
         if is_active(dimension, params):
             value = config.setting(path)

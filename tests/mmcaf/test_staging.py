@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -215,24 +217,41 @@ def test_a_killed_stage_goes_on_to_the_same_weights(
     assert not list((tmp_path / "killed").glob("*-last*"))
 
 
-def _in_another_process(folder: Path, out: Path) -> None:
+def _in_another_process(folder: Path, out: Path, together: Barrier) -> None:
     torch.set_num_threads(1)
+    encoded, whole = 0, MMCAFNet.image_tokens
+
+    def slow(self: MMCAFNet, volume: Tensor) -> Tensor:
+        nonlocal encoded
+        if not torch.is_grad_enabled() and not self.trunk.training:
+            encoded += len(volume)
+            time.sleep(0.02)  # long enough for the other process to come to the same file
+        return whole(self, volume)
+
+    MMCAFNet.image_tokens = slow  # type: ignore[method-assign]
+    ImageStage.forward = _uncounted(whole)  # type: ignore[method-assign]
+    together.wait(60)
     _, reports = staged(small_cohort(), folder)
-    np.save(out, [report.train_loss for report in reports])
+    np.save(out, [encoded, *(report.train_loss for report in reports)])
 
 
-def test_processes_that_want_the_same_features_share_them(tmp_path: Path) -> None:
+def test_processes_that_want_the_same_features_share_them(
+    small: SmallCohort, tmp_path: Path
+) -> None:
     context = multiprocessing.get_context("spawn")
-    outs = [tmp_path / f"{i}.npy" for i in range(2)]
+    outs, together = [tmp_path / f"{i}.npy" for i in range(2)], context.Barrier(2)
     workers = [
-        context.Process(target=_in_another_process, args=(tmp_path / "shared", out)) for out in outs
+        context.Process(target=_in_another_process, args=(tmp_path / "shared", out, together))
+        for out in outs
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
-    first, second = (np.load(out) for out in outs)
-    assert first.tolist() == second.tolist()
+    (first, *losses), (second, *others) = (np.load(out).tolist() for out in outs)
+    assert losses == others
+    once = TRAIN.frozen_draws * 8 + sum(len(part) for part in small.batches().val.planned())
+    assert first + second == once  # whoever waited read what the other had computed
     assert len(list((tmp_path / "shared").glob("trunk-*.safetensors"))) == 1
     assert not list((tmp_path / "shared").glob(".*tmp*"))
 

@@ -20,7 +20,7 @@ from mmcaf.checkpoint import Checkpoint
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.errors import DataError
 from mmcaf.metrics import rates
-from mmcaf.training import EpochReport, Predictions, fit, focal_loss, load_model_state, predict
+from mmcaf.training import EpochReport, Predictions, fit, load_model_state, predict
 
 
 @pytest.fixture
@@ -234,23 +234,6 @@ class Bursting(Constant):
 def test_a_validation_that_is_no_number_names_the_epoch(small: SmallCohort) -> None:
     with pytest.raises(FloatingPointError, match="validation probability became NaN after epoch 0"):
         list(fit(Bursting(0.0), small.batches(), small.train, seed=0))
-
-
-@pytest.mark.parametrize("logit", [-200.0, -1.0, 0.0, 3.0, 200.0])
-def test_focal_loss_agrees_with_its_formula(logit: float) -> None:
-    logits = torch.tensor([logit, logit], dtype=torch.float64)
-    p = 1 / (1 + math.exp(-logit))
-    expected = -((1 - p) ** 2 * math.log(p) if p else logit) / 2  # -> -logit where p vanishes
-    q = 1 / (1 + math.exp(logit))
-    expected += -((1 - q) ** 2 * math.log(q) if q else -logit) / 2
-    found = focal_loss(logits, torch.tensor([1.0, 0.0], dtype=torch.float64))
-    assert float(found) == pytest.approx(expected)
-
-
-def test_focal_loss_without_focus_is_cross_entropy() -> None:
-    logits, labels = torch.randn(5), torch.tensor([1.0, 0, 1, 0, 0])
-    expected = F.binary_cross_entropy_with_logits(logits, labels)
-    assert torch.allclose(focal_loss(logits, labels, gamma=0.0), expected)
 
 
 def one_step(small: SmallCohort, **changes: Any) -> tuple[Tensor, Callable[[float], float]]:

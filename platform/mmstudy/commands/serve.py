@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,12 +23,16 @@ def dashboard(
     listen: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine's need a guard.")
     ] = "127.0.0.1",
+    sign_in: Annotated[
+        Path | None, typer.Option(help="Secrets file: who may look, and who says who they are.")
+    ] = None,
 ) -> None:
     """Open the results in a browser."""
     from mmstudy.dashboard import command
 
+    arguments = command(root, port, listen=listen, sign_in=sign_in)
     _tell_address(port)
-    sys.exit(subprocess.run(command(root, port, listen), check=False).returncode)  # noqa: S603 - our own
+    sys.exit(subprocess.run(arguments, check=False).returncode)  # noqa: S603 - our own
 
 
 @app.command("optuna-dashboard")

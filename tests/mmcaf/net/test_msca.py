@@ -116,3 +116,12 @@ def test_only_the_last_fusion_may_be_wide(scrambled: Scramble, out: str, width: 
 def test_other_embeddings_are_possible(scrambled: Scramble) -> None:
     msca = _msca(scrambled, embedding_dim=32, heads=(8, 4, 2))
     assert msca(_tokens(2, 32), _tokens(7, 32)).shape == (3, 32)
+
+
+def test_exchanging_the_modalities_changes_what_is_their_own_alone(scrambled: Scramble) -> None:
+    msca = _msca(scrambled)
+    image, table = _tokens(1, 24), _tokens(1, 24, seed=2)
+    assert not torch.allclose(msca(image, table), msca(table, image))
+    for part in (msca.norms, msca.carry):  # batch norm and the layers between scales
+        part["table"].load_state_dict(part["image"].state_dict())
+    torch.testing.assert_close(msca(image, table), msca(table, image))

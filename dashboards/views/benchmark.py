@@ -1,0 +1,54 @@
+"""Every network of the paper's tables on one cohort, beside what was published of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import frame
+import loading
+import polars as pl
+import streamlit as st
+
+from mmstudy.benchmark_text import render_benchmark, table_of, warnings_of
+
+__all__ = ["show_benchmark"]
+
+_FILES = {"csv": ("CSV", "csv"), "latex": ("LaTeX", "tex")}  # format -> label, ending
+
+
+def show_benchmark(root: Path) -> None:
+    """The benchmark of `root` as a section of a page; nothing where none was begun."""
+    found = loading.benchmark(root)
+    if found is None:
+        return
+    st.subheader("All networks on this cohort")
+    for warning in warnings_of(found):
+        frame.tell("warning", warning)
+    done = sum(row.state == "complete" for row in found.rows)
+    st.text(
+        f"{done} of {len(found.rows)} rows are complete: {found.asked_trials} trials each, "
+        f"{found.folds} folds, {found.asked_seeds} confirming seeds."
+    )
+    st.dataframe(
+        pl.DataFrame(table_of(found)),
+        hide_index=True,
+        column_config={"row": st.column_config.TextColumn(pinned=True)},
+        alt="Published and our figures of every network",
+    )
+    with st.expander("How to read this table"):
+        for note in found.notes:
+            st.text(note)
+    with st.container(horizontal=True):
+        for how, (label, ending) in _FILES.items():
+            st.download_button(
+                f"Save as {label}",
+                data=_rendered(found, how),
+                file_name=f"benchmark.{ending}",
+                on_click="ignore",
+                key=f"benchmark-{how}",
+            )
+
+
+def _rendered(found: Any, how: Any) -> Any:
+    return lambda: render_benchmark(found, how)

@@ -1,0 +1,84 @@
+"""What is left of the best trials over new splits and training seeds."""
+
+from __future__ import annotations
+
+import evidence
+import frame
+import loading
+import polars as pl
+import streamlit as st
+
+from mmstudy.estimates import Estimate
+from mmstudy.results import Study
+
+__all__ = ["show"]
+
+
+@frame.page
+def show(study: Study) -> None:
+    """The page."""
+    frame.follow(study, lambda: _body(study))
+
+
+def _body(study: Study) -> None:
+    runs, found = study.confirmations(), study.confirmed()
+    if runs.is_empty():
+        frame.tell("info", "Nothing was confirmed yet. This trains the best few again:")
+        frame.command("confirm", str(study.paths.root), "--top", "3", "--seeds", "5")
+        return
+    if not found:
+        frame.tell("info", "The first confirming run has not ended yet.")
+        return
+    trials = loading.trials(study)
+    value = dict(trials.select("number", "value").iter_rows())
+    seeds = dict(runs.group_by("number").agg(pl.col("run").n_unique()).iter_rows())
+    frame.chart(evidence.confirmed(found, value, runs), study)
+    _table(found, value, seeds)
+    st.caption(
+        "Each run deals new folds and uses a new training seed; the epoch is the trial's own, not "
+        "chosen again. Intervals are 95 %, after Nadeau and Bengio, since folds share training "
+        "patients. `values` counts folds of whole runs."
+    )
+    _folds(runs)
+
+
+def _table(found: dict[int, Estimate], value: dict[int, float], seeds: dict[int, int]) -> None:
+    table = pl.DataFrame(
+        [
+            {
+                "trial": number,
+                "confirmed AUROC": one.mean,
+                "low": one.low,
+                "high": one.high,
+                "in the search": value[number],
+                "difference": one.mean - value[number],
+                "seeds": seeds[number],
+                "values": one.n,
+            }
+            for number, one in sorted(found.items(), key=lambda item: -item[1].mean)
+        ]
+    )
+    number = st.column_config.NumberColumn
+    columns = ("confirmed AUROC", "low", "high", "in the search", "difference")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={name: number(format="%.3f") for name in columns},
+        alt="Confirmed trials with intervals",
+    )
+
+
+def _folds(runs: pl.DataFrame) -> None:
+    with st.expander("Every fold of every run"):
+        shown = runs.select(
+            "number",
+            (pl.col("run") + 1).alias("run"),
+            (pl.col("fold") + 1).alias("fold"),
+            "seed",
+            "n_train",
+            "n_val",
+            "sensitivity",
+            "specificity",
+            "auroc",
+        )
+        st.dataframe(shown, hide_index=True, alt="Every fold of every confirming run")

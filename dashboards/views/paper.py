@@ -1,0 +1,144 @@
+"""The best trial beside the published rows, and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import evidence
+import frame
+import loading
+import polars as pl
+import streamlit as st
+
+from mmstudy.paper import Comparison, Section, published, sections_of
+from mmstudy.rendering import cell_text, render
+from mmstudy.results import Study
+from mmstudy.rows import RATE_NAMES, Row
+from mmstudy.verdicts import Verdict
+from views.benchmark import show_benchmark
+
+__all__ = ["show"]
+
+_MEASURES = ("sensitivity", "specificity", "accuracy", "auroc")
+_FILES = {  # format -> label, ending, type
+    "csv": ("CSV", "csv", "text/csv"),
+    "markdown": ("Markdown", "md", "text/markdown"),
+    "latex": ("LaTeX", "tex", "application/x-tex"),
+}
+
+
+@frame.page
+def show(study: Study) -> None:
+    """The page."""
+    if study.best() is None:
+        frame.tell("info", "No trial is complete yet. These are the published rows.")
+        _sections(sections_of(published()))
+        return
+    found = loading.comparison(study, expected=False)
+    st.subheader("In one sentence")
+    st.text(found.summary)
+    _looks(found)
+    measure = st.segmented_control(
+        "Measure", _MEASURES, default=_MEASURES[0], key="measure", bind="query-params"
+    )
+    frame.chart(evidence.forest(found.rows, str(measure or _MEASURES[0])), study)
+    _sections(found.sections)
+    _verdicts("Against the published rows, other patients", found.against_paper)
+    st.subheader("How to read this")
+    for note in found.notes:
+        st.text(note)
+    found = loading.comparison(study, expected=True)  # the rest waits for the resampling
+    _verdicts("Against the baselines, same patients", found.against_baselines)
+    _choice(found)
+    _files(study, found)
+    show_benchmark(frame.root())
+
+
+def _sections(sections: Sequence[Section]) -> None:
+    for section in sections:
+        st.subheader(section.title)
+        st.dataframe(
+            _table(section.rows),
+            hide_index=True,
+            column_config={"method": st.column_config.TextColumn(pinned=True)},
+            alt=section.title,
+        )
+        for row in section.rows:
+            if row.flag:
+                with st.expander(f"Marked, not ranked, not tested: {frame.plain(row.method)}"):
+                    st.text(row.flag)
+
+
+def _looks(found: Comparison) -> None:
+    gap = found.gap
+    frame.facts(
+        ("Looks at the test set", str(found.looks)),
+        ("Smallest gap that can show", f"{gap.hits} of {gap.total} patients"),
+        (f"Trial {found.trial} of {found.trials}, in the search", f"{found.best_value:.3f}"),
+    )
+    st.caption(
+        f"On the same {gap.total} patients two accuracies that differ by less can never differ "
+        "significantly (exact McNemar), whatever the networks."
+    )
+
+
+def _table(rows: Sequence[Row]) -> pl.DataFrame:
+    lines: list[dict[str, Any]] = []
+    names = {"ppv": "PPV", "npv": "NPV"}
+    for row in rows:
+        line: dict[str, Any] = {"method": row.method + (" !" if row.flag else "")}
+        if row.kind != "published":
+            line["threshold"] = row.threshold
+        line |= {
+            "patients": f"{row.n} ({row.positives} squamous)",
+            **{names.get(name, name): cell_text(row.rates[name]) for name in RATE_NAMES},
+            "AUROC": cell_text(row.auroc),
+            "F1": cell_text(row.f1),
+        }
+        if row.kind != "published":
+            line["scored on"] = row.cases
+        lines.append(line)
+    return pl.DataFrame(lines)
+
+
+def _verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
+    if not verdicts:
+        return
+    st.subheader(title)
+    reasons = {verdict.reason for verdict in verdicts if verdict.reason}
+    if len(reasons) == 1 and all(verdict.reason for verdict in verdicts):
+        st.text(f"Nothing is tested: {reasons.pop()}.")
+    with st.expander(f"{len(verdicts)} comparisons, one by one"):
+        for verdict in verdicts:
+            st.text(verdict.sentence)
+
+
+def _files(study: Study, found: Comparison) -> None:
+    with st.container(horizontal=True):
+        for how, (label, ending, what) in _FILES.items():
+            st.download_button(
+                f"Save as {label}",
+                data=_rendered(found, how),
+                file_name=f"{study.name}-paper.{ending}",
+                mime=what,
+                on_click="ignore",
+                key=f"paper-{how}",
+            )
+
+
+def _rendered(found: Comparison, how: Any) -> Any:
+    return lambda: render(found, how)
+
+
+def _choice(found: Comparison) -> None:
+    st.subheader("What is left of the best value")
+    expected = found.expected
+    if expected is None or expected.mean != expected.mean:
+        frame.tell("info", "It cannot be estimated from these trials.")
+        return
+    st.text(
+        f"Trial {found.trial} has {found.best_value:.3f}, chosen as the best of {found.trials}. Of "
+        f"what such a search picks, expect {expected.mean:.3f} [{expected.low:.2f}, "
+        f"{expected.high:.2f}] on other patients (BBC-CV, n={expected.n})."
+    )

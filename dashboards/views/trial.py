@@ -1,0 +1,230 @@
+"""One trial: its settings, curves, what it says of the patients, and how to train it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import evidence
+import frame
+import loading
+import polars as pl
+import streamlit as st
+from loading import Diagnosis
+from plots import AUROC
+
+from mmcaf.calibration import Coefficient
+from mmcaf.metrics import ConfusionMatrix, Proportion
+from mmstudy.casework import CLASSES
+from mmstudy.filtering import as_text
+from mmstudy.rendering import cell_text
+from mmstudy.results import Study
+from mmstudy.rows import Figure
+from views import explanations
+
+__all__ = ["confusion", "show"]
+
+_MEASURES = {
+    "auroc": AUROC,
+    "sensitivity": "sensitivity at 0.5",
+    "specificity": "specificity at 0.5",
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+    "brier": "Brier score",
+    "lr": "learning rate",
+}
+_FACTS = ("hardware", "device", "threads", "host", "code_version", "cohort_digest", "seed")
+
+
+@frame.page
+def show(study: Study) -> None:
+    """The page."""
+    trials = loading.trials(study)
+    if trials.is_empty():
+        frame.tell("info", "No trial has begun yet.")
+        return
+    numbers = sorted(trials["number"].to_list())
+    chosen = study.best()
+    best = int(chosen["number"] if chosen else trials["number"][0])
+    if st.session_state.get("trial") not in (None, *numbers):
+        st.session_state["trial"] = best  # of another study
+    number = st.number_input(
+        "Trial",
+        min_value=numbers[0],
+        max_value=numbers[-1],
+        value=best,
+        step=1,
+        key="trial",
+        bind="query-params",
+    )
+    frame.follow(study, lambda: _body(study, int(number)))
+
+
+def _body(study: Study, number: int) -> None:
+    found = loading.trials(study).filter(pl.col("number") == number).to_dicts()
+    if not found:
+        frame.tell("info", f"There is no trial {number} any more.")
+        return
+    row = found[0]
+    _strip(row)
+    left, right = st.columns([2, 3])
+    with left:
+        st.subheader("Settings")
+        st.dataframe(_settings(row), hide_index=True, alt="Settings of the trial")
+        st.subheader("Again")
+        frame.command("rerun", str(study.paths.root), str(number), "--check")
+    with right:
+        st.subheader("Every fold")
+        _curves(study, number)
+    if row["state"] != "complete":
+        frame.tell("info", "What it says of each patient is shown once the trial is complete.")
+        return
+    _diagnosis(study, number)
+
+
+def _strip(row: dict[str, Any]) -> None:
+    value, epoch = row["value"], row["best_epoch"]
+    frame.facts(
+        ("State", str(row["state"])),
+        ("Validation AUROC", "–" if value is None else f"{value:.3f}"),
+        ("Best epoch", "–" if epoch is None else str(epoch + 1)),
+        ("Computing", frame.shown_duration(row["seconds"])),
+        ("Attempts", str(row["attempts"])),
+        *_throughput(row),
+    )
+    if row["reason"]:
+        frame.tell("info" if row["state"] == "pruned" else "warning", str(row["reason"]))
+
+
+def _throughput(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where the seconds went, as far as the record of this version says."""
+    gpu, wait, busy = (
+        row.get(name) for name in ("gpu_seconds", "data_wait_share", "gpu_utilisation")
+    )
+    shown = []
+    if gpu:
+        shown.append(("GPU time", frame.shown_duration(gpu)))
+    if wait is not None:
+        shown.append(("Waiting for data", f"{wait:.0%}"))
+    if busy is not None:
+        shown.append(("GPU busy", f"{busy:.0%}"))
+    return shown
+
+
+def _settings(row: dict[str, Any]) -> pl.DataFrame:
+    shown = [(key.removeprefix("param:"), v) for key, v in row.items() if key.startswith("param:")]
+    known = [(name.replace("_", " "), row[name]) for name in _FACTS if row.get(name) is not None]
+    pairs = [*shown, *known]
+    return pl.DataFrame(
+        {"setting": [name for name, _ in pairs], "value": [as_text(value) for _, value in pairs]}
+    )
+
+
+def _curves(study: Study, number: int) -> None:
+    epochs = loading.epochs_of(study, [number])
+    known = [name for name in _MEASURES if epochs[name].null_count() < epochs.height]
+    if not known:
+        frame.tell("info", "No epoch has ended yet.")
+        return
+    measure = st.selectbox(
+        "Measure", known, format_func=lambda one: _MEASURES[one], key="measure", bind="query-params"
+    )
+    frame.chart(evidence.fold_curves(epochs, measure, _MEASURES[measure]), study)
+
+
+def _diagnosis(study: Study, number: int) -> None:
+    found = loading.diagnosis(study, number)
+    st.subheader("Patients, each once, out of fold")
+    st.caption(
+        f"{found.row.positives} squamous and {found.row.n - found.row.positives} adenocarcinoma "
+        "validation patients; called squamous from a probability of 0.5 on. The epoch, and the "
+        "best trial, were chosen on these same patients."
+    )
+    left, right = st.columns(2)
+    with left:
+        st.dataframe(_rates(found), hide_index=True, alt="Rates with intervals and counts")
+    with right:
+        st.dataframe(confusion(found.row.counts), hide_index=True, alt="Confusion matrix")
+        st.caption(_calibration(found))
+    left, right = st.columns(2)
+    with left:
+        if found.curve is None:
+            frame.tell("info", "Without cases of both classes there is no ROC curve.")
+        else:
+            label = f"AUROC {cell_text(found.row.auroc)}"
+            frame.chart(evidence.roc(found.curve, found.band, label), study)
+    with right:
+        frame.chart(evidence.reliability(found.calibration), study)
+    _cases(study, number, found)
+    explanations.of_trial(study, number)
+
+
+def _rates(found: Diagnosis) -> pl.DataFrame:
+    figures: dict[str, Figure | Proportion] = {
+        **found.row.rates,
+        "AUROC": found.row.auroc,
+        "F1": found.row.f1,
+    }
+    figures |= {"AUPRC": found.row.auprc, "Brier score": found.row.brier}
+    names = {"ppv": "PPV", "npv": "NPV"}
+    return pl.DataFrame(
+        {
+            "measure": [names.get(name, name) for name in figures],
+            "value [95 % interval] counts": [cell_text(figure) for figure in figures.values()],
+        }
+    )
+
+
+def confusion(counts: ConfusionMatrix) -> pl.DataFrame:
+    """Truth down, call across."""
+    return pl.DataFrame(
+        {
+            "truth": [CLASSES[1], CLASSES[0]],
+            "called squamous": [counts.tp, counts.fp],
+            "called adenocarcinoma": [counts.fn, counts.tn],
+        }
+    )
+
+
+def _calibration(found: Diagnosis) -> str:
+    of = found.calibration
+
+    def shown(one: Coefficient | None) -> str:
+        return "not defined" if one is None else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+    return (
+        f"Calibration: intercept {shown(of.intercept)}, slope {shown(of.slope)} (ideal 0 and 1). "
+        f"With {of.positives} squamous patients this is illustrative only."
+    )
+
+
+def _cases(study: Study, number: int, found: Diagnosis) -> None:
+    st.subheader("Cases")
+    known = found.row.predictions
+    if known is None:
+        return
+    truth = pl.col("label").replace_strict(CLASSES, return_dtype=pl.String)
+    called = pl.col("call").cast(pl.Int8).replace_strict(CLASSES, return_dtype=pl.String)
+    table = known.select("case", truth=truth, called=called, probability="probability").sort(
+        pl.col("truth") == pl.col("called"), "probability"
+    )
+    st.session_state["_cases"] = table["case"].to_list()
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="cases-of-trial",
+        on_select=_open_case,
+        selection_mode="single-row",
+        column_config={
+            "probability": st.column_config.ProgressColumn(
+                "probability of squamous", format="%.3f", min_value=0, max_value=1
+            )
+        },
+        alt="Validation cases, the misjudged first",
+    )
+    st.caption("The misjudged first. Select a case to see its CT.")
+
+
+def _open_case() -> None:
+    chosen = st.session_state["cases-of-trial"]["selection"]["rows"]
+    if chosen:
+        frame.go("cases", case=st.session_state["_cases"][chosen[0]])

@@ -1,0 +1,236 @@
+"""Every page on every kind of study, without a browser."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import large_study, write_about
+from made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
+from streamlit.testing.v1 import AppTest
+
+from mmstudy.dashboard import app_path
+from mmstudy.results import open_study
+
+PAGES = ("studies", "study", "trials", "parameters", "trial")
+PAGES += ("compare", "cases", "confirm", "paper")
+STUDIES = ("empty", "running", "twelve", "large", "study_v1")
+
+
+def opened(page: AppTest, name: str, study: str, **values: Any) -> AppTest:
+    """The page `name`, as a link to it would open it."""
+    page.session_state["study"] = study
+    page.session_state["_going"] = "" if name == "studies" else name
+    for key, value in values.items():
+        page.session_state[key] = value
+    return page.run()
+
+
+def words(page: AppTest) -> str:
+    """All boxes and lines of plain text."""
+    kinds = (page.info, page.warning, page.error, page.text, page.caption, page.markdown)
+    return "\n".join(str(one.value) for kind in kinds for one in kind)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_drawn_for_every_study(page: AppTest, name: str, study: str) -> None:
+    opened(page, name, study)
+    assert not page.exception
+    assert not page.error
+    assert page.title[0].value
+    if name != "studies":
+        assert "SYNTHETIC DATA" in page.warning[0].value
+        assert page.text[0].value == open_study(Path(sys.argv[1]) / study).question
+
+
+@pytest.mark.parametrize("study", ["half", "later"])
+@pytest.mark.parametrize("name", PAGES[1:])
+def test_a_study_that_cannot_be_opened_says_why(page: AppTest, name: str, study: str) -> None:
+    opened(page, name, study)
+    assert not page.exception
+    said = page.error[0].value.replace("\\", "")
+    assert {"half": "has no study.json", "later": "has version 99"}[study] in said
+
+
+def test_the_studies_with_their_counts_and_those_that_are_broken(page: AppTest) -> None:
+    page.run()
+    table = page.dataframe[0].value.set_index("study")
+    assert table.loc["large", ["complete", "pruned", "failed"]].to_list() == [8800, 1000, 200]
+    assert table["state"].to_dict() == {
+        "empty": "empty",
+        "running": "running",
+        "twelve": "ended",
+        "large": "ended",
+        "study_v1": "ended",
+    }
+    assert len(page.warning) == 2
+
+
+def test_no_study_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30).run()
+    assert not found.exception
+    assert "mmstudy run" in found.info[0].value.replace("\\", "")
+
+
+def test_the_overview_says_how_the_study_stands(page: AppTest) -> None:
+    opened(page, "study", "twelve")
+    shown = {metric.label: metric.value for metric in page.metric}
+    best = open_study(Path(sys.argv[1]) / "twelve").trials()["value"].max()
+    assert shown == {
+        "Best AUROC": f"{best:.3f}",
+        "Complete": "11 of 12",
+        "Pruned": "1",
+        "Running": "0",
+        "Failed": "0",
+        "Time left": "–",
+    }
+
+
+def test_what_runs_is_shown_with_its_time_left(page: AppTest) -> None:
+    opened(page, "study", "running")
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["number"], row["fold"], row["epoch"]) == (3, 1, 4)
+    assert row["done"] == pytest.approx(40)  # 4 of 2 folds x 5 epochs
+    assert row["time left"] == "2 min"  # 6 epochs of 20 s
+    assert "running now" in words(page)
+
+
+def test_trials_are_filtered_by_what_the_address_says(page: AppTest) -> None:
+    opened(page, "trials", "large", state=["pruned"])
+    assert set(page.dataframe[0].value["state"]) == {"pruned"}
+    assert "1000 of 10000 trials" in words(page)
+    page.text_input(key="has").set_value("[1, 2, 3]").run()
+    assert set(page.dataframe[0].value["model.pyramid_scales"]) == {"[1, 2, 3]"}
+
+
+def test_a_range_filter_reaches_the_parallel_coordinates(page: AppTest) -> None:
+    opened(page, "parameters", "large", **{"s.train.lr": (-3.2, -2.8)})
+    assert not page.exception
+    drawn = int(words(page).split(" complete trials of 10000")[0].split()[-1])
+    assert 0 < drawn < 8800 / 5  # a tenth of the axis
+
+
+def test_no_trial_table_has_a_figure_of_the_test_set(page: AppTest) -> None:
+    for name in ("trials", "study", "parameters", "compare"):
+        opened(page, name, "twelve", chosen="0, 1")
+        columns = {column for frame in page.dataframe for column in frame.value.columns}
+        assert not {column for column in columns if "test" in column}
+
+
+def test_a_trial_speaks_the_clinics_words(page: AppTest) -> None:
+    opened(page, "trial", "twelve", trial=0)
+    rates, matrix, cases = (frame.value for frame in page.dataframe[1:4])
+    assert rates["measure"].to_list()[:2] == ["sensitivity", "specificity"]
+    assert matrix["truth"].to_list() == ["squamous", "adenocarcinoma"]
+    assert matrix.drop(columns="truth").to_numpy().sum() == 40
+    assert set(cases["truth"]) == {"squamous", "adenocarcinoma"}
+    assert page.code[0].value.startswith("mmstudy rerun ")
+
+
+def test_a_trial_that_is_not_complete_shows_its_reason(page: AppTest) -> None:
+    opened(page, "trial", "twelve", trial=8)
+    assert "behind" in words(page)
+    assert "once the trial is complete" in words(page)
+
+
+def test_compared_trials_show_what_differs_first(page: AppTest) -> None:
+    opened(page, "compare", "twelve", chosen="0, 3, 999")
+    table = page.dataframe[0].value
+    assert list(table.columns) == ["setting", "differs", "trial 0", "trial 3"]
+    marks = table["differs"].to_list()
+    assert marks == sorted(marks, reverse=True)
+    assert table.iloc[-1]["differs"] == ""  # trials 0 and 3 share the pyramid scales
+
+
+def test_the_paper_says_that_no_difference_can_be_shown(page: AppTest) -> None:
+    opened(page, "paper", "twelve")
+    said = words(page)
+    assert "No difference can be shown between twelve trial" in said
+    assert "outperforms" not in said
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Looks at the test set"] == "0"
+    assert shown["Smallest gap that can show"] == "6 of 43 patients"
+    marked = [box.label for box in page.expander if "Marked" in box.label]
+    assert any("DrFuse" in label for label in marked)
+    names = [name for frame in page.dataframe for name in frame.value.get("method", [])]
+    assert "DrFuse !" in names
+    assert "MMCAF-Net" in names
+
+
+def test_always_wrong_patients_come_first(page: AppTest) -> None:
+    opened(page, "cases", "twelve")
+    table = page.dataframe[0].value
+    share = (table["wrong"] / table["trials"]).to_list()
+    assert share == sorted(share, reverse=True)
+    assert "cannot be read from here" in words(page).replace("\\", "")  # there is no cohort
+
+
+def test_markup_in_names_stays_text(page: AppTest) -> None:
+    opened(page, "study", "large")
+    assert page.text[0].value == "<b>Does</b> it *show* :red[$all$]?"
+    assert not any("<b>" in str(one.value) for one in page.markdown)
+
+
+def test_a_study_of_another_size_does_not_keep_the_trial(page: AppTest) -> None:
+    opened(page, "trial", "large", trial=9000)
+    assert page.number_input(key="trial").value == 9000
+    page.sidebar.selectbox(key="study").set_value("twelve").run()
+    assert not page.exception
+    assert page.number_input(key="trial").value < 12
+
+
+def test_a_study_that_grows_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_about(tmp_path, "s", trials=4, epochs=2)
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    opened(found, "study", "s")
+    assert "No trial has begun" in words(found)
+    large_study(tmp_path, "s", trials=4, epochs=2)
+    found.run()
+    assert {metric.label: metric.value for metric in found.metric}["Complete"] == "4 of 4"
+
+
+def test_numbers_equal_to_the_papers_are_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study with the counts and AUROC of MMCAF-Net's published row, on real test patients."""
+    study = made_study(tmp_path, name="equal")
+    add_look(study, 0, MMCAF_LABELS, MMCAF_SCORES)
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    opened(found, "paper", "equal")
+    assert not found.exception
+    said = words(found)
+    assert "No difference can be shown between equal trial 0 and the" in said
+    assert "outperforms" not in said
+    assert "sensitivity 10/15 against 10/15" in said.lower()
+    assert {m.label: m.value for m in found.metric}["Looks at the test set"] == "1"
+    assert not any("SYNTHETIC" in str(box.value) for box in found.warning)
+
+
+def test_importance_is_shown_with_its_n_and_computed_on_a_click(page: AppTest) -> None:
+    opened(page, "parameters", "twelve")
+    assert "The driver writes it when it ends" in words(page)
+    page.button(key="importance").click().run(timeout=120)
+    assert not page.exception
+    assert "Of 11 complete trials; there are 11 now" in words(page)
+
+
+def test_importance_of_the_driver_is_shown(page: AppTest, studies: Path) -> None:
+    path = studies / "twelve" / "importance.json"
+    rows = [{"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 9}]
+    path.write_text(json.dumps({"complete": 9, "rows": rows}))
+    try:
+        opened(page, "parameters", "twelve")
+        assert "Of 9 complete trials; there are 11 now" in words(page)
+        path.write_text('{"complete": 9, "fa')  # half-copied
+        page.run()
+        assert not page.exception
+        assert "Cannot read importance" in words(page).replace("\\", "")
+    finally:
+        path.unlink()
