@@ -161,9 +161,7 @@ def test_an_unknown_field_is_named_with_the_nearest() -> None:
 
 
 def test_a_field_like_no_other_lists_them_all() -> None:
-    with pytest.raises(
-        ValueError, match=r"no field 'xyz'\. Known: name, preset, width, "
-    ):
+    with pytest.raises(ValueError, match=r"no field 'xyz'\. Known: name, preset, width, "):
         ModelConfig.from_preset("paper", xyz=1)
 
 
