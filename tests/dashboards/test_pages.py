@@ -213,6 +213,25 @@ def test_numbers_equal_to_the_papers_are_no_difference(
     assert not any("SYNTHETIC" in str(box.value) for box in found.warning)
 
 
+def test_a_benchmark_stands_on_the_page_of_the_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_study(tmp_path, name="bench-mmcaf_net", synthetic=True)
+    made_study(tmp_path, scores=(1 - MMCAF_SCORES,), name="bench-kan", synthetic=True)
+    rows: dict[str, Any] = {"mmcaf_net": {}, "kan": {}, "sam_msca": {"fault": "not reproducible"}}
+    state = {"trials": 1, "seeds": 0, "shared_seconds": 1.0, "rows": rows}
+    (tmp_path / "benchmark.json").write_text(json.dumps(state), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    opened(found, "paper", "bench-mmcaf_net")
+    assert not found.exception
+    assert "2 of 3 rows are complete" in words(found)
+    table = next(f.value for f in found.dataframe if "ours AUROC" in f.value)
+    assert table["row"].to_list() == ["MMCAF-Net", "KAN, table alone", "SAM+E3D-MSCA"]
+    assert table["ours AUROC"].str.startswith("0.786").to_list() == [True, False, False]
+    assert any("SYNTHETIC" in str(box.value) for box in found.warning)
+
+
 def test_importance_is_shown_with_its_n_and_computed_on_a_click(page: AppTest) -> None:
     opened(page, "parameters", "twelve")
     assert "The driver writes it when it ends" in words(page)
