@@ -63,7 +63,6 @@ _IMAGE_FIELDS = (
 _NOT_OF_A_STAGE = (
     "stages",
     "frozen_draws",
-    "accumulate",
     "step_epochs",
     "step_batch_size",
     "step_lr",

@@ -47,6 +47,8 @@ def make_volumes(patients: Cohort, spec: VolumeSpec, progress: Progress | None =
 
     On a cohort folder that is no copy only a driver may call this.
     """
+    if volumes.built(patients, spec):  # nothing to write, perhaps nowhere to
+        return
     with locked(patients.folder / f".{spec.digest}"):
         volumes.build(patients, spec, progress)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.errors import DataError
 from mmcaf.files import replacing
 
-__all__ = ["VolumeSpec", "build", "open_volumes", "resized", "write_volume"]
+__all__ = ["VolumeSpec", "build", "built", "open_volumes", "resized", "write_volume"]
 
 Hu = NDArray[np.int16]  # [slices, rows, columns]
 Progress = Callable[[str, int, int], None]
@@ -63,6 +62,12 @@ def build(cohort: Cohort, spec: VolumeSpec, progress: Progress | None = None) ->
             progress(f"volumes of {spec.in_plane_px} pixels", done, len(names))
 
 
+def built(cohort: Cohort, spec: VolumeSpec) -> bool:
+    """Whether `build` has nothing left to do."""
+    names = cohort.patients["volume"].to_list()
+    return all(_path(cohort.folder, spec, name).exists() for name in names)
+
+
 def open_volumes(cohort: Cohort, spec: VolumeSpec) -> dict[str, Hu]:
     """Case name -> memory-mapped volume, [slices, in_plane_px, in_plane_px]."""
     rows = cohort.patients.select("case", "volume").iter_rows()
@@ -73,6 +78,8 @@ def resized(volume: Hu, side: int) -> Hu:
     """Every slice at `side` x `side`: by area where it shrinks, linear where it grows."""
     if volume.shape[1:] == (side, side):
         return volume
+    import cv2  # a dashboard opens volumes without it
+
     how = cv2.INTER_AREA if side <= min(volume.shape[1:]) else cv2.INTER_LINEAR
     planes = [cv2.resize(p.astype(np.float32), (side, side), interpolation=how) for p in volume]
     rounded: Hu = np.rint(np.stack(planes)).astype(np.int16)

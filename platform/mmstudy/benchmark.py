@@ -142,9 +142,10 @@ def read_benchmark(root: Path) -> Benchmark | None:
     rows = tuple(_read_row(root, ROWS[key], state) for key in state["rows"] if key in ROWS)
     studies = [_study(root, row.entry.key) for row in rows]
     known = [study for study in studies if study is not None]
+    floors = {study_name(row.entry.key) for row in rows if row.entry.table == "floor"}
     return Benchmark(
         synthetic=any(study.synthetic for study in known),
-        oracle=any(study.oracle for study in known),
+        oracle=any(study.oracle for study in known if study.name not in floors),
         folds=known[0].folds if known else 0,
         asked_trials=int(state["trials"]),
         asked_seeds=int(state["seeds"]),
@@ -159,7 +160,7 @@ def _read_row(root: Path, entry: Entry, state: Mapping[str, Any]) -> BenchmarkRo
     study, of = _study(root, entry.key), state["rows"][entry.key]
     theirs = _published().get((entry.table, entry.published or ""))
     complete = study.counts()["complete"] if study else 0
-    best = study.best() if study and complete else None
+    best = study.top() if study and complete else None
     if study is None or best is None:
         return BenchmarkRow(
             entry=entry,

@@ -7,6 +7,7 @@ folder and are computed once. What is done is left alone, so the same command go
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 from mmcaf import checkpoint
 from mmcaf.files import write_json
 from mmcaf.net.registry import reads_image
+from mmcaf.places import origin
 from mmstudy.benchmark import ROWS, STATE_FILE, study_name
 from mmstudy.configs import nearest
 from mmstudy.confirm import confirm
@@ -95,12 +97,19 @@ def plan_benchmark(
         UsageError: a setting does not fit, or a folder holds another study.
         DataError: the cohort cannot be read.
     """
+    if origin(root) is not None:
+        raise UsageError(
+            "The rows of a benchmark share stages in one folder: --root must be a folder, not an "
+            "address."
+        )
     plans, faults = {}, {}
     for key in rows:
         if ROWS[key].needs and sam is None:
             faults[key] = f"not reproducible here: needs {ROWS[key].needs} (--sam)"
             continue
-        more = [f"model.weights={sam}"] if ROWS[key].needs else []
+        more = (
+            [f"model.weights={json.dumps(str(sam.resolve()))}"] if ROWS[key].needs and sam else []
+        )
         spec = row_spec(key, budget, more)
         plans[key] = plan_study(
             spec, cohort=cohort, root=root, name=study_name(key), shared=root / _SHARED
@@ -155,7 +164,8 @@ def run_benchmark(
     failed = []
     for key, of in plan.plans.items():
         started = time.monotonic()
-        inline = not reads_image(trial_config(of.spec, {}).model)  # cheaper than a process
+        model = trial_config(of.spec, {}, constrained=False).model
+        inline = not reads_image(model)  # cheaper than a process
         try:
             _run_row(plan, key, partial(runner_for, inline), state.progress(key, progress), say)
         except (TooManyFailures, _NoTrial) as error:
@@ -187,7 +197,7 @@ def _run_row(
     study = open_study(of.paths.root)
     if not study.counts()[State.COMPLETE]:
         raise _NoTrial(f"no trial of {study.name} is complete")
-    best = study.best()
+    best = study.top()
     done = study.confirmations().filter(number=best["number"]) if best else None
     if done is None or done.height < study.folds * plan.budget.seeds:
         confirm(
@@ -206,8 +216,8 @@ def _searched(plan: Plan) -> bool:
     if not plan.paths.study.exists():
         return False
     counts = open_study(plan.paths.root).counts()
-    ended = counts[State.COMPLETE] + counts[State.PRUNED] + counts[State.FAIL]
-    return ended >= plan.spec.search.trials and not counts[State.RUNNING]
+    counted = counts[State.COMPLETE] + counts[State.PRUNED]  # a failed trial is replaced
+    return counted >= plan.spec.search.trials and not counts[State.RUNNING]
 
 
 class _State:
@@ -219,7 +229,9 @@ class _State:
         budget = plan.budget
         self._value |= {"trials": budget.trials, "seeds": budget.seeds}
         known = self._value["rows"]
-        asked: dict[str, dict[str, Any]] = {key: {"fault": why} for key, why in plan.faults.items()}
+        asked: dict[str, dict[str, Any]] = {
+            key: known.get(key) or {"fault": why} for key, why in plan.faults.items()
+        }
         asked |= {key: {**known.get(key, {}), "fault": None} for key in plan.plans}
         # In the order of the tables, whatever was asked for first.
         rows = {**known, **asked}
@@ -248,8 +260,10 @@ class _State:
         write_json(self._path, self._value)
 
 
-def _shared_seconds(folder: Path) -> float:
-    """Training time of the stages kept in `folder`."""
+def _shared_seconds(folder: Path) -> float | None:
+    """Training time of the stages kept in `folder`; None without any."""
     files = [path for path in folder.glob("*.safetensors") if not path.stem.endswith("-last")]
+    if not files:
+        return None
     stages = [checkpoint.load(path).meta.get("epochs", []) for path in files]
     return float(sum(epoch.get("seconds", 0.0) for stage in stages for epoch in stage))

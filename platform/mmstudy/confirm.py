@@ -20,7 +20,7 @@ from mmcaf.files import StorageError
 from mmcaf.places import place
 from mmstudy import copies
 from mmstudy.engine import adapted
-from mmstudy.errors import Interrupted, MMStudyError
+from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures
 from mmstudy.locking import driver_lock
 from mmstudy.objective import derive_seed, load_plan, train
 from mmstudy.paths import StudyPaths
@@ -49,7 +49,8 @@ def confirm(
     """Run what is missing of `seeds` runs of the `top` trials; one row per confirmed trial.
 
     Raises:
-        MMStudyError: there is no complete trial, or a run failed.
+        MMStudyError: there is no complete trial, or nothing can be written any more.
+        TooManyFailures: a run failed; the others were made.
         UsageError: a driver runs the study.
         Interrupted: the user stopped it; the same call goes on from there.
     """
@@ -74,8 +75,10 @@ def confirm(
             conductor.interrupt()
     if conductor.interrupted:
         raise Interrupted("Stopped. Folds that are done are stored; the same command goes on.")
+    if conductor.halted:
+        raise MMStudyError(conductor.halted)
     if conductor.faults:
-        raise MMStudyError(f"{len(conductor.faults)} runs failed: {conductor.faults[0]}")
+        raise TooManyFailures(f"{len(conductor.faults)} runs failed: {conductor.faults[0]}")
     copies.pull(study.paths, at_once=True)
     return summary(study)
 
@@ -161,6 +164,7 @@ class _Conductor:
         self._waiting, self._total, self._alive = [*tasks], len(tasks), 0
         self._progress = progress
         self.faults: list[str] = []
+        self.halted: str | None = None
         self.interrupted = False
 
     def next_task(self) -> TrialTask | None:
@@ -184,6 +188,7 @@ class _Conductor:
         self._progress("confirming runs", done, self._total)
 
     def on_halt(self, number: int, reason: str) -> None:
+        self.halted = reason
         self.on_end(number, reason)
         self._waiting.clear()
 

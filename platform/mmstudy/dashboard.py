@@ -17,7 +17,10 @@ from mmstudy.copies import pull_journal
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.paths import StudyPaths
 
-__all__ = ["app_path", "command", "optuna_command"]
+__all__ = ["SIGN_IN_MARK", "app_path", "command", "optuna_command"]
+
+SIGN_IN_MARK = "--sign-in"
+"""Tells the app, on its command line, that nobody may look who has not signed in."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
@@ -68,11 +71,14 @@ def command(
     pairs = [*settings.items(), *(("server.allowedHosts", host) for host in hosts)]
     flags = [part for name, value in pairs for part in (f"--{name}", value)]
     streamlit = [sys.executable, "-m", "streamlit", "run", str(app_path())]
-    return [*streamlit, *flags, "--", str(root.resolve())]
+    mark = [SIGN_IN_MARK] if sign_in is not None else []
+    return [*streamlit, *flags, "--", str(root.resolve()), *mark]
 
 
 def _public_host(secrets: Path) -> str:
     """Under which name the sign-in sends people back here."""
+    if secrets.suffix != ".toml":  # Streamlit would not read it
+        raise UsageError(f"The sign-in file's name must end in .toml, got {secrets.name}.")
     if find_spec("authlib") is None:
         raise UsageError("Sign-in needs Authlib: pip install 'mmcaf-study[auth]'.")
     try:

@@ -58,19 +58,19 @@ class Plan:
     @property
     def in_plane_px(self) -> tuple[int, ...]:
         """Sides of the cached slices the space can ask for; none where the table alone is read."""
-        if not reads_image(trial_config(self.spec, {}).model):
+        if not reads_image(trial_config(self.spec, {}, constrained=False).model):
             return ()
         dimension = self.spec.space.get("data.window")
         windows = dimension.probes() if dimension else (None,)
         sizes = {
-            trial_config(self.spec, {"data.window": w} if w else {}).data.in_plane_px
-            for w in windows
+            trial_config(self.spec, of, constrained=False).data.in_plane_px
+            for of in ({"data.window": w} if w else {} for w in windows)
         }
         return tuple(sorted(sizes))
 
     def describe(self) -> dict[str, Any]:
         """What a dry run prints."""
-        train = trial_config(self.spec, {}).train
+        train = trial_config(self.spec, {}, constrained=False).train
         return {
             "study": address_of(self.paths.root),
             "question": self.spec.question,

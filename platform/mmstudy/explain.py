@@ -19,10 +19,11 @@ from typing import Any
 import polars as pl
 import torch
 
-from mmcaf.data import cohort as cohorts
 from mmcaf.data import volumes
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.nodecache import load_cohort
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.net.registry import reads_image
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.explanations import (
     FORMAT,
@@ -82,7 +83,8 @@ def explain(
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
-    volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
+    if reads_image(config.model):
+        volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
     _tell_time(study, number, epoch, say)
     paths = networks(study, task, epoch, progress)
     done: list[ExplainedCase] = []
@@ -168,7 +170,7 @@ def _best_epoch(study: Study, number: int) -> int:
 
 
 def _own(study: Study, cohort: Path) -> Cohort:
-    patients = cohorts.load(cohort)
+    patients = load_cohort(cohort)
     if patients.digest != study.about["cohort_digest"]:
         raise MMStudyError(
             f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "

@@ -34,6 +34,7 @@ from mmcaf.explain.pictures import (
 from mmcaf.explain.scales import banded, points_of, scales_of
 from mmcaf.features import digest_of
 from mmcaf.net.config import TABLE_COLUMNS
+from mmcaf.net.registry import reads_image
 from mmstudy.configs import TrialConfig
 from mmstudy.errors import MMStudyError
 from mmstudy.explanations import (
@@ -74,7 +75,8 @@ class FoldExplainer:
     ) -> None:
         self._study, self._task, self._config = study, task, config
         self._rows, self._number = patients.patients, fold
-        self._opened = open_volumes(patients, VolumeSpec(config.data.in_plane_px))
+        spec = VolumeSpec(config.data.in_plane_px)
+        self._opened = open_volumes(patients, spec) if reads_image(config.model) else {}
         self._fold: Fold = Split.from_json(study.about["split"]).folds[fold]
         kept = checkpoint.load(path)
         self._net = build_model(config, derive_seed(task.seed, fold))

@@ -47,7 +47,7 @@ def _volumes(plan: Plan) -> int:
 
 
 def _records(plan: Plan) -> int:
-    epochs = trial_config(plan.spec, {}).train.epochs
+    epochs = trial_config(plan.spec, {}, constrained=False).train.epochs
     cases = sum(len(fold.val) for fold in plan.split.folds)
     rows = cases * _PREDICTION_BYTES + len(plan.split.folds) * _EPOCH_BYTES
     return plan.spec.search.trials * (epochs * rows + _TRIAL_BYTES)
@@ -55,7 +55,7 @@ def _records(plan: Plan) -> int:
 
 def _checkpoint(plan: Plan) -> int:
     """Weights and moments of the network as the spec has it, before anything is searched."""
-    config = trial_config(plan.spec, {})
+    config = trial_config(plan.spec, {}, constrained=False)
     net = build_model(config, 0)
     weights = sum(tensor.nbytes for tensor in net.state_dict().values())
     trained = sum(parameter.nbytes for parameter in net.parameters())
@@ -71,6 +71,6 @@ def _hours(plan: Plan, study: Study | None) -> float | str:
     )
     seconds /= rows.height
     done = sum(study.counts()[state] for state in ("complete", "pruned"))
-    per_trial = len(plan.split.folds) * trial_config(plan.spec, {}).train.epochs
+    per_trial = len(plan.split.folds) * trial_config(plan.spec, {}, constrained=False).train.epochs
     hours = seconds * per_trial * max(0, plan.spec.search.trials - done) / 3600
     return f"{hours:.2f} (from {rows.height} measured epochs; trials side by side take less)"

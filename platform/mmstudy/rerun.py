@@ -19,11 +19,11 @@ import torch
 
 from mmcaf import checkpoint
 from mmcaf.checkpoint import Checkpoint
-from mmcaf.data import cohort as cohorts
 from mmcaf.data import volumes
 from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
+from mmcaf.data.nodecache import load_cohort
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.registry import reads_image
 from mmcaf.places import address_of
@@ -141,8 +141,8 @@ def predict(
     Raises:
         MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
     """
-    patients = cohorts.load(other)
-    own = cohorts.load(cohort)
+    patients = load_cohort(other)
+    own = load_cohort(cohort)
     # Synthetic patients of every cohort have the same ids; their series do not.
     key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"
     shared = patients.patients[key].is_in(own.patients[key].to_list()).sum()
@@ -161,7 +161,7 @@ def predict_test(study: Study, number: int, cohort: Path, progress: Progress) ->
     Raises:
         MMStudyError: the trial is not complete, or the cohort is not the study's own.
     """
-    patients = cohorts.load(cohort)
+    patients = load_cohort(cohort)
     if patients.digest != study.about["cohort_digest"]:
         raise MMStudyError(
             f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "

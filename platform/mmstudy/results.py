@@ -177,8 +177,15 @@ class Study:
     def oracle(self) -> bool:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
         spec = self.about["spec"]
+        if spec.get("model", {}).get("name") == "lesion_box":  # reads nothing else
+            return True
         options = spec.get("space", {}).get("data.location", {}).get("choice", ())
         return "oracle" in (spec.get("data", {}).get("location"), *options)
+
+    def top(self) -> dict[str, Any] | None:
+        """The complete trial with the highest value of the search, confirmed or not."""
+        complete = self.trials().filter(pl.col("state") == State.COMPLETE)
+        return complete.row(0, named=True) if complete.height else None
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
         """Each validation case once, at the trial's best epoch: case, label, probability.
@@ -234,8 +241,12 @@ def found_studies(root: Path) -> list[Found]:
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         paths = StudyPaths(folder)
+        # In a copy, a folder may be of a study that is deleted by now, or not brought here yet.
         marks = paths.study.is_file() or paths.trials.is_dir() or paths.journal.is_file()
-        if not (folder.is_dir() and (marks or origin(folder) is not None)):
+        if origin(folder) is not None:
+            copies.pull(paths)
+            marks = paths.study.is_file()
+        if not (folder.is_dir() and marks):
             continue
         try:
             found.append(Found(folder, open_study(folder)))

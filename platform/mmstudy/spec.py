@@ -155,8 +155,13 @@ def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
     return spec
 
 
-def trial_config(spec: StudySpec, params: Mapping[str, Any]) -> TrialConfig:
+def trial_config(
+    spec: StudySpec, params: Mapping[str, Any], *, constrained: bool = True
+) -> TrialConfig:
     """The configs of a trial with `params` (dotted path -> value).
+
+    Settings without a value in `params` keep what the spec fixes: such a config need not keep the
+    constraints, which are for trials; `constrained` says whether it must.
 
     Raises:
         ValueError: a combination of params that the config classes or a constraint refuse.
@@ -166,7 +171,7 @@ def trial_config(spec: StudySpec, params: Mapping[str, Any]) -> TrialConfig:
         section, _, field = path.partition(".")
         sections[section][field] = value
     config = TrialConfig(**{name: build(name, values) for name, values in sections.items()})
-    for constraint in spec.parsed_constraints:
+    for constraint in spec.parsed_constraints if constrained else ():
         if not constraint.holds(config.setting):
             raise ValueError(f"the constraint {constraint.text!r} does not hold")
     return config

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mmstudy import dashboard
-from mmstudy.dashboard import app_path, command
+from mmstudy.dashboard import SIGN_IN_MARK, app_path, command
 from mmstudy.errors import UsageError
 
 SECRETS = """
@@ -74,7 +74,7 @@ def test_it_says_what_signs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
     found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
     found.secrets["auth"] = {"client_id": "dashboard"}
     found.secrets["mmstudy"] = {"allowed": ["somebody@hospital.example"]}
@@ -126,3 +126,22 @@ def test_who_is_on_the_list_comes_in(guarded: AppTest, monkeypatch: pytest.Monke
     as_user(monkeypatch, is_logged_in=True, email="Somebody@Hospital.example", email_verified=True)
     guarded.run()
     assert "mmstudy run" in guarded.info[0].value.replace("\\", "")
+
+
+def test_nobody_comes_in_where_the_list_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    as_user(monkeypatch, is_logged_in=True, email="a@b.example", email_verified=True)
+    found.run()
+    assert [button.label for button in found.button] == ["Sign out"]
+    assert not found.info
+
+
+def test_a_file_that_streamlit_would_not_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "find_spec", lambda _: object())
+    with pytest.raises(UsageError, match=r"must end in \.toml, got auth\.secrets"):
+        command(tmp_path, 8600, sign_in=tmp_path / "auth.secrets")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from cheap_study import study_of_scores
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.metrics import auroc
+from mmstudy import benchmark_run
 from mmstudy.benchmark import ROWS, read_benchmark
 from mmstudy.benchmark_run import Budget, plan_benchmark, run_benchmark, wanted_rows
 from mmstudy.benchmark_text import render_benchmark, table_of
 from mmstudy.engine import plan_study, run_study
 from mmstudy.errors import Interrupted, UsageError
+from mmstudy.ledger import FolderLedger
+from mmstudy.records import State
 from mmstudy.results import open_study
 from mmstudy.runner import InlineRunner, Runner
 from mmstudy.selection import corrected_best, cross_fitted_choice
@@ -113,6 +117,41 @@ def test_the_same_command_again_computes_nothing(root: Path, cohort: Cohort) -> 
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")}
     run((*CHEAP, "sam_msca"), cohort, root)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")} == before
+
+
+def test_a_row_with_more_trials_follows_its_search_and_confirms_the_new_best(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    run(("kan",), cohort, tmp_path, replace(BUDGET, trials=1))
+    run(("kan",), cohort, tmp_path, replace(BUDGET, trials=6))
+    study, found = open_study(tmp_path / "bench-kan"), read_benchmark(tmp_path)
+    top = study.top()
+    assert found is not None
+    assert top is not None
+    assert top["value"] == study.trials()["value"].max()
+    assert top["number"] in study.confirmed()
+    (row,) = found.rows
+    assert row.state == "complete"
+    assert row.trials == 6
+    assert row.confirmed == study.confirmed()[int(top["number"])]
+
+
+def test_a_failed_trial_does_not_count_as_searched(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(("kan",), cohort, tmp_path)
+    ledger = FolderLedger(open_study(tmp_path / "bench-kan").paths)
+    ledger.put_trial(replace(ledger.trials()[0], state=State.FAIL, value=None, reason="made"))
+    gone_on = []
+    monkeypatch.setattr(benchmark_run, "run_study", lambda *_, **__: gone_on.append(True))
+    run(("kan",), cohort, tmp_path)
+    assert gone_on
+
+
+def test_a_root_in_a_store_is_refused(cohort: Cohort, command: Command) -> None:
+    code, _, told = command("benchmark", str(cohort.folder), "--root", "file:///nowhere/studies")
+    assert code == 2
+    assert "--root must be a folder, not an address" in told
 
 
 def test_more_rows_join_those_that_are_there(root: Path, cohort: Cohort, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmstudy.commands.common import ROOT, InlineOption, RootOption, app, say
+from mmstudy.commands.common import ROOT, InlineOption, RootOption, app, cohort_place, say
 from mmstudy.errors import MMStudyError
 
 __all__ = ["benchmark"]
@@ -16,7 +16,9 @@ __all__ = ["benchmark"]
 
 @app.command()
 def benchmark(
-    cohort: Annotated[Path, typer.Argument(help="A cohort folder, from `mmstudy data ingest`.")],
+    cohort: Annotated[
+        Path, typer.Argument(help="The cohort, a folder or s3://…", parser=cohort_place)
+    ],
     models: Annotated[str, typer.Option(help="`all`, or rows with commas between them.")] = "all",
     trials: Annotated[int, typer.Option(min=1, help="Trials of every row.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="New splits and seeds for each best.")] = 3,

@@ -23,6 +23,7 @@ __all__ = [
     "StudyArgument",
     "TrialArgument",
     "app",
+    "cohort_place",
     "data",
     "located",
     "opened_study",
@@ -47,7 +48,8 @@ def _root(text: str) -> Path:
     return located(str(text))  # the default is a path already
 
 
-def _cohort(text: str) -> Path:
+def cohort_place(text: str) -> Path:
+    """A cohort's folder, or the local copy of an address."""
     return located(str(text), "cohort")
 
 
@@ -62,7 +64,7 @@ RootOption = Annotated[
 ]
 CohortOption = Annotated[
     Path | None,
-    typer.Option(help="The cohort, a folder or s3://…, if it was moved.", parser=_cohort),
+    typer.Option(help="The cohort, a folder or s3://…, if it was moved.", parser=cohort_place),
 ]
 InlineOption = Annotated[bool, typer.Option("--inline", help="Without Ray, one by one.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study folder, or its name under --root.")]
