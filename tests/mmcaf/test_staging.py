@@ -157,6 +157,13 @@ def test_another_image_side_is_encoded_anew(
     assert len(encoded) == 2 * before
 
 
+def test_stages_of_smaller_steps_are_others(small: SmallCohort, tmp_path: Path) -> None:
+    """Batch norm sees micro-batches, so what a stage learns depends on their size."""
+    for accumulate in (1, 2):
+        staged(small, tmp_path, batch_size=4, accumulate=accumulate)
+    assert len(list(tmp_path.glob("trunk-*.safetensors"))) == 2
+
+
 def test_another_pyramid_keeps_the_trunk(small: SmallCohort, tmp_path: Path) -> None:
     staged(small, tmp_path)
     staged(small, tmp_path, model=replace(MODEL, pyramid_scales=(2, 3)))

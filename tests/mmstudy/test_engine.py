@@ -51,6 +51,22 @@ def test_every_epoch_of_every_fold_is_recorded_once(done: Study) -> None:
     assert places == [(n, f, e) for n in range(2) for f in range(2) for e in range(2)]
 
 
+def test_a_constraint_need_not_hold_for_what_trials_replace(cohort: Cohort, tmp_path: Path) -> None:
+    space = {"train.batch_size": {"choice": [8, 12]}}
+    changes = {"space": space, "constraints": ["train.batch_size >= 8"]}
+    spec = parse_spec(deepcopy(TINY_SPEC) | changes)
+    plan = plan_study(spec, cohort=cohort.folder, root=tmp_path, name="s")
+    assert plan.describe()["space"].keys() == space.keys()
+
+
+def test_a_study_of_the_annotated_box_is_told_where_the_lesion_is(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    model = {"model": {"name": "lesion_box"}, "train": {"epochs": 1}, "space": {}}
+    changes = {**model, "search": {"trials": 1}, "pruning": None}
+    assert run(cohort, tmp_path, **changes).oracle
+
+
 def test_the_objective_is_the_best_shared_epoch(done: Study) -> None:
     for trial in done.trials().to_dicts():
         means = done.epochs(trial["number"]).group_by("epoch").mean().sort("epoch")["auroc"]

@@ -246,6 +246,16 @@ def test_missing_packages_are_named_in_one_sentence(
     )
 
 
+def test_a_network_of_the_table_needs_no_volumes(cohort: Cohort, tmp_path: Path) -> None:
+    """Its spec's window may be larger than what was ingested: nothing is cut from it."""
+    spec = {"question": "?", "protocol": {"folds": 2}, "search": {"trials": 1}}
+    spec |= {"model": {"name": "mlp"}, "train": {"epochs": 1}}
+    plan = plan_study(parse_spec(spec), cohort=cohort.folder, root=tmp_path, name="s")
+    run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
+    found = explained(open_study(tmp_path / "s"), cohort, per_class=1)
+    assert all(case.cam is None and case.shap is not None for case in found.cases)
+
+
 def test_another_cohort_is_refused(study: Study, tmp_path: Path, cohort: Cohort) -> None:
     shutil.copytree(study.paths.root, tmp_path / "s")
     about = json.loads((tmp_path / "s" / "study.json").read_text())
