@@ -48,7 +48,10 @@ def main() -> None:
     if names:
         if st.session_state.get("study") not in (None, *names):
             del st.session_state["study"]  # deleted since
+        asked = st.query_params.get("study", names[0])
         st.sidebar.selectbox("Study", names, key="study", bind="query-params")
+        if asked not in names:
+            frame.tell("warning", f"There is no study {asked!r} here; this is another.")
     st.title(current.title)
     current.run()
 

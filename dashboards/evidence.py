@@ -142,9 +142,10 @@ def forest(rows: Sequence[Row], measure: str) -> Plot:
 
 
 def _label(row: Row) -> str:
-    """Method and n; rows of one method differ by threshold."""
-    rule = ", Youden" if "Youden" in row.threshold else ""
-    return f"{row.method}{rule}  (n={row.n})"
+    """Method and n; rows of one method differ by their cases and threshold."""
+    marks = [row.cases.split(",")[0]] if row.kind == "ours" else []
+    marks += ["Youden"] if "Youden" in row.threshold else []
+    return f"{row.method} ({', '.join([*marks, f'n={row.n}'])})"
 
 
 def _figure(row: Row, measure: str) -> tuple[float | None, float, float]:

@@ -74,8 +74,8 @@ def _seen(one: ExplainedCase) -> str:
     if one.cam is None or one.cam.inside is None or one.cam.by_chance is None:
         return text
     return (
-        f"{text} {one.cam.inside:.0%} of the map lies within the annotated box, which is "
-        f"{one.cam.by_chance:.0%} of what the network sees."
+        f"{text} {one.cam.inside:.1%} of the map lies within the annotated box, which is "
+        f"{one.cam.by_chance:.1%} of what the network sees."
     )
 
 

@@ -53,15 +53,15 @@ def _body(study: Study, top: int) -> None:
 
 
 def _strip(study: Study, now: Overview) -> None:
+    live = study.live()
     frame.facts(
         ("Best AUROC", "–" if now.best_value is None else f"{now.best_value:.3f}"),
         ("Complete", f"{now.counts['complete']} of {now.asked}"),
         ("Pruned", str(now.counts["pruned"])),
         ("Running", str(now.counts["running"])),
         ("Failed", str(now.counts["fail"])),
-        ("Time left", frame.shown_duration(now.seconds_left)),
+        ("Time left", frame.shown_duration(now.seconds_left) if live else "–"),
     )
-    live = study.live()
     parts = [
         "running now" if live else "no driver is running",
         f"{study.about.get('n_cases', '?')} patients, {study.folds} folds",

@@ -89,15 +89,13 @@ def _table(rows: Sequence[Row]) -> pl.DataFrame:
     for row in rows:
         line: dict[str, Any] = {"method": row.method + (" !" if row.flag else "")}
         if row.kind != "published":
-            line["threshold"] = row.threshold
+            line |= {"scored on": row.cases, "threshold": row.threshold}
         line |= {
             "patients": f"{row.n} ({row.positives} squamous)",
             **{names.get(name, name): cell_text(row.rates[name]) for name in RATE_NAMES},
             "AUROC": cell_text(row.auroc),
             "F1": cell_text(row.f1),
         }
-        if row.kind != "published":
-            line["scored on"] = row.cases
         lines.append(line)
     return pl.DataFrame(lines)
 
@@ -107,7 +105,7 @@ def _verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
         return
     st.subheader(title)
     reasons = {verdict.reason for verdict in verdicts if verdict.reason}
-    if len(reasons) == 1 and all(verdict.reason for verdict in verdicts):
+    if len(reasons) == 1 and all(verdict.outcome == "untested" for verdict in verdicts):
         st.text(f"Nothing is tested: {reasons.pop()}.")
     with st.expander(f"{len(verdicts)} comparisons, one by one"):
         for verdict in verdicts:

@@ -20,7 +20,7 @@ def steps(folder: Path) -> list[list[str]]:
     synth += ["--signal-image", "1"]
     ingest = ["data", "ingest", str(dicom), "--out", str(cohort), "--in-plane", "96"]
     run = ["run", "smoke", "--cohort", str(cohort), "--root", str(root), "--name", "demo"]
-    compare = ["compare", "demo", "--root", str(root), "--paper"]
+    compare = ["compare", "demo", "--root", str(root)]
     return [*([] if dicom.exists() else [synth]), ingest, run, compare]
 
 

@@ -22,7 +22,6 @@ from mmstudy.commands.common import (
     tell_origin,
     trial_number,
 )
-from mmstudy.errors import UsageError
 
 if TYPE_CHECKING:
     from mmstudy.results import Study
@@ -125,7 +124,6 @@ def compare(
     study: StudyArgument,
     root: RootOption = ROOT,
     cohort: CohortOption = None,
-    paper: Annotated[bool, typer.Option("--paper", help="Beside the published rows.")] = True,
     how: Annotated[
         Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
     ] = "table",
@@ -134,10 +132,6 @@ def compare(
     from mmstudy.paper import compare as beside
     from mmstudy.rendering import render
 
-    if not paper:
-        raise UsageError(
-            "There is nothing but the paper to compare with yet; leave out --no-paper."
-        )
     sys.stdout.write(render(beside(opened_study(study, root), cohort), how))
 
 
