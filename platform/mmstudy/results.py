@@ -240,13 +240,15 @@ def found_studies(root: Path) -> list[Found]:
     copies.pull_studies(root)
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if not folder.is_dir():
+            continue
         paths = StudyPaths(folder)
         # In a copy, a folder may be of a study that is deleted by now, or not brought here yet.
         marks = paths.study.is_file() or paths.trials.is_dir() or paths.journal.is_file()
         if origin(folder) is not None:
             copies.pull(paths)
             marks = paths.study.is_file()
-        if not (folder.is_dir() and marks):
+        if not marks:
             continue
         try:
             found.append(Found(folder, open_study(folder)))
