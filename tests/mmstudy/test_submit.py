@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 from cutting_proxy import CuttingProxy
+from ray._private.authentication_test_utils import reset_auth_token_state
 from ray_nodes import RayNodes, free_port, kill
 from tiny_spec import TINY_SPEC
 
@@ -78,6 +79,7 @@ def submit(
     """`mmstudy submit` of the tiny spec in this process; later arguments win."""
     for name, value in cluster.nodes.client.items():
         monkeypatch.setenv(name, value)
+    reset_auth_token_state()  # Ray remembers the token of an earlier test's cluster
     written(tmp_path)
     usual = ["--cohort", str(cohort.folder), "--root", str(tmp_path / "root"), "--dry-run"]
     usual += ["--address", cluster.nodes.address]
