@@ -69,7 +69,7 @@ def test_a_killed_driver_is_continued_exactly(cohort: Cohort, tmp_path: Path) ->
     command.stopped_by(lambda process: process.kill())
     study = command.finished()
     assert_exact(study, cohort)
-    # From the trial's own checkpoint: where the first attempt had recorded an epoch, the second does
+    # From the own checkpoint: where the first attempt had recorded an epoch, the second does
     # not begin with that.
     epochs = study.epochs()
     had = epochs.filter(pl.col("attempt") == 1)["number"].unique().to_list()
