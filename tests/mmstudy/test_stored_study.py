@@ -105,9 +105,9 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
         monkeypatch.setattr(sys, "argv", ["app.py", str(place(root))])
         page = AppTest.from_file(str(app_path()), default_timeout=60).run()
         assert not page.exception
-        assert {m.label: m.value for m in page.metric}["Complete"] == str(TRIALS)
+        assert page.dataframe[0].value.set_index("study").loc["s", "complete"] == TRIALS
         requests.count.clear()
         page.run()
         print(f"requests of one look at the dashboard: {dict(requests.count)}")  # noqa: T201
-        assert requests.count["LIST"] <= 7
+        assert requests.count["LIST"] <= 10  # whatever the number of trials
         assert requests.count["GET"] <= 1  # who drives it, if anyone
