@@ -106,6 +106,9 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
         page = AppTest.from_file(str(app_path()), default_timeout=60).run()
         assert not page.exception
         assert page.dataframe[0].value.set_index("study").loc["s", "complete"] == TRIALS
+        # One look within the time for which a copy is not brought up to date a second time.
+        monkeypatch.setattr(copies, "_PULL_EVERY_SECONDS", 600.0)
+        (place(root) / "s" / ".pulled").unlink()
         requests.count.clear()
         page.run()
         print(f"requests of one look at the dashboard: {dict(requests.count)}")  # noqa: T201
