@@ -158,7 +158,7 @@ def chart(plot: Plot, study: Study, *, key: str = "") -> None:
             )
         st.download_button(
             "CSV",
-            data=lambda: csv_of(_points(plot)),
+            data=lambda: csv_of(_points(plot), study),
             file_name=f"{study.name}-{named}.csv",
             mime="text/csv",
             key=f"csv-{named}",
@@ -181,6 +181,7 @@ def _drawn(plot: Plot, how: Any) -> Callable[[], bytes]:
 
 
 def _points(plot: Plot) -> pl.DataFrame:
+    """Every point of every layer; where rows have names, the name of its row."""
     parts = [
         pl.DataFrame(
             {
@@ -194,11 +195,17 @@ def _points(plot: Plot) -> pl.DataFrame:
         )
         for layer in plot.layers
     ]
-    return pl.concat(parts)
+    points = pl.concat(parts)
+    if not plot.rows:
+        return points
+    names = pl.col("row").cast(pl.Int64).replace_strict(dict(enumerate(plot.rows)), default=None)
+    return points.with_columns(names)
 
 
-def csv_of(table: pl.DataFrame) -> str:
-    """A table as CSV that no spreadsheet takes for formulas."""
+def csv_of(table: pl.DataFrame, study: Study) -> str:
+    """A table as CSV that no spreadsheet takes for formulas; a column says whose data it is."""
+    origin = "SYNTHETIC" if study.synthetic else "real"
+    table = table.with_columns(pl.lit(origin).alias("origin"))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(map(csv_text, table.columns))

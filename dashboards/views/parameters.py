@@ -121,7 +121,7 @@ def _contour(study: Study, done: pl.DataFrame, known: Sequence[Setting]) -> None
     st.caption("Mean of the trials in each cell; cells without a trial stay empty.")
     st.download_button(
         "Save as CSV",
-        data=lambda: frame.csv_of(table),
+        data=lambda: frame.csv_of(table, study),
         file_name=f"{study.name}-contour.csv",
         mime="text/csv",
         on_click="ignore",

@@ -45,6 +45,9 @@ def show(study: Study) -> None:
     numbers = sorted(trials["number"].to_list())
     chosen = study.best()
     best = int(chosen["number"] if chosen else trials["number"][0])
+    asked = st.query_params.get("trial")
+    if asked is not None and asked not in map(str, numbers):
+        frame.tell("warning", f"There is no trial {asked!r} here; this is another.")
     if st.session_state.get("trial") not in (None, *numbers):
         st.session_state["trial"] = best  # of another study
     number = st.number_input(

@@ -67,7 +67,7 @@ def _body(study: Study, wanted: Filter) -> None:
     )
     st.download_button(
         "Save as CSV",
-        data=lambda: frame.csv_of(_table(rows)),
+        data=lambda: frame.csv_of(_table(rows), study),
         file_name=f"{study.name}-trials.csv",
         mime="text/csv",
         on_click="ignore",

@@ -149,10 +149,10 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
 ) -> None:
     root = str(study.paths.root.parent)
     arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
-    for look in (1, 2):
+    for times in ("once", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
         assert code == 0
-        assert f"has now been looked at {look} times" in stderr
+        assert f"has now been looked at {times}." in stderr
     row = json.loads(stdout)[0]
     assert (row["look"], row["n"]) == (2, 5)
     log = study.evaluations()

@@ -109,7 +109,8 @@ def evaluate(
     row = look_at_test(opened, number, link, Reporter().steps)
     tell_origin(opened, how)
     print_rows([row], how)
-    say(f"The test set of {opened.name} has now been looked at {row['look']} times.")
+    times = "once" if row["look"] == 1 else f"{row['look']} times"
+    say(f"The test set of {opened.name} has now been looked at {times}.")
 
 
 @app.command()

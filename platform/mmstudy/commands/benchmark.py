@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +49,7 @@ def benchmark(
     from mmstudy.commands.run import runner_for
     from mmstudy.progress import Reporter
 
+    wanted = wanted_rows(models)
     if not show:
         budget = Budget(
             trials=trials,
@@ -59,7 +61,7 @@ def benchmark(
             cpu=cpu,
             settings=tuple(set_ or ()),
         )
-        plan = plan_benchmark(wanted_rows(models), budget, cohort=cohort, root=root, sam=sam)
+        plan = plan_benchmark(wanted, budget, cohort=cohort, root=root, sam=sam)
         for key, why in plan.faults.items():
             say(f"{key}: {why}.")
         if dry_run:
@@ -77,4 +79,5 @@ def benchmark(
     found = read_benchmark(root)
     if found is None:
         raise MMStudyError(f"No benchmark in {root}; leave out --show to begin one.")
-    sys.stdout.write(render_benchmark(found, how))
+    rows = tuple(row for row in found.rows if row.entry.key in wanted)
+    sys.stdout.write(render_benchmark(replace(found, rows=rows), how))

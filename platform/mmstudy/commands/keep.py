@@ -43,6 +43,8 @@ def export(
     root: RootOption = ROOT,
 ) -> None:
     """Trials, epochs, predictions, confirmations and test looks as one CSV file each."""
+    import polars as pl
+
     from mmcaf.files import replacing
     from mmstudy.segments import read_table
 
@@ -54,9 +56,10 @@ def export(
         "confirmations": opened.confirmations(),
         "evaluations": opened.evaluations(),
     }
+    origin = pl.lit("SYNTHETIC" if opened.synthetic else "real").alias("origin")
     for name, table in tables.items():
         with replacing(out / f"{name}.csv") as beside:
-            table.write_csv(beside)
+            table.with_columns(origin).write_csv(beside)
     written = [{"file": f"{name}.csv", "rows": table.height} for name, table in tables.items()]
     print_rows(written, "table")
 

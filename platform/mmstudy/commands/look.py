@@ -146,5 +146,6 @@ def _summary(study: Study) -> dict[str, Any]:
         **study.counts(),
         "best": top["value"] if top else None,
         "trial": top["number"] if top else None,
-        "n": study.about["n_cases"],
+        "n": study.about["n_cases"] - len(study.about["split"]["test"]),  # the value is of these
+        "set_aside": len(study.about["split"]["test"]),
     }
