@@ -171,7 +171,7 @@ def confirmed(found: dict[int, Estimate], searched: dict[int, float], runs: pl.D
         name="confirmed",
         x="AUROC",
         y="",
-        rows=tuple(f"trial {number}  (n={found[number].n})" for number in numbers),
+        rows=tuple(f"trial {number}  ({found[number].n} folds)" for number in numbers),
         layers=(
             Layer(
                 kind="dots",

@@ -28,7 +28,7 @@ def show_benchmark(root: Path) -> None:
     done = sum(row.state == "complete" for row in found.rows)
     st.text(
         f"{done} of {len(found.rows)} rows are complete: {found.asked_trials} trials each, "
-        f"{found.folds} folds, {found.asked_seeds} confirming seeds."
+        f"{found.folds} folds, confirming seeds: {found.asked_seeds}."
     )
     st.dataframe(
         pl.DataFrame(table_of(found)),

@@ -40,14 +40,19 @@ def show(study: Study) -> None:
     st.text(found.summary)
     _looks(found)
     measure = st.segmented_control(
-        "Measure", _MEASURES, default=_MEASURES[0], key="measure", bind="query-params"
+        "Measure",
+        _MEASURES,
+        default=_MEASURES[0],
+        format_func=lambda name: name.upper() if name == "auroc" else name,
+        key="measure",
+        bind="query-params",
     )
     frame.chart(evidence.forest(found.rows, str(measure or _MEASURES[0])), study)
     _sections(found.sections)
     _verdicts("Against the published rows, other patients", found.against_paper)
     st.subheader("How to read this")
     for note in found.notes:
-        st.text(note)
+        st.text(note.replace("`", "'"))  # plain text has no marks of code
     found = loading.comparison(study, expected=True)  # the rest waits for the resampling
     _verdicts("Against the baselines, same patients", found.against_baselines)
     _choice(found)

@@ -107,7 +107,7 @@ def _notes(benchmark: Benchmark) -> list[str]:
     cost = [] if shared is None else [f"Stages that rows share took {shared:.0f} s of training."]
     budget = (
         f"{benchmark.asked_trials} trials per row where there is something to search, "
-        f"{benchmark.folds} folds, {benchmark.asked_seeds} confirming seeds."
+        f"{benchmark.folds} folds, confirming seeds: {benchmark.asked_seeds}."
     )
     return [*warnings_of(benchmark), budget, *cost, *benchmark.notes]
 

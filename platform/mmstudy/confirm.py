@@ -95,7 +95,7 @@ def summary(study: Study) -> list[dict[str, Any]]:
             "low": found.low,
             "high": found.high,
             "runs": count[number],
-            "n": found.n,
+            "folds": found.n,  # over all runs
         }
         for number, found in sorted(confirmed.items(), key=lambda item: -item[1].mean)
     ]

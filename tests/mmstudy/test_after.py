@@ -98,7 +98,7 @@ def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
         assert set(of["epoch"]) == {study.trial(found["number"])["best_epoch"]}
         assert len({*of["seed"]}) == found["runs"] == 3
         expected = corrected_interval(of["auroc"].to_list(), ratio=(7 / 8 + 8 / 7) / 2)
-        assert (found["confirmed"], found["low"], found["high"], found["n"]) == (
+        assert (found["confirmed"], found["low"], found["high"], found["folds"]) == (
             pytest.approx(expected.mean),
             pytest.approx(expected.low),
             pytest.approx(expected.high),

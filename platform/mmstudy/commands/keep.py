@@ -112,7 +112,7 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     print_rows(rows, how)
     bad = [str(row["what"]) for row in rows if not row["ok"]]
     if bad:
-        say(f"Not there: {', '.join(bad)}. Studies run without a GPU and a browser, slower.")
+        say(f"Not there: {', '.join(bad)}. Studies run without, on a CPU far slower.")
 
 
 def _gpus() -> dict[str, Any]:
