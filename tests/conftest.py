@@ -11,6 +11,11 @@ import torch
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest import ingest
 from mmcaf.data.synthetic import SyntheticSpec, write
+from mmstudy import rayenv
+
+rayenv.prepare(
+    joins=False
+)  # whichever test imports Ray first: a token, and none in the home folder
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,12 +9,15 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 import psutil
+from ray._private.authentication_test_utils import reset_auth_token_state
 
-__all__ = ["RayNodes", "free_port"]
+__all__ = ["RayNodes", "free_port", "ray_token"]
 
 _START_SECONDS = 120
 _BIN = Path(sys.executable).parent
@@ -24,6 +27,26 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+@contextmanager
+def ray_token(mode: str | None, token: str | None = None) -> Iterator[None]:
+    """Ray in this process with another token, or none; it remembers the one it has read."""
+    wanted = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": token, "RAY_AUTH_TOKEN_PATH": None}
+    before = {name: os.environ.get(name) for name in wanted}
+    _set(wanted)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    reset_auth_token_state()
 
 
 class RayNodes:

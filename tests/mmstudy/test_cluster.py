@@ -63,9 +63,6 @@ def trivial(task: TrialTask) -> Iterator[EpochRow]:
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """A head without GPUs and nodes with pretended ones."""
-    from mmstudy import rayenv
-
-    rayenv.prepare()  # a token, unless an earlier test has imported Ray
     import ray
     from ray.cluster_utils import Cluster
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray_nodes import ray_token
 from tiny_spec import TINY_SPEC
 
 from mmstudy.commands.submit import _submission
@@ -49,11 +50,10 @@ def server() -> Iterator[tuple[str, type[_Answers]]]:
 
 
 @pytest.fixture(autouse=True)
-def _no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.setenv(name, "")  # remembered, so that what a test's own call sets goes again
-        monkeypatch.delenv(name)
+    with ray_token(None):
+        yield
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ import psutil
 import pytest
 import yaml
 from cutting_proxy import CuttingProxy
-from ray._private.authentication_test_utils import reset_auth_token_state
-from ray_nodes import RayNodes, free_port, kill
+from ray_nodes import RayNodes, free_port, kill, ray_token
 from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
@@ -74,16 +73,13 @@ def submit(
     command: Run,
     cohort: Cohort,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
+) -> Iterator[Run]:
     """`mmstudy submit` of the tiny spec in this process; later arguments win."""
-    for name, value in cluster.nodes.client.items():
-        monkeypatch.setenv(name, value)
-    reset_auth_token_state()  # Ray remembers the token of an earlier test's cluster
     written(tmp_path)
     usual = ["--cohort", str(cohort.folder), "--root", str(tmp_path / "root"), "--dry-run"]
     usual += ["--address", cluster.nodes.address]
-    return lambda *arguments: command("submit", str(tmp_path / "s.yaml"), *usual, *arguments)
+    with ray_token("token", cluster.nodes.token):
+        yield lambda *arguments: command("submit", str(tmp_path / "s.yaml"), *usual, *arguments)
 
 
 def written(folder: Path, **changes: object) -> Path:
