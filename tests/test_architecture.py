@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ONLY_IN = {
     "pydicom": {"dicom.py", "synthetic.py"},
-    "optuna": {"search.py", "samplers.py"},
+    "optuna": {"search.py", "samplers.py", "journal.py"},
     "ray": {"ray_runner.py", "jobs.py", "probe.py"},
     "captum": {"gradcam.py"},
     "shap": {"shapley.py"},

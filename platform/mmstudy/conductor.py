@@ -137,7 +137,8 @@ class StudyConductor:
     def on_end(self, number: int, fault: str | None) -> None:
         """See `Conductor.on_end`."""
         live = self._live[number]
-        if fault is None and live.fault is None and not self._whole(live):
+        decided = live.fault is not None or live.stopped is not None or self._whole(live)
+        if fault is None and not decided:
             self._catch_up(number)
         fault = fault or live.fault
         if fault is not None:

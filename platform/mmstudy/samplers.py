@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan, prod
 from typing import Any, Literal
 
@@ -61,14 +61,11 @@ def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
         case "grid":  # knows from the journal which points were visited
             points = {path: _points(dim) for path, dim in spec.space.items()}
             return _Grid(points, seed=spec.search.seed)
-    conditional = any(dimension.when for dimension in spec.space.values())
-    return Tpe(
-        seed=seed,
-        n_startup_trials=startup,
-        multivariate=True,
-        group=conditional,  # else the same, at a cost that grows with the study
-        constant_liar=True,
-    )
+    settings: dict[str, Any] = {"seed": seed, "n_startup_trials": startup, "constant_liar": True}
+    if any(dimension.when for dimension in spec.space.values()):
+        return Tpe(multivariate=True, group=True, **settings)
+    space = {path: distribution(dimension) for path, dimension in spec.space.items()}
+    return Tpe(space, multivariate=True, **settings)
 
 
 class _Grid(optuna.samplers.GridSampler):
@@ -85,12 +82,19 @@ class Tpe(optuna.samplers.TPESampler):
     that run; and `OTHERS` of those that ended, evenly spread over the study, for its estimate of
     the rest. (The last ones instead would be good ones too, and drive it away from them.) Up to
     `OTHERS` trials it is Optuna's own, to the bit.
+
+    Args:
+        space: of every trial, where all have the same; Optuna would compare those of all trials.
+        settings: see Optuna; at least one trial is drawn at random.
     """
 
     OTHERS, BEST = 500, 25  # Optuna's default calls at most 25 trials good
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(
+        self, space: Mapping[str, BaseDistribution] | None = None, **settings: Any
+    ) -> None:
         super().__init__(**settings)
+        self._space = space and {n: d for n, d in sorted(space.items()) if not d.single()}
         self._best: list[tuple[float, int]] | None = None  # value and number, the best last
         self._running: set[int] = set()
         self._seen: Any = None
@@ -98,6 +102,8 @@ class Tpe(optuna.samplers.TPESampler):
     def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> Any:
         """See Optuna."""
         self._seen = self._bounded(study)  # until the next proposal
+        if self._space is not None:
+            return self._space
         return super().infer_relative_search_space(self._seen, trial)
 
     def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:

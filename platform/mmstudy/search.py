@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from mmstudy.journal import open_journal
 from mmstudy.records import State
 from mmstudy.samplers import directions, distribution, encode, grid_size, pruner, sampler
 from mmstudy.space import Choice, Floats, Ints, in_order, is_active
@@ -71,7 +71,7 @@ class Search:
     def __init__(self, journal: Path | None, spec: StudySpec, known: Sequence[Known] = ()) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = dict(in_order(spec.space))
-        storage = _storage(journal)
+        storage = open_journal(journal)
         # Not by summaries and `study.trials`, which copy every trial.
         past = sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
         with _quiet():
@@ -226,26 +226,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
-
-
-def _storage(journal: Path | None) -> optuna.storages.BaseStorage:
-    if journal is None:
-        return optuna.storages.InMemoryStorage()
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    _mend(journal)
-    return optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-
-
-def _mend(journal: Path) -> None:
-    """Cut off a line that a full disk or a kill left half-written, and the lock of its writer.
-
-    Optuna would refuse to read on after such a line. The caller is the only driver (engine).
-    """
-    Path(f"{journal}.lock").unlink(missing_ok=True)
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _suggest(trial: optuna.Trial, path: str, dimension: Floats | Ints | Choice) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
@@ -19,6 +20,9 @@ def propose(trial: optuna.Trial) -> float:
     x = trial.suggest_float("x", -3, 3)
     y = trial.suggest_categorical("y", ["a", "b"])
     return -((x - 1) ** 2) - (y == "a")
+
+
+SPACE = {"y": CategoricalDistribution(["a", "b"]), "x": FloatDistribution(-3, 3)}
 
 
 def proposals(sampler: Any, trials: int) -> list[dict[str, Any]]:
@@ -36,8 +40,9 @@ SETTINGS: dict[str, Any] = {"seed": 3, "multivariate": True, "constant_liar": Tr
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_few_trials_are_proposed_as_by_optuna_to_the_bit() -> None:
-    assert proposals(Tpe(**SETTINGS), 40) == proposals(TPESampler(**SETTINGS), 40)
+@pytest.mark.parametrize("space", [None, SPACE])
+def test_few_trials_are_proposed_as_by_optuna_to_the_bit(space: Any) -> None:
+    assert proposals(Tpe(space, **SETTINGS), 40) == proposals(TPESampler(**SETTINGS), 40)
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
