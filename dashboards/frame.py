@@ -37,6 +37,7 @@ __all__ = [
     "follow",
     "go",
     "going",
+    "left_out",
     "numbers_in",
     "page",
     "plain",
@@ -231,9 +232,21 @@ def numbers_in(text: str, known: Sequence[int], most: int = 6) -> list[int]:
     >>> numbers_in("3, 12 x 3", [1, 3, 12])
     [3, 12]
     """
-    wanted = dict.fromkeys(int(part) for part in re.findall(r"\d{1,9}", text))
     there = set(known)
-    return [number for number in wanted if number in there][:most]
+    return [number for number in _written(text) if number in there][:most]
+
+
+def left_out(text: str, shown: Sequence[int]) -> str:
+    """The trial numbers in a text that are not among those shown.
+
+    >>> left_out("3, 12 x 7", [3])
+    '12, 7'
+    """
+    return ", ".join(str(number) for number in _written(text) if number not in shown)
+
+
+def _written(text: str) -> list[int]:
+    return [*dict.fromkeys(int(part) for part in re.findall(r"\d{1,9}", text))]
 
 
 def shown_duration(seconds: float | None) -> str:

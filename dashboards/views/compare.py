@@ -31,6 +31,8 @@ def show(study: Study) -> None:
         persist_state="session",
     )
     numbers = frame.numbers_in(text or "", trials["number"].to_list())
+    if left := frame.left_out(text or "", numbers):
+        frame.tell("warning", f"Left out: {left}. This study has no such trial, or six are shown.")
     if len(numbers) < 2:
         best = ", ".join(map(str, trials["number"].head(3)))
         frame.tell("info", "Choose two to six trials: in the table of trials, or by number above.")

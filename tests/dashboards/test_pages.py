@@ -140,6 +140,7 @@ def test_a_trial_that_is_not_complete_shows_its_reason(page: AppTest) -> None:
 
 def test_compared_trials_show_what_differs_first(page: AppTest) -> None:
     opened(page, "compare", "twelve", chosen="0, 3, 999")
+    assert "Left out: 999. " in words(page).replace("\\", "")
     table = page.dataframe[0].value
     assert list(table.columns) == ["setting", "differs", "trial 0", "trial 3"]
     marks = table["differs"].to_list()

@@ -210,6 +210,21 @@ def test_the_choice_is_resampled_over_every_trial_and_epoch(study: Study) -> Non
     assert max(means) == pytest.approx(study.trials()["value"].max())
 
 
+@pytest.mark.parametrize("name", ["trials", "best", "show", "importance"])
+def test_what_a_machine_reads_says_that_it_is_synthetic(
+    study: Study, command: Command, name: str
+) -> None:
+    where = ["0"] if name == "show" else []
+    code, stdout, _ = command(
+        name, "s", *where, "--root", str(study.paths.root.parent), "-f", "csv"
+    )
+    lines = stdout.splitlines()
+    assert code == 0
+    assert lines[0].startswith("origin,")
+    assert all(line.startswith("SYNTHETIC,") for line in lines[1:])
+    assert len(lines) > 1
+
+
 def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Command) -> None:
     where = ["--root", str(study.paths.root.parent), "-f", "json"]
     code, stdout, _ = command("importance", "s", *where)
@@ -217,6 +232,7 @@ def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Comm
     assert code == 0
     assert {row["setting"] for row in rows} == {"train.lr", "model.pyramid_scales"}
     assert {row["n"] for row in rows} == {5}
+    assert {row["origin"] for row in rows} == {"SYNTHETIC"}
     assert sum(row["fanova"] for row in rows) == pytest.approx(1)
 
 

@@ -18,9 +18,8 @@ from mmstudy.commands.common import (
     TrialArgument,
     app,
     opened_study,
-    print_rows,
+    print_rows_of,
     say,
-    tell_origin,
     trial_number,
 )
 from mmstudy.errors import CheckFailed, UsageError
@@ -46,10 +45,10 @@ def rerun(
     opened = opened_study(study, root)
     if check and seed is not None:
         raise UsageError("--check compares with what the stored seed gave; leave out --seed.")
-    tell_origin(opened, how)
     number = trial_number(opened, trial)
     rows = list(again(opened, number, cohort_of(opened.paths.root, cohort), seed=seed))
-    print_rows([row for row in rows if row["metric"] == "auroc" or not row["same"]], how)
+    shown = [row for row in rows if row["metric"] == "auroc" or not row["same"]]
+    print_rows_of(opened, shown, how)
     wrong = [row for row in rows if not row["same"]]
     for line in drift(opened, number) if wrong else ():
         say(f"Computed elsewhere: {line}.")
@@ -86,8 +85,7 @@ def confirm(
         progress=Reporter().steps,
         say=say,
     )
-    tell_origin(opened, how)
-    print_rows(rows, how)
+    print_rows_of(opened, rows, how)
 
 
 @app.command()
@@ -107,8 +105,7 @@ def evaluate(
     number = trial_number(opened, trial)
     link = cohort_of(opened.paths.root, cohort)
     row = look_at_test(opened, number, link, Reporter().steps)
-    tell_origin(opened, how)
-    print_rows([row], how)
+    print_rows_of(opened, [row], how)
     times = "once" if row["look"] == 1 else f"{row['look']} times"
     say(f"The test set of {opened.name} has now been looked at {times}.")
 
@@ -124,6 +121,7 @@ def predict(
     how: FormatOption = "table",
 ) -> None:
     """The trial's networks on patients of another cohort: metrics with n, or every case."""
+    from mmcaf.data.nodecache import load_cohort
     from mmcaf.metrics import auroc_interval, auroc_standard_error, rates
     from mmstudy.progress import Reporter
     from mmstudy.rerun import predict as predict_other
@@ -133,13 +131,13 @@ def predict(
     number = trial_number(opened, trial)
     link = cohort_of(opened.paths.root, cohort)
     found = predict_other(opened, number, link, folder, Reporter().steps)
-    tell_origin(opened, how)
+    synthetic = load_cohort(folder).synthetic
     if cases:
-        print_rows(found.to_dicts(), how)
+        print_rows_of(opened, found.to_dicts(), how, synthetic=synthetic)
         return
     labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
     row: dict[str, Any] = {"n": found.height, "n_squamous": int(labels.sum())}
     row |= rates(labels, scores)
     row["auroc_standard_error"] = auroc_standard_error(labels, scores)
     row["auroc_low"], row["auroc_high"] = auroc_interval(labels, scores)
-    print_rows([row], how)
+    print_rows_of(opened, [row], how, synthetic=synthetic)

@@ -28,6 +28,7 @@ __all__ = [
     "located",
     "opened_study",
     "print_rows",
+    "print_rows_of",
     "say",
     "short",
     "tell_origin",
@@ -112,10 +113,10 @@ def short(row: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix("param:"): v for key, v in row.items() if key not in _LEFT_OUT}
 
 
-def tell_origin(study: Study, how: str) -> None:
+def tell_origin(study: Study, how: str, synthetic: bool = False) -> None:
     """Say that a study's patients are synthetic, or its windows placed by annotations, if so."""
     stream = sys.stdout if how == "table" else sys.stderr
-    if study.synthetic:
+    if study.synthetic or synthetic:
         stream.write("SYNTHETIC DATA: these numbers say nothing about patients.\n")
     if study.oracle:
         stream.write("ORACLE: windows were centred on the annotated lesion, also at evaluation.\n")
@@ -131,3 +132,21 @@ def print_rows(rows: list[dict[str, Any]], how: Format) -> None:
     from mmstudy.printing import as_text
 
     sys.stdout.write(as_text(rows, how))
+
+
+def print_rows_of(
+    study: Study, rows: list[dict[str, Any]], how: Format, *, synthetic: bool = False
+) -> None:
+    """Write rows of a study to stdout, and say whose data they are: where they are read by a
+    machine, in each row.
+
+    Args:
+        study: whose trials they are of.
+        rows: of the same keys.
+        how: they are written.
+        synthetic: whether they are of synthetic patients, though the study's are real.
+    """
+    synthetic |= study.synthetic
+    tell_origin(study, how, synthetic)
+    origin = {"origin": "SYNTHETIC" if synthetic else "real"}
+    print_rows(rows if how == "table" else [origin | row for row in rows], how)

@@ -15,9 +15,8 @@ from mmstudy.commands.common import (
     TrialArgument,
     app,
     opened_study,
-    print_rows,
+    print_rows_of,
     say,
-    tell_origin,
     trial_number,
 )
 
@@ -57,8 +56,7 @@ def explain(
         progress=Reporter().steps,
         say=say,
     )
-    tell_origin(opened, how)
-    print_rows([_row(case) for case in found.cases], how)
+    print_rows_of(opened, [_row(case) for case in found.cases], how)
     say(f"In {opened.paths.explanations(number)}; the pictures are of patients, keep them as such.")
     for name, of, n in (
         ("Grad-CAM", found.sanity[-1].cam, found.sanity[-1].n_cam),

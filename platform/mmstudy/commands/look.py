@@ -17,9 +17,9 @@ from mmstudy.commands.common import (
     app,
     opened_study,
     print_rows,
+    print_rows_of,
     say,
     short,
-    tell_origin,
     trial_number,
 )
 
@@ -56,8 +56,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
 def trials(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """All trials, best first."""
     opened = opened_study(study, root)
-    tell_origin(opened, how)
-    print_rows([short(row) for row in opened.trials().to_dicts()], how)
+    print_rows_of(opened, [short(row) for row in opened.trials().to_dicts()], how)
 
 
 @app.command()
@@ -69,12 +68,11 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     from mmstudy.selection import corrected_best
 
     opened = opened_study(study, root)
-    tell_origin(opened, how)
     if len(opened.about["spec"]["search"].get("objectives") or ["auroc"]) > 1:
         front = opened.front()
         kept = front.select("seconds_per_epoch", "parameters").to_dicts()
         rows = [short(row) | of for row, of in zip(front.to_dicts(), kept, strict=True)]
-        print_rows(rows, how)
+        print_rows_of(opened, rows, how)
         return
     number = trial_number(opened, "best")
     row = short(opened.trial(number))
@@ -87,7 +85,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         "confirmed_low": confirmed.low if confirmed else None,
         "confirmed_high": confirmed.high if confirmed else None,
     }
-    print_rows([row], how)
+    print_rows_of(opened, [row], how)
     say(
         "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
         "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
@@ -101,12 +99,14 @@ def show(
     """One trial, epoch by epoch."""
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    tell_origin(opened, how)
     columns = ["fold", "epoch", "n_train", "n_val", "train_loss", "val_loss", "auroc"]
     columns += ["sensitivity", "specificity", "auprc", "brier", "seconds"]
+    epochs = opened.epochs(number).select(columns).to_dicts()
     if how == "table":
-        print_rows([short(opened.trial(number))], how)
-    print_rows(opened.epochs(number).select(columns).to_dicts(), how)
+        print_rows_of(opened, [short(opened.trial(number))], how)
+        print_rows(epochs, how)
+    else:
+        print_rows_of(opened, epochs, how)
 
 
 @app.command()
@@ -115,8 +115,7 @@ def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption 
     from mmstudy.importance import importance as of
 
     opened = opened_study(study, root)
-    tell_origin(opened, how)
-    print_rows(of(opened), how)
+    print_rows_of(opened, of(opened), how)
 
 
 @app.command()
