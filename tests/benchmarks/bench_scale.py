@@ -145,10 +145,10 @@ def learning(task: TrialTask) -> Iterator[EpochRow]:
 # 1. A real cluster of four nodes, and the same on the virtual clock.
 
 
-def sleeping(task: TrialTask) -> Iterator[EpochRow]:
+def sleeping(task: TrialTask, seconds: float = REAL_SECONDS) -> Iterator[EpochRow]:
     """Epochs of a known length."""
     for epoch in range(REAL_EPOCHS):
-        time.sleep(REAL_SECONDS)
+        time.sleep(seconds)
         yield row_of(task, 0, epoch, 0.5 + epoch / 100)
 
 
@@ -175,7 +175,7 @@ def real() -> tuple[list[bool], float]:
         cluster.shutdown()
     launch = float(np.median(watched.begins))
     virtual = VirtualRunner(NODES * GPUS_PER_NODE, launch, lambda _: REAL_SECONDS)
-    timed(virtual)
+    timed(virtual, partial(sleeping, seconds=0.0))
     print(
         f"{NODES} real nodes of {GPUS_PER_NODE} pretended GPUs, {REAL_TRIALS} trials of "
         f"{REAL_EPOCHS} epochs of {REAL_SECONDS:g} s: {wall:.0f} s, of which a trial takes "
@@ -207,14 +207,14 @@ class Watched:
         return bool(self._conductor.on_epoch(row))
 
 
-def timed(runner: Runner) -> tuple[Watched, float]:
+def timed(runner: Runner, objective: Objective = sleeping) -> tuple[Watched, float]:
     """A study of sleeping trials, and its wall seconds."""
     with tempfile.TemporaryDirectory() as name:
         paths = StudyPaths(Path(name) / "s")
         spec = spec_of(epochs=REAL_EPOCHS, search={"trials": REAL_TRIALS, "sampler": "random"})
         conductor = conductor_of(spec, FolderLedger(paths), paths.journal, folds=1)
         watched, started = Watched(conductor), time.perf_counter()
-        runner.run(watched, sleeping, ResourceSpec(gpu=1))
+        runner.run(watched, objective, ResourceSpec(gpu=1))
         assert conductor.standing().complete == REAL_TRIALS, conductor.standing()
         return watched, time.perf_counter() - started
 
