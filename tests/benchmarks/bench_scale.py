@@ -222,6 +222,23 @@ def timed(runner: Runner, objective: Objective = sleeping) -> tuple[Watched, flo
 # 2. Many trials on many GPUs.
 
 
+def per_report(marks: list[tuple[int, dict[str, Cost]]], whole: dict[str, Cost]) -> list[float]:
+    """The driver's CPU ms per report from each mark to the next; prints what they are made of.
+
+    A later trial is pruned sooner and so has fewer reports to bear its begin and end. Hence each
+    kind of call by itself, and all of them per report in the proportions of the whole study.
+    """
+    costs = []
+    print("driver's CPU ms per call, by trials ended:")
+    for index, ((_, before), (ended, now)) in enumerate(pairwise(marks)):
+        ms = {kind: now[kind].since(before[kind]) for kind in KINDS}
+        costs.append(sum(ms[k] * whole[k].calls for k in KINDS) / whole["report"].calls)
+        if index % max(1, len(marks) // 6) == 0:
+            of_kinds = ", ".join(f"{kind} {ms[kind]:.2f}" for kind in KINDS)
+            print(f"  {ended:6d}: {of_kinds}; in all {costs[-1]:.2f} per report")
+    return costs
+
+
 def simulated(launch_seconds: float, trials: int) -> list[bool]:
     """Utilisation, the driver's CPU per report from the first trials to the last, its memory."""
     factors, random = measured(), np.random.Generator(np.random.Philox(0))
@@ -257,22 +274,8 @@ def simulated(launch_seconds: float, trials: int) -> list[bool]:
         f"{runner.ended / 3600:.1f} hours, journal of {size:.0f} MiB; "
         f"the driver was busy {runner.driver / runner.ended:.1%} of the time"
     )
-    # A later trial is pruned sooner and so has fewer reports to bear its begin and end. Hence each
-    # kind of call by itself, and all of them per report in the proportions of the whole study.
-    blocks = [
-        (ended, {kind: now[kind].since(before[kind]) for kind in KINDS})
-        for (_, before), (ended, now) in pairwise(marks[1:])
-    ]
-    costs = [
-        (ended, sum(ms[kind] * runner.costs[kind].calls for kind in KINDS) / reports)
-        for ended, ms in blocks
-    ]
-    print("driver's CPU ms per call, by trials ended:")
-    every = max(1, len(blocks) // 6)
-    for (ended, ms), (_, cost) in zip(blocks[::every], costs[::every], strict=True):
-        of_kinds = ", ".join(f"{kind} {ms[kind]:.2f}" for kind in KINDS)
-        print(f"  {ended:6d}: {of_kinds}; in all {cost:.2f} per report")
-    first, last = (float(np.mean([c for _, c in part])) for part in (costs[:2], costs[-2:]))
+    costs = per_report(marks[1:], runner.costs)
+    first, last = (float(np.mean(part)) for part in (costs[:2], costs[-2:]))
     return [
         told("utilisation until the last wave", runner.utilisation(), at_least=0.95),
         told("driver's CPU per report, last 1000 trials / first", last / first, at_most=1.25),
