@@ -55,6 +55,36 @@ def test_the_script_is_one_that_bash_can_read() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
 
 
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (130, True)])
+def test_a_job_asked_to_stop_is_put_in_line_again_unless_it_was_done(
+    code: int, requeued: bool, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    for name, text in (
+        ("srun", f"touch {ready}; sleep 1; exit {code}"),
+        ("mmstudy", "exit 0"),
+        ("scontrol", SCONTROL),
+        ("getent", GETENT),
+    ):
+        (tmp_path / name).write_text(text if text.startswith("#!") else f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {
+        "MMCAF_PREFIX": str(tmp_path / "none"),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "node[a-b]",
+    }
+    command = ["bash", str(SCRIPT), "s.yaml"]
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    while not ready.exists():
+        assert job.poll() is None
+        time.sleep(0.01)
+    job.send_signal(signal.SIGTERM)
+    told, _ = job.communicate(timeout=60)
+    assert job.returncode == code
+    assert ("requeued 7" in told) == requeued
+
+
 def _may_make_namespaces() -> bool:
     tools = all(shutil.which(name) for name in ("ip", "unshare"))
     if not tools or os.geteuid() != 0:
