@@ -8,6 +8,8 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from made_study import add_look, made_study
 from markdown_it import MarkdownIt
 
 from mmcaf.metrics import Proportion
+from mmstudy.commands.common import print_rows_of
 from mmstudy.paper import Comparison, compare, published
 from mmstudy.rendering import cell_text, csv_text, latex_text, markdown_text, render
+from mmstudy.results import Study
 from mmstudy.rows import Figure
 
 EVIL = "=cmd|' /C calc'! & 50% $x_1$ {a}\\b ~^ <i>#1</i> [2] *c*"
@@ -212,3 +216,16 @@ def test_a_synthetic_study_says_so_in_every_text(tmp_path: Path) -> None:
     found = compare(made_study(tmp_path, synthetic=True))
     for how in ("table", "markdown", "latex", "csv", "json"):
         assert "SYNTHETIC" in render(found, how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("study", "patients"), [(True, False), (False, True), (False, False)])
+def test_rows_say_whose_data_they_are(
+    study: bool, patients: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = cast(Study, SimpleNamespace(synthetic=study, oracle=False))
+    print_rows_of(of, [{"auroc": 0.5}], "json", synthetic=patients)
+    printed = capsys.readouterr()
+    synthetic = study or patients
+    origin = "SYNTHETIC" if synthetic else "real"
+    assert json.loads(printed.out) == [{"origin": origin, "auroc": 0.5}]
+    assert ("SYNTHETIC DATA" in printed.err) == synthetic
