@@ -221,7 +221,7 @@ def command(*words: str) -> None:
 
 def facts(*shown: tuple[str, str]) -> None:
     """Numbers with their names in one line, which breaks on a narrow screen."""
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for label, value in shown:
             st.metric(label, value, width="content")
 

@@ -225,6 +225,14 @@ def test_what_a_machine_reads_says_that_it_is_synthetic(
     assert len(lines) > 1
 
 
+def test_a_root_without_studies_says_so(command: Command, tmp_path: Path) -> None:
+    code, stdout, stderr = command("ls", "--root", str(tmp_path / "typo"), "-f", "json")
+    assert code == 0
+    assert json.loads(stdout) == []
+    assert "There is no study in" in stderr
+    assert "typo" in stderr
+
+
 def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Command) -> None:
     where = ["--root", str(study.paths.root.parent), "-f", "json"]
     code, stdout, _ = command("importance", "s", *where)

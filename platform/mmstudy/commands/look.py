@@ -34,7 +34,10 @@ def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """The studies of a root."""
     from mmstudy.results import list_studies
 
-    print_rows([_summary(study) for study in list_studies(root)], how)
+    studies = list_studies(root)
+    print_rows([_summary(study) for study in studies], how)
+    if not studies:
+        say(f"There is no study in {root}. Begin one with `mmstudy run`, or give its --root.")
 
 
 @app.command()
@@ -107,6 +110,7 @@ def show(
         print_rows(epochs, how)
     else:
         print_rows_of(opened, epochs, how)
+    say("Folds and epochs count from 0 here and in files, from 1 in the dashboard.")
 
 
 @app.command()
