@@ -163,6 +163,36 @@ def test_a_stopped_trial_is_pruned_everywhere_and_never_best(
     assert conducted.standing().best == pytest.approx(0.7)
 
 
+def begun(conducted: StudyConductor, ledger: Ledger, auroc: float) -> list[EpochRow]:
+    """A trial is begun and records every epoch; of none was told yet."""
+    task = conducted.next_task()
+    assert task is not None
+    recorded = [epoch(task, fold, n, auroc) for fold in range(FOLDS) for n in range(EPOCHS)]
+    ledger.put_epochs(task.number, recorded)
+    return recorded
+
+
+def test_epochs_whose_reports_were_lost_are_found_in_the_ledger(ledger: Ledger) -> None:
+    conducted = conductor(ledger, search={"trials": 1})
+    for row in begun(conducted, ledger, 0.6)[:-2]:
+        assert conducted.on_epoch(row)
+    conducted.on_end(0, None)
+    found = rows(ledger)[0]
+    assert (found.state, found.seconds) == (State.COMPLETE, 3.0)
+
+
+def test_what_was_recorded_after_a_trial_was_stopped_does_not_change_its_end(
+    ledger: Ledger,
+) -> None:
+    conducted = conductor(ledger, pruning={"grace_epochs": 1, "reduction": 2})
+    for row in begun(conducted, ledger, 0.7):
+        conducted.on_epoch(row)
+    conducted.on_end(0, None)
+    assert not conducted.on_epoch(begun(conducted, ledger, 0.6)[0])
+    conducted.on_end(1, None)
+    assert [row.state for row in ledger.trials()] == [State.COMPLETE, State.PRUNED]
+
+
 def test_a_halt_begins_no_other_trial_and_leaves_this_one_to_be_continued(
     runner: Runner, ledger: Ledger
 ) -> None:
