@@ -19,10 +19,15 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 def propose(trial: optuna.Trial) -> float:
     x = trial.suggest_float("x", -3, 3)
     y = trial.suggest_categorical("y", ["a", "b"])
+    trial.suggest_float("idle", 0, 1)
     return -((x - 1) ** 2) - (y == "a")
 
 
-SPACE = {"y": CategoricalDistribution(["a", "b"]), "x": FloatDistribution(-3, 3)}
+SPACE = {
+    "y": CategoricalDistribution(["a", "b"]),
+    "x": FloatDistribution(-3, 3),
+    "idle": FloatDistribution(0, 1),
+}
 
 
 def proposals(sampler: Any, trials: int) -> list[dict[str, Any]]:
