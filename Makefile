@@ -18,7 +18,7 @@ $(VENV)/.dev: $(VENV)/.run
 	touch $@
 
 demo: $(VENV)/.run
-	$(BIN)/python -m mmstudy.demo $(DEMO)
+	$(BIN)/python -m mmstudy.cli.demo $(DEMO)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not slow'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from plots import GREY, Layer, Plot, Rule
+from mmstudy.plots.plot import GREY, Layer, Plot, Rule
 
 __all__ = ["option"]
 

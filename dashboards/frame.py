@@ -21,12 +21,12 @@ import echarts
 import loading
 import polars as pl
 import streamlit as st
-from plots import Plot
 
 from mmcaf.errors import DataError
 from mmstudy.errors import MMStudyError
-from mmstudy.rendering import csv_text
-from mmstudy.results import Study
+from mmstudy.plots.plot import Plot
+from mmstudy.report.comparison import csv_text
+from mmstudy.study import Study
 
 __all__ = [
     "SYNTHETIC",
@@ -174,7 +174,9 @@ def _noted(plot: Plot, study: Study) -> Plot:
 
 def _drawn(plot: Plot, how: Any) -> Callable[[], bytes]:
     def file() -> bytes:
-        from vector import draw  # matplotlib: half a second that the first page need not wait for
+        from mmstudy.plots.file import (
+            draw,  # matplotlib: half a second that the first page need not wait for
+        )
 
         return draw(plot, how)
 

@@ -15,16 +15,17 @@ from typing import Literal
 import polars as pl
 import streamlit as st
 
-from mmcaf.calibration import Calibration, calibration
-from mmcaf.curves import RocBand, RocCurve, roc, roc_band
-from mmstudy.benchmark import STATE_FILE, Benchmark, read_benchmark
-from mmstudy.casework import Slices, case_slices, hard_cases
+from mmcaf.stats.calibration import Calibration, calibration
+from mmcaf.stats.roc import RocBand, RocCurve, roc, roc_band
+from mmstudy.analysis.cases import Slices, case_slices, hard_cases
+from mmstudy.analysis.overview import mean_curves
+from mmstudy.benchmark.read import Benchmark, read_benchmark
+from mmstudy.benchmark.rows import STATE_FILE
+from mmstudy.compare.comparison import Comparison, compare
+from mmstudy.compare.row import MethodRow, row_of
 from mmstudy.errors import MMStudyError
-from mmstudy.overview import mean_curves
-from mmstudy.paper import Comparison, compare
-from mmstudy.results import Found, Study, found_studies, open_study
-from mmstudy.rows import Row, row_of
-from mmstudy.segments import table_files
+from mmstudy.storage.segments import table_files
+from mmstudy.study import Found, Study, found_studies, open_study
 
 __all__ = [
     "Diagnosis",
@@ -47,7 +48,7 @@ Seen = tuple[tuple[str, int, int], ...]
 class Diagnosis:
     """What one trial says of the validation cases, each once, out of fold."""
 
-    row: Row
+    row: MethodRow
     curve: RocCurve | None
     band: RocBand | None
     calibration: Calibration
@@ -116,7 +117,7 @@ def recomputed_importance(study: Study) -> str:
         MMStudyError: what the command said.
     """
     folder = str(study.paths.root.resolve())
-    command = [sys.executable, "-m", "mmstudy.cli", "importance", folder, "-f", "json"]
+    command = [sys.executable, "-m", "mmstudy.cli.main", "importance", folder, "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise MMStudyError(done.stderr.strip().removeprefix("Error: ") or "It failed.")

@@ -15,7 +15,7 @@ import streamlit as st
 from frame import plain
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from mmstudy.dashboard import SIGN_IN_MARK
+from mmstudy.serving import SIGN_IN_MARK
 
 __all__ = ["let_in", "may_enter"]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.ingest import ingest
-from mmcaf.data.synthetic import SyntheticSpec, write
-from mmstudy import rayenv
+from mmcaf.data.ingest.run import ingest
+from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmstudy import ray_env as rayenv
 
 rayenv.prepare(
     joins=False

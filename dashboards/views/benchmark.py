@@ -10,7 +10,7 @@ import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.benchmark_text import render_benchmark, table_of, warnings_of
+from mmstudy.report.benchmark import render_benchmark, table_of, warnings_of
 
 __all__ = ["show_benchmark"]
 

@@ -9,9 +9,9 @@ import polars as pl
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmstudy.casework import HU_WINDOWS, Slices
+from mmstudy.analysis.cases import HU_WINDOWS, Slices
 from mmstudy.errors import MMStudyError
-from mmstudy.results import Study
+from mmstudy.study import Study
 from views import explanations
 
 __all__ = ["framed", "show"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import charts
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmcaf.metrics import Proportion
+from mmcaf.stats.metrics import Proportion
+from mmstudy.analysis.filters import differing
+from mmstudy.analysis.overview import band
+from mmstudy.compare.row import Figure
 from mmstudy.errors import MMStudyError
-from mmstudy.filtering import differing
-from mmstudy.overview import band
-from mmstudy.rendering import cell_text
-from mmstudy.results import Study
-from mmstudy.rows import Figure
+from mmstudy.plots import study as charts
+from mmstudy.report.comparison import cell_text
+from mmstudy.study import Study
 
 __all__ = ["show"]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import evidence
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.estimates import Estimate
-from mmstudy.results import Study
+from mmcaf.stats.estimates import Estimate
+from mmstudy.plots import evidence
+from mmstudy.study import Study
 
 __all__ = ["show"]
 

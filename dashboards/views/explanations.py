@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import evidence
 import frame
 import polars as pl
 import streamlit as st
 
-from mmstudy.explanations import ExplainedCase, Explanations, load
-from mmstudy.results import Study
+from mmstudy.plots import evidence
+from mmstudy.storage.explanations import ExplainedCase, Explanations, load
+from mmstudy.study import Study
 
 __all__ = ["of_case", "of_trial"]
 

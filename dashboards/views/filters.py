@@ -7,8 +7,8 @@ from math import ceil, floor, log10
 
 import streamlit as st
 
-from mmstudy.filtering import Filter, Setting
-from mmstudy.records import State
+from mmstudy.analysis.filters import Filter, Setting
+from mmstudy.storage.schema import State
 
 __all__ = ["ask"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import charts
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.overview import Overview, band, overview, running, timeline
-from mmstudy.results import Study
+from mmstudy.analysis.overview import Overview, band, overview, running, timeline
+from mmstudy.plots import study as charts
+from mmstudy.study import Study
 
 __all__ = ["show"]
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import evidence
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.paper import Comparison, Section, published, sections_of
-from mmstudy.rendering import cell_text, render
-from mmstudy.results import Study
-from mmstudy.rows import RATE_NAMES, Row
-from mmstudy.verdicts import Verdict
+from mmstudy.compare.comparison import Comparison, Section, sections_of
+from mmstudy.compare.published import published
+from mmstudy.compare.row import RATE_NAMES, MethodRow
+from mmstudy.compare.verdict import Verdict
+from mmstudy.plots import evidence
+from mmstudy.report.comparison import cell_text, render
+from mmstudy.study import Study
 from views.benchmark import show_benchmark
 
 __all__ = ["show"]
@@ -88,7 +89,7 @@ def _looks(found: Comparison) -> None:
     )
 
 
-def _table(rows: Sequence[Row]) -> pl.DataFrame:
+def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     lines: list[dict[str, Any]] = []
     names = {"ppv": "PPV", "npv": "NPV"}
     for row in rows:

@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import charts
 import frame
 import loading
-import manyways
 import polars as pl
+import screen_only as manyways
 import streamlit as st
 
+from mmstudy.analysis.filters import Setting, matching, settings
 from mmstudy.errors import MMStudyError
-from mmstudy.filtering import Setting, matching, settings
-from mmstudy.results import Study
+from mmstudy.plots import study as charts
+from mmstudy.study import Study
 from views import filters
 
 __all__ = ["show"]

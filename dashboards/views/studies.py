@@ -10,9 +10,9 @@ import loading
 import polars as pl
 import streamlit as st
 
+from mmstudy.analysis.overview import overview
 from mmstudy.errors import MMStudyError
-from mmstudy.overview import overview
-from mmstudy.results import Study
+from mmstudy.study import Study
 
 __all__ = ["show"]
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import evidence
 import frame
 import loading
 import polars as pl
 import streamlit as st
 from loading import Diagnosis
-from plots import AUROC
 
-from mmcaf.calibration import Coefficient
-from mmcaf.metrics import ConfusionMatrix, Proportion
-from mmstudy.casework import CLASSES
-from mmstudy.filtering import as_text
-from mmstudy.rendering import cell_text
-from mmstudy.results import Study
-from mmstudy.rows import Figure
+from mmcaf.stats.calibration import Coefficient
+from mmcaf.stats.metrics import ConfusionMatrix, Proportion
+from mmstudy.analysis.cases import CLASSES
+from mmstudy.analysis.filters import as_text
+from mmstudy.compare.row import Figure
+from mmstudy.plots import evidence
+from mmstudy.plots.plot import AUROC
+from mmstudy.report.comparison import cell_text
+from mmstudy.study import Study
 from views import explanations
 
 __all__ = ["confusion", "show"]

@@ -9,8 +9,8 @@ import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.filtering import Filter, matching, settings
-from mmstudy.results import Study
+from mmstudy.analysis.filters import Filter, matching, settings
+from mmstudy.study import Study
 from views import filters
 
 __all__ = ["show"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.errors import DataError
-from mmcaf.files import replacing
+from mmcaf.files.atomic import replacing
 
 __all__ = ["VolumeSpec", "build", "built", "open_volumes", "resized", "write_volume"]
 

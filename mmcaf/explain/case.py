@@ -12,9 +12,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmcaf.explain.curves import logit_curves
 from mmcaf.explain.gradcam import gradcam
-from mmcaf.explain.paths import call_order, image_layer, logits_of, reads
+from mmcaf.explain.layers import call_order, image_layer, logits_of, reads
+from mmcaf.explain.response_curves import logit_curves
 from mmcaf.explain.sanity import cascade, rank_correlation
 from mmcaf.explain.shapley import Predict, Shapley, shapley, table_logits
 

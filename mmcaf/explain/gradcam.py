@@ -18,7 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmcaf.explain.paths import logits_of
+from mmcaf.explain.layers import logits_of
 
 __all__ = ["gradcam", "over_slices"]
 

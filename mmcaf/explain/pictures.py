@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.files import replacing
+from mmcaf.files.atomic import replacing
 
 __all__ = ["SHOWN_HU", "Box", "mass_inside", "shown_slices", "strip", "write_array", "write_png"]
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mmcaf.explain.paths import halves
+from mmcaf.explain.layers import halves
 
 __all__ = ["Shapley", "shapley", "table_logits"]
 

@@ -7,14 +7,13 @@ is built: a study is validated, and a dashboard opened, without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmcaf.config import Part, TrainConfig
-from mmcaf.net.comparators.ablation_config import (
+from mmcaf.net.comparators.ablation_configs import (
     ClipFusionConfig,
     CrossAttentionConfig,
     KanConfig,
@@ -26,7 +25,7 @@ from mmcaf.net.comparators.ablation_config import (
     PenetMscaConfig,
     SamMscaConfig,
 )
-from mmcaf.net.comparators.config import (
+from mmcaf.net.comparators.method_configs import (
     DaftConfig,
     DrfuseConfig,
     MedfuseConfig,
@@ -37,7 +36,7 @@ from mmcaf.net.comparators.config import (
 from mmcaf.net.config import ModelConfig
 
 if TYPE_CHECKING:
-    from mmcaf.net.comparators.interface import Comparator, Reads
+    from mmcaf.net.comparators.base import Comparator, Reads
 
 __all__ = [
     "NETWORKS",
@@ -47,25 +46,8 @@ __all__ = [
     "image_side",
     "network_of",
     "reads_image",
-    "stage_faults",
     "table_columns",
 ]
-
-_OWN_STAGES: tuple[tuple[Part, ...], ...] = (
-    ("end_to_end",),
-    ("trunk", "end_to_end"),
-    ("trunk", "image", "end_to_end"),
-    ("trunk", "image", "fusion"),
-)
-_STAGES: dict[str, tuple[tuple[Part, ...], ...]] = {
-    "none": (("end_to_end",),),
-    "window": (("end_to_end",), ("trunk", "end_to_end")),
-    "pooled": (("trunk", "fusion"),),
-    "middle": (("trunk", "fusion"),),
-    "deepest": (("trunk", "fusion"),),
-    "embedding": (("trunk", "image", "fusion"),),
-}
-"""What a comparator reads -> the stages that lead to it."""
 
 
 def _never(_: Any) -> bool:
@@ -135,8 +117,10 @@ NETWORKS: dict[str, Network] = {
             f"{_HOME}.daft:DAFT",
             lambda config: "window" if config.form == "shipped" else "deepest",
         ),
-        Network("penet", PenetConfig, f"{_HOME}.alone:PENet", _always("window")),
-        Network("penet_msca", PenetMscaConfig, f"{_HOME}.alone:PENetMSCA", _always("window")),
+        Network("penet", PenetConfig, f"{_HOME}.single_modality:PENet", _always("window")),
+        Network(
+            "penet_msca", PenetMscaConfig, f"{_HOME}.single_modality:PENetMSCA", _always("window")
+        ),
         Network("sam_msca", SamMscaConfig, f"{_HOME}.sam_msca:SamMSCA", _always("window")),
         Network(
             "cross_attention",
@@ -154,19 +138,19 @@ NETWORKS: dict[str, Network] = {
         Network(
             "late_fusion", LateFusionConfig, f"{_HOME}.fusions:LateFusion", _always("embedding")
         ),
-        Network("kan", KanConfig, f"{_HOME}.alone:TableAlone", _always("none")),
-        Network("mlp", MlpConfig, f"{_HOME}.alone:TableAlone", _always("none")),
+        Network("kan", KanConfig, f"{_HOME}.single_modality:TableAlone", _always("none")),
+        Network("mlp", MlpConfig, f"{_HOME}.single_modality:TableAlone", _always("none")),
         Network(
             "logistic",
             LogisticConfig,
-            f"{_HOME}.alone:Logistic",
+            f"{_HOME}.single_modality:Logistic",
             _always("none"),
             solved=lambda _: True,
         ),
         Network(
             "lesion_box",
             LesionBoxConfig,
-            f"{_HOME}.alone:Logistic",
+            f"{_HOME}.single_modality:Logistic",
             _always("none"),
             solved=lambda _: True,
             columns=("log_max_diam_mm",),
@@ -218,26 +202,3 @@ def build(config: Any) -> Comparator:
     module, _, name = network_of(config).built_by.partition(":")
     net: Comparator = getattr(import_module(module), name)(config)
     return net
-
-
-def stage_faults(config: Any, train: TrainConfig) -> Iterator[str]:
-    """What of `train` does not fit the network: stages that do not lead to what it reads, epochs
-    where nothing is learnt in epochs, a patient twice in a batch whose patients are compared."""
-    network = network_of(config)
-    allowed = _OWN_STAGES if network.reads is None else _STAGES[network.reads(config)]
-    if train.parts not in allowed:
-        options = "; ".join(", ".join(parts) for parts in allowed)
-        yield (
-            f"Need stages of {network.name} to be one of: {options}; got {', '.join(train.parts)}"
-            + ("." if network.reads is None else f", since it reads {network.reads(config)}.")
-        )
-    if train.of_steps and not network.earlier:
-        given = ", ".join(f"step_{name}" for name in train.of_steps)
-        yield f"{network.name} has no steps of its own before its last; leave out {given}."
-    if network.solved(config) and train.epochs != 1:
-        yield f"Need epochs to be 1, since {network.name} is solved at once, got {train.epochs}."
-    if network.unique and train.oversample:
-        yield (
-            f"Need oversample to be false, since {network.name} compares the patients of a batch "
-            "and none may come twice, got True."
-        )

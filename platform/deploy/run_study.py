@@ -11,6 +11,6 @@ import os
 
 if __name__ == "__main__":
     os.environ.setdefault("RAY_ADDRESS", "auto")
-    from mmstudy.cli import main
+    from mmstudy.cli.main.main import main
 
     main()

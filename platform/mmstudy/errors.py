@@ -5,6 +5,12 @@ MMStudyError            1  the run failed
 ├── TooManyFailures     3  finished, but more trials failed than allowed
 ├── CheckFailed         4  a check did not hold
 └── Interrupted       130  stopped by the user, state written
+
+A trial's process speaks to its runner, never to the user:
+
+TrialFailed     the trial fails, and would fail the same way again
+StudyHalted     nothing can be written any more; the trial is continued later
+CannotSplit     a training step cannot be made of more micro-batches
 """
 
 from __future__ import annotations
@@ -12,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-__all__ = ["CheckFailed", "Interrupted", "MMStudyError", "TooManyFailures", "UsageError"]
+__all__ = [
+    "CannotSplit",
+    "CheckFailed",
+    "Interrupted",
+    "MMStudyError",
+    "StudyHalted",
+    "TooManyFailures",
+    "TrialFailed",
+    "UsageError",
+]
 
 
 class MMStudyError(Exception):
@@ -49,3 +64,15 @@ class Interrupted(MMStudyError):
     """The user stopped the run; everything finished so far is stored."""
 
     exit_code = 130
+
+
+class TrialFailed(Exception):
+    """The trial cannot give a result, and would fail the same way again; says why."""
+
+
+class StudyHalted(Exception):
+    """No trial can be recorded any more (a full disk); this one is to be continued later."""
+
+
+class CannotSplit(Exception):
+    """A training step cannot be made of that many micro-batches; says why."""

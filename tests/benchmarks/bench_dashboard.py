@@ -20,14 +20,14 @@ from statistics import median
 import psutil
 from playwright.sync_api import Browser, Page
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dashboards"))  # for made, serving
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 
 from bench_engine import told
-from made import large_study
-from serving import browser, chromium_path, served, settled, started
 
-from mmstudy.dashboard import optuna_command
-from mmstudy.paths import StudyPaths
+from mmstudy.serving import optuna_command
+from mmstudy.storage.paths import StudyPaths
+from support.dashboard_server import browser, chromium_path, served, settled, started
+from support.dashboard_studies import large_study
 
 TRIALS, EPOCHS, TRIES, SESSIONS = 10_000, 50, 3, 4
 FIRST_SECONDS, CHART_SECONDS, MIB = 3.0, 1.0, 500
@@ -156,7 +156,7 @@ def journal(paths: StudyPaths) -> None:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.storages.journal import JournalFileBackend
 
-    from mmstudy.results import open_study
+    from mmstudy.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = open_study(paths.root)

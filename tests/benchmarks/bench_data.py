@@ -23,11 +23,11 @@ from scipy import ndimage
 
 from mmcaf.config import DataConfig
 from mmcaf.data.augment import centre_crop, cut, evaluation_starts, stream, training_window
-from mmcaf.data.dicom import read_header
 from mmcaf.data.encoding import Intensity
-from mmcaf.data.ingest import ingest
-from mmcaf.data.phantom import draw_phantom
-from mmcaf.data.synthetic import SyntheticSpec, write
+from mmcaf.data.ingest.dicom import read_header
+from mmcaf.data.ingest.run import ingest
+from mmcaf.data.synthetic.phantom import draw_phantom
+from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.data.volumes import resized
 
 SLICES, SIDE = 64, 512
@@ -125,7 +125,7 @@ def ingestion(tree: Path, folder: Path) -> None:
 PEAK = """
 import sys
 from pathlib import Path
-from mmcaf.data.ingest import ingest
+from mmcaf.data.ingest.run import ingest
 ingest([Path(sys.argv[1])], Path(sys.argv[2]), in_plane_px=48, workers=1)
 # Of this program alone: what getrusage says may be the parent's, from before the exec.
 (peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]

@@ -21,18 +21,20 @@ from typing import Any
 
 import numpy as np
 
-from mmstudy.conductor import StudyConductor
-from mmstudy.ledger import FolderLedger, Ledger, MemoryLedger
-from mmstudy.paths import StudyPaths
-from mmstudy.records import RATES, EpochRow, State, TrialRow
-from mmstudy.runner import InlineRunner, Runner, TrialTask
-from mmstudy.search import Proposal, Search
-from mmstudy.segments import compact
-from mmstudy.spec import ResourceSpec, StudySpec, parse_spec
-from mmstudy.tally import Standing
+from mmstudy.driver.conductor import StudyConductor
+from mmstudy.driver.contract import Runner
+from mmstudy.driver.inline import InlineRunner
+from mmstudy.driver.tally import Standing
+from mmstudy.search.optuna_study import Proposal, Search
+from mmstudy.spec.study_spec import ResourceSpec, StudySpec, parse_spec
+from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
+from mmstudy.storage.segments import compact
+from mmstudy.trial.task import TrialTask
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))  # for cheap_trial
+sys.path.insert(0, str(TESTS))  # for support
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPACE: dict[str, Any] = {
@@ -106,7 +108,7 @@ RECORDED_TRIALS, REPORTING_TRIALS, REPORTS = 24, 2, 1500
 
 def beside_tune() -> list[bool]:
     """Seconds per trial of about a second each; reports per second of trials that only report."""
-    from mmstudy.ray_runner import RayRunner
+    from mmstudy.driver.on_ray import RayRunner
 
     os.environ["PYTHONPATH"] = str(TESTS)  # for the workers
     with tempfile.TemporaryDirectory() as name, RayRunner() as runner:
@@ -176,17 +178,17 @@ def plain_tune(function: Any, trials: int) -> float:
 
 def recorded(task: TrialTask) -> Iterator[EpochRow]:
     """A cheap trial that nothing happens to."""
-    from cheap_trial import compute
-
-    from mmstudy.recording import record
+    from mmstudy.trial.recorder import record
+    from support.cheap_trial import compute
 
     return record(task, lambda of, *rest: compute(replace(of, number=0), *rest))
 
 
 def plain_cheap(config: dict[str, Any]) -> None:
     """The computation of a cheap trial, reported and not recorded."""
-    from cheap_trial import compute
     from ray import tune
+
+    from support.cheap_trial import compute
 
     params = {"train.lr": config["train.lr"], "train.epochs": 5}
     task = TrialTask(

@@ -19,11 +19,11 @@ import torch
 from mmcaf.config import DataConfig, TrainConfig
 from mmcaf.data.batches import FoldBatches, fold_batches
 from mmcaf.data.splits import Fold
-from mmcaf.features import digest_of, frozen_fold
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
-from mmcaf.net.stages import FusionStage
-from mmcaf.training import EpochReport, fit
+from mmcaf.net.stage_views import FusionStage
+from mmcaf.training.frozen import digest_of, frozen_fold
+from mmcaf.training.loop import EpochReport, fit
 
 CASES, TRAINED, SLICES, EPOCHS = 26, 24, 12, 2
 TRAIN = TrainConfig(epochs=EPOCHS, batch_size=4, frozen_draws=2, oversample=False)

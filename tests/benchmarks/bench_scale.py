@@ -29,11 +29,12 @@ from typing import Any
 import numpy as np
 from bench_engine import conductor_of, potential, row_of, spec_of, told
 
-from mmstudy.ledger import FolderLedger
-from mmstudy.paths import StudyPaths
-from mmstudy.records import EpochRow
-from mmstudy.runner import Conductor, Objective, Runner, TrialTask
-from mmstudy.spec import ResourceSpec
+from mmstudy.driver.contract import Conductor, Runner
+from mmstudy.spec.study_spec import ResourceSpec
+from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.schema import EpochRow
+from mmstudy.trial.task import Objective, TrialTask
 
 HERE = Path(__file__).resolve().parent
 GPUS, TRIALS, BLOCK = 512, 10_000, 500
@@ -61,7 +62,7 @@ class Cost:
 
 @dataclass
 class VirtualRunner(Runner):
-    """Runs trials on GPUs that are not there, by the contract of `mmstudy.runner`."""
+    """Runs trials on GPUs that are not there, by the contract of `mmstudy.driver.contract`."""
 
     devices: int
     launch_seconds: float
@@ -157,7 +158,7 @@ def real() -> tuple[list[bool], float]:
     import ray
     from ray.cluster_utils import Cluster
 
-    from mmstudy.ray_runner import RayRunner
+    from mmstudy.driver.on_ray import RayRunner
 
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from made import large_study, old_study, write_about
 from streamlit.testing.v1 import AppTest
 
-from mmstudy.dashboard import app_path
-from mmstudy.locking import driver_lock
-from mmstudy.records import METRICS, TRIALS, EpochRow, State, TrialRow
-from mmstudy.store import write_rows
+from mmstudy.serving import app_path
+from mmstudy.storage.lock import driver_lock
+from mmstudy.storage.parquet import write_rows
+from mmstudy.storage.schema import METRICS, TRIALS, EpochRow, State, TrialRow
+from support.dashboard_studies import large_study, old_study, write_about
 
 sys.path.insert(0, str(app_path().parent))  # the dashboard's own modules
 

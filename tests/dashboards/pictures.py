@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from playwright.sync_api import Browser
 
-sys.path.insert(0, str(Path(__file__).parent))  # for serving
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for support
 
-from serving import browser, served, settled
+from support.dashboard_server import browser, served, settled
 
 PAGES = {
     "studies": "",

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import write_about
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
-from serving import browser, chromium_path, served, settled
 
-from mmstudy.paths import StudyPaths
-from mmstudy.results import open_study
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.study import open_study
+from support.dashboard_server import browser, chromium_path, served, settled
+from support.dashboard_studies import write_about
 
 pytestmark = [
     pytest.mark.slow,
@@ -177,12 +177,12 @@ def drive(folder: Path) -> None:
     """A real driver: lock, conductor, search, inline runner. Trials 3, 5 and 7 fail on purpose, so
     that nine are needed for six that count."""
     from bench_engine import conductor_of
-    from cheap_trial import run_cheap
 
-    from mmstudy.ledger import FolderLedger
-    from mmstudy.locking import driver_lock
-    from mmstudy.runner import InlineRunner
-    from mmstudy.spec import parse_spec
+    from mmstudy.driver.inline import InlineRunner
+    from mmstudy.spec.study_spec import parse_spec
+    from mmstudy.storage.ledger import FolderLedger
+    from mmstudy.storage.lock import driver_lock
+    from support.cheap_trial import run_cheap
 
     paths = StudyPaths(folder)
     spec = parse_spec(open_study(folder).about["spec"])

@@ -8,8 +8,9 @@ from math import nan
 
 import echarts
 import pytest
-import vector
-from plots import Layer, Plot, Rule
+
+from mmstudy.plots import file as vector
+from mmstudy.plots.plot import Layer, Plot, Rule
 
 PLOT = Plot(
     name="p",

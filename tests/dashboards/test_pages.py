@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import large_study, write_about
-from made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 from streamlit.testing.v1 import AppTest
 
-from mmstudy.dashboard import app_path
-from mmstudy.results import open_study
+from mmstudy.serving import app_path
+from mmstudy.study import open_study
+from support.dashboard_studies import large_study, write_about
+from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
 PAGES = ("studies", "study", "trials", "parameters", "trial")
 PAGES += ("compare", "cases", "confirm", "paper")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mmstudy import dashboard
-from mmstudy.dashboard import SIGN_IN_MARK, app_path, command
+from mmstudy import serving as dashboard
 from mmstudy.errors import UsageError
+from mmstudy.serving import SIGN_IN_MARK, app_path, command
 
 SECRETS = """
 [auth]

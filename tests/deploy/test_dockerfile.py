@@ -123,7 +123,7 @@ def test_the_dashboard_s_image_has_what_the_dashboard_imports() -> None:
     given = set(shlex.split(install)[5:])
     code = (
         "import sys, pathlib, importlib; sys.path[:0] = ['dashboards', 'platform']\n"
-        "import mmstudy.cli, mmstudy.dashboard\n"
+        "import mmstudy.cli.main, mmstudy.serving\n"
         "for path in pathlib.Path('dashboards').rglob('*.py'):\n"
         "    name = '.'.join(path.relative_to('dashboards').with_suffix('').parts)\n"
         "    name == 'app' or importlib.import_module(name)\n"

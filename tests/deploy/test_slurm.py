@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_spec import TINY_SPEC
 
 from mmcaf.data.cohort import Cohort
-from mmstudy.results import open_study
+from mmstudy.study import open_study
+from support.tiny_spec import TINY_SPEC
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "platform" / "deploy" / "study.slurm"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mmstudy.cli import main
+from mmstudy.cli.main import main
 
 
 @pytest.fixture

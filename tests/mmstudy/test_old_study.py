@@ -12,18 +12,19 @@ from typing import Any
 
 import polars as pl
 import pytest
-from cheap_trial import run_cheap
 
 from mmcaf.data.cohort import Cohort
-from mmstudy.engine import plan_study, run_study
+from mmstudy.driver.drive import plan_study, run_study
+from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.protocols import split_cohort
-from mmstudy.records import METRICS, SCHEMA_VERSION, TRIALS, EpochRow
-from mmstudy.results import Study, open_study
-from mmstudy.runner import InlineRunner, TrialTask
-from mmstudy.segments import compact
-from mmstudy.spec import parse_spec
-from mmstudy.store import read_tables
+from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.parquet import read_tables
+from mmstudy.storage.schema import METRICS, SCHEMA_VERSION, TRIALS, EpochRow
+from mmstudy.storage.segments import compact
+from mmstudy.study import Study, open_study
+from mmstudy.trial.folds import split_cohort
+from mmstudy.trial.task import TrialTask
+from support.cheap_trial import run_cheap
 
 OLD = Path(__file__).parents[1] / "fixtures" / "study_v1"
 SINCE_2 = ("hardware", "host", "versions", "code_version", "cohort_digest", "gpu_seconds")

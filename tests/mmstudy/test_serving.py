@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mmstudy import dashboard
-from mmstudy.dashboard import optuna_command
+from mmstudy import serving as dashboard
 from mmstudy.errors import MMStudyError
-from mmstudy.paths import StudyPaths
+from mmstudy.serving import optuna_command
+from mmstudy.storage.paths import StudyPaths
 
 OLD = Path(__file__).parents[1] / "fixtures" / "study_v1"
 Command = Callable[..., tuple[int, str, str]]

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.config import DaftConfig, ScaleActivation
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.method_configs import DaftConfig, ScaleActivation
 from mmcaf.net.conv import Conv3d
 
 __all__ = ["DAFT", "AffineBlock", "ChannelAffine", "ResidualBlock"]

@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
 from mmcaf.net.comparators.combining import (
     at_least_float32,
     available,
     mean_probability,
     stream_loss,
 )
-from mmcaf.net.comparators.config import DrfuseConfig, Jsd
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.method_configs import DrfuseConfig, Jsd
 from mmcaf.net.losses import Loss, binary_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 

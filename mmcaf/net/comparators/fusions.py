@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.ablation_config import (
+from mmcaf.net.comparators.ablation_configs import (
     ClipFusionConfig,
     CrossAttentionConfig,
     LateFusionConfig,
 )
-from mmcaf.net.comparators.alone import TABLE_ALONE
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
 from mmcaf.net.comparators.combining import (
     ContrastiveScale,
     available,
@@ -24,7 +24,7 @@ from mmcaf.net.comparators.combining import (
     mean_probability,
     stream_loss,
 )
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.single_modality import TABLE_ALONE
 from mmcaf.net.losses import Loss, binary_loss
 from mmcaf.net.msca import CrossAttention
 from mmcaf.net.tabular import tabular_encoder

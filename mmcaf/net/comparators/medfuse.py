@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.base import Comparator, Output, Step, filled, presence
 from mmcaf.net.comparators.combining import stream_loss
-from mmcaf.net.comparators.config import MedfuseConfig
-from mmcaf.net.comparators.interface import Comparator, Output, Step, filled, presence
+from mmcaf.net.comparators.method_configs import MedfuseConfig
 from mmcaf.net.losses import Loss, binary_loss
 
 __all__ = ["MedFuse", "RowLstm"]

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
 from mmcaf.net.comparators.combining import available, stream_loss
-from mmcaf.net.comparators.config import MmtmConfig
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.method_configs import MmtmConfig
 from mmcaf.net.losses import Loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 

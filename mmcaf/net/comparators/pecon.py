@@ -13,14 +13,14 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.base import Comparator, Output, Step, filled, presence
 from mmcaf.net.comparators.combining import (
     ContrastiveScale,
     available,
     contrastive_loss,
     mean_probability,
 )
-from mmcaf.net.comparators.config import PeconConfig
-from mmcaf.net.comparators.interface import Comparator, Output, Step, filled, presence
+from mmcaf.net.comparators.method_configs import PeconConfig
 from mmcaf.net.losses import Loss, binary_loss
 
 __all__ = ["PECon"]

@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.elastic_net import choose_penalty, fit_elastic_net, penalties
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
 from mmcaf.net.comparators.combining import available, mean_probability, stream_loss
-from mmcaf.net.comparators.config import PefusionConfig
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.method_configs import PefusionConfig
 from mmcaf.net.losses import Loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
+from mmcaf.stats.elastic_net import choose_penalty, fit_elastic_net, penalties
 
 __all__ = ["PEfusionEarly", "PEfusionJoint", "PEfusionLate", "pefusion"]
 

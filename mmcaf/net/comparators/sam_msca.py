@@ -25,9 +25,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmcaf.errors import DataError
-from mmcaf.net.comparators.ablation_config import SamMscaConfig
-from mmcaf.net.comparators.alone import IMAGE_ALONE
-from mmcaf.net.comparators.interface import Comparator, Output, Reads, Step, presence
+from mmcaf.net.comparators.ablation_configs import SamMscaConfig
+from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, presence
+from mmcaf.net.comparators.single_modality import IMAGE_ALONE
 from mmcaf.net.mmcaf_net import ImageSide
 from mmcaf.net.penet import group_norm
 

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from small_cohort import SmallCohort, small_cohort
 
 from mmcaf.data.batches import Batch, EvalBatches, TrainBatches
 from mmcaf.errors import DataError
+from support.small_cohort import SmallCohort, small_cohort
 
 AUGMENTED: dict[str, Any] = {
     "rotate_degrees": 15.0,

@@ -10,18 +10,11 @@ import pytest
 import torch
 
 from mmcaf.config import Stage, TrainConfig
-from mmcaf.net.comparators.interface import Comparator
+from mmcaf.net.comparators.base import Comparator
 from mmcaf.net.config import ModelConfig
-from mmcaf.net.registry import (
-    NETWORKS,
-    build,
-    config_class,
-    image_side,
-    network_of,
-    reads_image,
-    stage_faults,
-)
-from mmcaf.net.stages import OnImageSide
+from mmcaf.net.registry import NETWORKS, build, config_class, image_side, network_of, reads_image
+from mmcaf.net.stage_rules import stage_faults
+from mmcaf.net.stage_views import OnImageSide
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "drfuse": {"image": "full"},

@@ -8,4 +8,4 @@ _CHECKED = ("alone", "combining", "daft", "drfuse", "fusions", "medfuse", "mmtm"
 _HOOKED = [f"mmcaf.net.comparators.{name}" for name in (*_CHECKED, "pefusion", "sam_msca")]
 
 with install_import_hook(_HOOKED, "beartype.beartype"):
-    import all_networks  # noqa: F401  # imports them
+    from support import all_networks  # noqa: F401  # imports them

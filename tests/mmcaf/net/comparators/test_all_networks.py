@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from all_networks import CASES, Case, samples
 from torch import Tensor, nn
 
 from mmcaf.config import TrainConfig
-from mmcaf.metrics import auroc
-from mmcaf.net.comparators.interface import Comparator
+from mmcaf.net.comparators.base import Comparator
+from mmcaf.stats.metrics import auroc
+from support.all_networks import CASES, Case, samples
 
 networks = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 LEARNING = [name for name, case in CASES.items() if not case.build().steps[-1].solved]

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcaf.net.comparators.config import DaftConfig
 from mmcaf.net.comparators.daft import AffineBlock, ChannelAffine
+from mmcaf.net.comparators.method_configs import DaftConfig
+from support.all_networks import CASES, samples
 
 
 def _map(channels: int = 8) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcaf.net.comparators.config import Jsd
 from mmcaf.net.comparators.drfuse import jensen_shannon, ranking_loss
+from mmcaf.net.comparators.method_configs import Jsd
 from mmcaf.net.penet import PENetHead, PENetTrunk
+from support.all_networks import CASES, samples
 
 FORMS = ("sum1", "mean1", "mean2")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmcaf.net.comparators.combining import contrastive_loss
+from support.all_networks import CASES, samples
 
 
 def _normed(norm: Any, x: Tensor) -> Tensor:

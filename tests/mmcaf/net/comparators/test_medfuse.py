@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from all_networks import CASES, samples
 from torch import Tensor
+
+from support.all_networks import CASES, samples
 
 
 def _net(**fields: Any) -> Any:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch import Tensor
 
 from mmcaf.net.comparators.mmtm import MutualGate
 from mmcaf.net.losses import binary_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
+from support.all_networks import CASES, samples
 
 HAS = torch.ones(2, dtype=torch.bool)
 

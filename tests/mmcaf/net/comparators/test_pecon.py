@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch.nn import functional as F
 
 from mmcaf.net.comparators.combining import contrastive_loss
+from support.all_networks import CASES, samples
 
 
 def _net(**fields: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from all_networks import CASES, samples
 from torch import Tensor
 
-from mmcaf.elastic_net import Penalty, fit_elastic_net
 from mmcaf.net.penet import PENetHead, PENetTrunk
+from mmcaf.stats.elastic_net import Penalty, fit_elastic_net
+from support.all_networks import CASES, samples
 
 
 def _solved(**fields: Any) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from all_networks import CASES
 
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import ImageSide
 from mmcaf.net.penet import ASPP, PENetTrunk
+from support.all_networks import CASES
 
 PARTS: list[tuple[str, dict[str, Any], tuple[str, ...], int]] = [
     ("pecon-clip", {}, ("image",), 689_024),

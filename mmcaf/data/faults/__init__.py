@@ -1,1 +1,0 @@
-"""Faults of real collections, for synthetic ones."""

@@ -1,0 +1,1 @@
+"""A download on disk becomes a cohort: DICOM, annotations and sheet to one row per patient."""

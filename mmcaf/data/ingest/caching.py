@@ -1,0 +1,146 @@
+"""One chosen stack -> its cached volume, and a file of facts beside it.
+
+The facts are written after the volume, so a volume without facts was interrupted and is made again.
+Slices are read one by one: what is held is the cached size, never the whole stack in full size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcaf.data.ingest.choose import Chosen
+from mmcaf.data.ingest.decode import read_hu_apart
+from mmcaf.data.ingest.dicom import read_hu
+from mmcaf.data.volumes import resized, write_volume
+from mmcaf.errors import DataError
+from mmcaf.files.atomic import write_json
+
+__all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
+
+_LUNG_HU = (-950, -500)
+_EVERY = 4  # voxels per axis, for statistics
+_THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class StackTask:
+    """What a worker needs to cache one stack."""
+
+    volume: Path  # where the volume goes; the facts go beside it
+    files: tuple[Path, ...]  # foot to head
+    shape: tuple[int, int]
+    compressed: bool
+    z_mm: tuple[float, ...]
+    boxes: tuple[tuple[int, float, float, float, float], ...]  # z, x_min, y_min, x_max, y_max
+    in_plane_px: int
+
+    @property
+    def facts(self) -> Path:
+        """The file of facts beside the volume."""
+        return self.volume.with_suffix(".json")
+
+
+def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: int) -> StackTask:
+    """The task of a chosen stack; its volume in `folder` is named by all that decides it."""
+    slices = chosen.stack.slices
+    identity = slices.select("sop_uid", "bytes", "mtime_ns").rows()
+    boxes = tuple(chosen.boxes.rows())
+    text = json.dumps([identity, chosen.stack.z_mm.tolist(), boxes])
+    name = hashlib.sha256(text.encode()).hexdigest()[:24]
+    first = slices.row(0, named=True)
+    return StackTask(
+        volume=folder / f"{name}.npy",
+        files=tuple(sources[s] / path for s, path in slices.select("source", "path").iter_rows()),
+        shape=(first["rows"], first["columns"]),
+        compressed=bool(slices["compressed"].any()),
+        z_mm=tuple(chosen.stack.z_mm.tolist()),
+        boxes=boxes,
+        in_plane_px=in_plane_px,
+    )
+
+
+def known_facts(task: StackTask) -> dict[str, Any] | None:
+    """The facts of a volume that is complete already, else None."""
+    try:
+        facts: dict[str, Any] = json.loads(task.facts.read_text(encoding="utf-8"))
+        volume = np.load(task.volume, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return facts if list(volume.shape) == facts.get("shape") else None
+
+
+def is_thorax(facts: dict[str, Any]) -> bool:
+    """Air around the body, lung within, hardly any metal; else the HU cannot be right."""
+    return all(low <= facts[name] <= high for name, (low, high) in _THORAX.items())
+
+
+def cache_stack(task: StackTask) -> dict[str, Any]:
+    """Write volume and facts; or, if slices cannot be decoded, only say which: `unreadable`."""
+    side = task.in_plane_px
+    volume = np.empty((len(task.files), side, side), dtype=np.int16)
+    digests: list[str | None] = []
+    inside: list[NDArray[np.int16]] = []
+    unreadable: list[int] = []
+    for z, plane in enumerate(_planes(task)):
+        if plane is None:
+            unreadable.append(z)
+            continue
+        volume[z] = resized(plane[None], side)[0]
+        digests.append(_slice_digest(plane))
+        inside += [_core(plane, box) for box in task.boxes if box[0] == z]
+    if unreadable:
+        return {"unreadable": unreadable}
+    write_volume(task.volume, volume)
+    facts = {
+        "shape": list(volume.shape),
+        "sha256": hashlib.sha256(volume.tobytes()).hexdigest(),
+        "z_mm": list(task.z_mm),
+        **_statistics(volume),
+        "lesion_hu": round(float(np.concatenate(inside).mean()), 2) if inside else None,
+        "slice_digests": digests,
+    }
+    write_json(task.facts, facts)
+    return facts
+
+
+def _planes(task: StackTask) -> Iterator[NDArray[np.int16] | None]:
+    if task.compressed:
+        yield from read_hu_apart(task.files, task.shape)
+        return
+    for path in task.files:
+        try:
+            yield read_hu(path, task.shape)
+        except DataError:
+            yield None
+
+
+def _slice_digest(plane: NDArray[np.int16]) -> str | None:
+    """Digest of a slice's HU, to find one body under two names; None where all is one grey."""
+    if plane.min() == plane.max():
+        return None
+    return hashlib.blake2b(np.ascontiguousarray(plane).data, digest_size=12).hexdigest()
+
+
+def _core(plane: NDArray[np.int16], box: tuple[int, float, float, float, float]) -> Any:
+    """Voxels of the middle half of a box: its corners are not lesion."""
+    _, x0, y0, x1, y1 = box
+    dx, dy = (x1 - x0) / 4, (y1 - y0) / 4
+    left, top = int(x0 + dx), int(y0 + dy)
+    right, bottom = max(int(x1 - dx), left + 1), max(int(y1 - dy), top + 1)
+    return plane[top:bottom, left:right].ravel()
+
+
+def _statistics(volume: NDArray[np.int16]) -> dict[str, float]:
+    some = volume[:: max(1, len(volume) // 64), ::_EVERY, ::_EVERY]
+    p01, p50, p99 = (float(value) for value in np.percentile(some, (1, 50, 99)))
+    low, high = _LUNG_HU
+    lung = float(((some > low) & (some < high)).mean())
+    return {"hu_p01": p01, "hu_p50": p50, "hu_p99": p99, "lung_share": round(lung, 4)}

@@ -1,0 +1,1 @@
+"""Faults of real collections, planted into a synthetic one."""

@@ -1,0 +1,76 @@
+"""Checkpoints: one safetensors file each, its meta data as JSON in the header. No pickle."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mmcaf.errors import DataError
+from mmcaf.files.atomic import replacing
+
+__all__ = ["Checkpoint", "load", "save"]
+
+_FORMAT = "mmcaf-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Named tensors, and what is not a tensor as plain JSON values."""
+
+    tensors: Mapping[str, torch.Tensor]
+    meta: Mapping[str, Any]
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors whose name starts with `prefix`, without it."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file is unchanged.
+        TypeError: the meta data are not JSON values.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+    header = {"format": _FORMAT, "meta": json.dumps(dict(checkpoint.meta))}
+    with replacing(path) as beside:
+        try:
+            save_file(tensors, beside, metadata=header)
+        except SafetensorError as error:  # how that library reports a full disk
+            raise OSError(errno.EIO, str(error)) from error
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint in `path`, its tensors on the CPU.
+
+    Raises:
+        DataError: missing, truncated or not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT:
+                raise DataError(
+                    f"{path.name} is no checkpoint this program can read: need format {_FORMAT}, "
+                    f"got {header.get('format', 'none')}. Train again, or use the version it is of."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(tensors, json.loads(header["meta"]))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(
+            f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
+            " delete it to begin again."
+        ) from error

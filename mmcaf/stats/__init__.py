@@ -1,0 +1,1 @@
+"""Figures with intervals, tests and curves from labels and scores; imports nothing else of ours."""

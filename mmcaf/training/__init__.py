@@ -1,0 +1,1 @@
+"""From batches to trained weights: the loop, its stages, frozen features and simple baselines."""

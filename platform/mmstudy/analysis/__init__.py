@@ -1,0 +1,1 @@
+"""Tables about a study: pure functions of what is stored, without torch."""

@@ -1,0 +1,131 @@
+"""What the best trial's value is worth: the validation optimism of having chosen it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mmcaf.stats.estimates import Corrected, Estimate, Outcomes, bbc
+from mmcaf.stats.metrics import auroc
+from mmstudy.errors import MMStudyError
+from mmstudy.storage.schema import State
+from mmstudy.study import Study
+
+__all__ = ["TOP", "corrected", "corrected_best", "cross_fitted_choice", "outcomes_of"]
+
+TOP = 100
+"""Trials among which the choice is resampled, the best first: those behind are never chosen."""
+
+
+def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Estimate | None:
+    """The AUROC to expect of the study's best (trial, epoch), by BBC-CV; None without trials."""
+    found = corrected(study, resamples=resamples, seed=seed)
+    return found.auroc if found else None
+
+
+def corrected(
+    study: Study, rivals: Sequence[pl.DataFrame] = (), *, resamples: int = 500, seed: int = 0
+) -> Corrected | None:
+    """The same, and how far ahead of each rival what the search picks is; None without trials.
+
+    Args:
+        study: with predictions of every epoch.
+        rivals: case, label, probability of every validation case, each; nothing was chosen there.
+            Their intervals are Bonferroni's, all of them together at 95 %.
+        resamples: number of draws.
+        seed: of the draws.
+
+    Raises:
+        MMStudyError: a trial lacks predictions, or a rival a case.
+    """
+    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
+    if not complete.height:
+        return None
+    outcomes = outcomes_of(study, sorted(complete["number"]))
+    cases = int(outcomes.case.max()) + 1
+    if any(rival.height != cases for rival in rivals):
+        raise MMStudyError(f"A rival of {study.name} was not scored on its {cases} cases.")
+    scores = [rival.sort("case")["probability"].to_numpy()[outcomes.case] for rival in rivals]
+    return bbc(
+        outcomes,
+        np.stack(scores) if scores else None,
+        resamples=resamples,
+        seed=seed,
+        confidence_ahead=1 - 0.05 / max(1, len(rivals)),
+    )
+
+
+def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
+    """Each validation case once: case, label, probability, by the (trial, epoch) that was best on
+    folds the case was not validated in.
+
+    The choice knows nothing of the case it is judged on, so the AUROC is not that of the best of
+    many. Where folds are repeated, the probability is the mean over the repeats. None without
+    complete trials, or where every fold shares cases with every other.
+    """
+    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
+    if not complete.height:
+        return None
+    numbers = sorted(complete["number"])
+    outcomes = outcomes_of(study, numbers)
+    names = _case_names(study, numbers[0])
+    parts = []
+    for fold in np.unique(outcomes.fold):
+        held_out = outcomes.fold == fold
+        apart = ~np.isin(outcomes.case, outcomes.case[held_out])
+        chosen = _best_mean(outcomes, apart)
+        if chosen is None:
+            return None
+        columns = {
+            "case": names.filter(pl.Series(held_out)),
+            "label": outcomes.label[held_out],
+            "probability": outcomes.score[chosen, held_out],
+        }
+        parts.append(pl.DataFrame(columns))
+    return pl.concat(parts).group_by("case", "label").agg(pl.mean("probability")).sort("case")
+
+
+def _case_names(study: Study, number: int) -> pl.Series:
+    """The cases in the order of `Outcomes`' rows."""
+    found = study.predictions(number).sort("epoch", "fold", "case")
+    return found.filter(pl.col("epoch") == found["epoch"].min())["case"]
+
+
+def _best_mean(outcomes: Outcomes, among: NDArray[np.bool_]) -> int | None:
+    """The configuration with the highest mean AUROC over the folds that `among` leaves whole."""
+    values = []
+    for fold in np.unique(outcomes.fold[among]):
+        rows = outcomes.fold == fold
+        if among[rows].all() and 0 < outcomes.label[rows].sum() < rows.sum():
+            values.append([auroc(outcomes.label[rows], s[rows]) for s in outcomes.score])
+    return int(np.argmax(np.mean(values, axis=0))) if values else None
+
+
+def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:
+    """Scores of every (trial, epoch) of `numbers` on the validation rows they share.
+
+    Raises:
+        MMStudyError: a trial lacks predictions of some epoch.
+    """
+    keys = ["case", "fold"]
+    scores, rows = [], pl.DataFrame()
+    for number in numbers:
+        found = study.predictions(number).sort("epoch", "fold", "case")
+        for epoch in found.partition_by("epoch", maintain_order=True):
+            if rows.is_empty():
+                rows = epoch.select(*keys, "label")
+            elif not epoch.select(keys).equals(rows.select(keys)):
+                raise MMStudyError(
+                    f"Trial {number} of {study.name} lacks predictions that other trials have; "
+                    "the study folder was copied in part."
+                )
+            scores.append(epoch["probability"].to_numpy())
+    return Outcomes(
+        case=rows["case"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+        fold=rows["fold"].cast(pl.Int64).to_numpy(),
+        label=rows["label"].cast(pl.Int64).to_numpy(),
+        score=np.stack(scores),
+    )

@@ -1,0 +1,1 @@
+"""The command `mmstudy`, one module per theme; heavy imports stay inside its functions."""

@@ -1,0 +1,89 @@
+"""Cohorts: make, read, look at them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mmstudy.cli.shared import data, print_rows
+from mmstudy.errors import UsageError
+
+__all__ = ["data_ingest", "data_show", "data_synth"]
+
+
+@data.command("synth")
+def data_synth(
+    out: Path,
+    patients: int = 24,
+    size: int = 128,
+    slices: int = 24,
+    signal_image: float = 1.5,
+    signal_clinical: float = 1.0,
+    variant: Annotated[str, typer.Option(help="plain, or a trap; see the README.")] = "plain",
+    faults: Annotated[bool, typer.Option("--faults", help="With all that can go wrong.")] = False,
+    seed: int = 0,
+) -> None:
+    """Write a SYNTHETIC cohort as DICOM in the collection's layout, its truth known."""
+    from mmcaf.data.synthetic.faults.strike import patients_needed, strike
+    from mmcaf.data.synthetic.write import SyntheticSpec, write
+    from mmstudy.cli.progress import Reporter
+
+    spec = SyntheticSpec(
+        patients=patients,
+        size=size,
+        slices=slices,
+        signal_image=signal_image,
+        signal_clinical=signal_clinical,
+        variant=variant,  # type: ignore[arg-type] # checked, with the choices, by the spec
+        seed=seed,
+    )
+    if faults and (patients < patients_needed() or variant != "plain"):
+        raise UsageError(f"--faults needs --patients {patients_needed()} or more, variant plain.")
+    write(out, spec, Reporter().steps)
+    if faults:
+        strike(out)
+    print_rows([{"written": str(out), "patients": patients, "origin": "SYNTHETIC"}], "table")
+
+
+@data.command("ingest")
+def data_ingest(
+    source: list[Path],
+    out: Annotated[Path, typer.Option(help="Folder of the cohort.")],
+    annotations: Annotated[Path | None, typer.Option(help="Folder of VOC annotations.")] = None,
+    clinical: Annotated[Path | None, typer.Option(help="The clinical sheet.")] = None,
+    in_plane: Annotated[int, typer.Option(help="Pixels per side of cached slices.")] = 208,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else all cores.")] = None,
+    task: Annotated[Literal["adc-vs-scc"], typer.Option(help="What is told apart.")] = "adc-vs-scc",
+) -> None:
+    """Read DICOM, annotations and the clinical sheet of one or more folders into a cohort."""
+    from mmcaf.data.ingest.run import ingest
+    from mmstudy.cli.progress import Reporter
+
+    ingest(
+        source,
+        out,
+        annotation_folder=annotations,
+        sheet=clinical,
+        in_plane_px=in_plane,
+        workers=jobs,
+        progress=Reporter().steps,
+    )
+    sys.stderr.write(f"To look at: {out / 'ingest_report.html'}\n")
+    data_show(out)
+
+
+@data.command("show")
+def data_show(cohort: Path) -> None:
+    """Counts, exclusions by reason, fingerprint."""
+    from mmcaf.data.cohort import load
+    from mmstudy.storage.parquet import read_json
+
+    load(cohort)
+    report = read_json(cohort / "ingest_report.json")
+    if report["synthetic"]:
+        sys.stdout.write("SYNTHETIC cohort\n")
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")

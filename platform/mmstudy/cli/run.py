@@ -1,0 +1,92 @@
+"""Run studies; what a spec may say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmstudy.cli.shared import (
+    ROOT,
+    CohortOption,
+    InlineOption,
+    RootOption,
+    app,
+    located,
+    opened_study,
+    print_rows,
+    say,
+    short,
+    tell_origin,
+)
+from mmstudy.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmstudy.driver.contract import Runner
+
+__all__ = ["run", "runner_for", "spec_schema"]
+
+spec_app = typer.Typer(no_args_is_help=True, help="What a study spec may say.")
+app.add_typer(spec_app, name="spec")
+
+
+@app.command()
+def run(
+    spec: Annotated[str, typer.Argument(help="A YAML file, or the name of a ready space.")],
+    cohort: CohortOption = None,
+    root: RootOption = ROOT,
+    name: Annotated[str | None, typer.Option(help="The study's name; else the spec's.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of trials, over the spec's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, repeatable.")] = None,
+    inline: InlineOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show, run nothing.")
+    ] = False,
+) -> None:
+    """Run a study, or go on with one that was interrupted."""
+    from mmstudy.cli.progress import Reporter
+    from mmstudy.driver.drive import plan_study, run_study
+    from mmstudy.spec.reading import find_spec, load_spec
+
+    path = find_spec(spec)
+    overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
+    loaded = load_spec(path, overrides)
+    folder = cohort or (located(loaded.cohort, "cohort") if loaded.cohort else None)
+    if folder is None:
+        raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
+    plan = plan_study(loaded, cohort=folder, root=root, name=name or path.stem)
+    if dry_run:
+        from mmstudy.driver.forecast import forecast
+        from mmstudy.study import open_study
+
+        here = root / plan.paths.name
+        begun = open_study(here) if (here / "study.json").is_file() else None
+        told = plan.describe() | forecast(plan, begun)
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    reporter = Reporter()
+    run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
+    study = opened_study(str(root / plan.paths.name), root)
+    tell_origin(study, "table")
+    print_rows([short(row) for row in study.trials().to_dicts()], "table")
+
+
+@spec_app.command("schema")
+def spec_schema() -> None:
+    """The JSON schema of a spec, for editors."""
+    from mmstudy.spec.reading import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def runner_for(inline: bool) -> Runner:
+    """Who executes trials: this process, or Ray."""
+    if inline:
+        from mmstudy.driver.inline import InlineRunner
+
+        return InlineRunner()
+    from mmstudy.driver.on_ray import RayRunner
+
+    return RayRunner()

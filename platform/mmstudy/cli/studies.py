@@ -1,0 +1,154 @@
+"""Look at studies: nothing here computes a trial or changes a folder."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmstudy.cli.shared import (
+    ROOT,
+    CohortOption,
+    FormatOption,
+    RootOption,
+    StudyArgument,
+    TrialArgument,
+    app,
+    opened_study,
+    print_rows,
+    print_rows_of,
+    say,
+    short,
+    trial_number,
+)
+
+if TYPE_CHECKING:
+    from mmstudy.study import Study
+
+__all__ = ["best", "compare", "importance", "list_", "show", "status", "trials"]
+
+
+@app.command("ls")
+def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
+    """The studies of a root."""
+    from mmstudy.study import list_studies
+
+    studies = list_studies(root)
+    print_rows([_summary(study) for study in studies], how)
+    if not studies:
+        say(f"There is no study in {root}. Begin one with `mmstudy run`, or give its --root.")
+
+
+@app.command()
+def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
+    """How a study stands, and where its hours went."""
+    opened = opened_study(study, root)
+    hours = opened.hours()
+    spent = {
+        "hours": hours["all"],
+        "hours_pruned": hours["pruned"],
+        "hours_failed": hours["fail"],
+        "gpu_hours": hours["gpu"],
+        "test_looks": opened.evaluations().height,
+    }
+    print_rows([_summary(opened) | spent], how)
+
+
+@app.command()
+def trials(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
+    """All trials, best first."""
+    opened = opened_study(study, root)
+    print_rows_of(opened, [short(row) for row in opened.trials().to_dicts()], how)
+
+
+@app.command()
+def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
+    """The best trial: by its confirmed value where there is one; its optimism corrected.
+
+    With several objectives, the trials that no other beats in all of them.
+    """
+    from mmstudy.analysis.optimism import corrected_best
+
+    opened = opened_study(study, root)
+    if len(opened.about["spec"]["search"].get("objectives") or ["auroc"]) > 1:
+        front = opened.front()
+        kept = front.select("seconds_per_epoch", "parameters").to_dicts()
+        rows = [short(row) | of for row, of in zip(front.to_dicts(), kept, strict=True)]
+        print_rows_of(opened, rows, how)
+        return
+    number = trial_number(opened, "best")
+    row = short(opened.trial(number))
+    corrected, confirmed = corrected_best(opened), opened.confirmed().get(number)
+    row |= {
+        "expected": corrected.mean if corrected else None,
+        "expected_low": corrected.low if corrected else None,
+        "expected_high": corrected.high if corrected else None,
+        "confirmed": confirmed.mean if confirmed else None,
+        "confirmed_low": confirmed.low if confirmed else None,
+        "confirmed_high": confirmed.high if confirmed else None,
+    }
+    print_rows_of(opened, [row], how)
+    say(
+        "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
+        "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
+    )
+
+
+@app.command()
+def show(
+    study: StudyArgument, trial: TrialArgument, root: RootOption = ROOT, how: FormatOption = "table"
+) -> None:
+    """One trial, epoch by epoch."""
+    opened = opened_study(study, root)
+    number = trial_number(opened, trial)
+    columns = ["fold", "epoch", "n_train", "n_val", "train_loss", "val_loss", "auroc"]
+    columns += ["sensitivity", "specificity", "auprc", "brier", "seconds"]
+    epochs = opened.epochs(number).select(columns).to_dicts()
+    if how == "table":
+        print_rows_of(opened, [short(opened.trial(number))], how)
+        print_rows(epochs, how)
+    else:
+        print_rows_of(opened, epochs, how)
+    say("Folds and epochs count from 0 here and in files, from 1 in the dashboard.")
+
+
+@app.command()
+def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
+    """Which searched settings the value depends on, and how many trials say so."""
+    from mmstudy.search.importance import importance as of
+
+    opened = opened_study(study, root)
+    print_rows_of(opened, of(opened), how)
+
+
+@app.command()
+def compare(
+    study: StudyArgument,
+    root: RootOption = ROOT,
+    cohort: CohortOption = None,
+    how: Annotated[
+        Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
+    ] = "table",
+) -> None:
+    """The best trial beside baselines and the paper's rows, with what a test says of each."""
+    from mmstudy.compare.comparison import compare as beside
+    from mmstudy.report.comparison import render
+
+    sys.stdout.write(render(beside(opened_study(study, root), cohort), how))
+
+
+def _summary(study: Study) -> dict[str, Any]:
+    top = study.best()
+    return {
+        "study": study.name,
+        "origin": "SYNTHETIC" if study.synthetic else "real",
+        "location": "oracle" if study.oracle else "tiling",
+        "live": study.live(),
+        "asked": study.asked,
+        **study.counts(),
+        "best": top["value"] if top else None,
+        "trial": top["number"] if top else None,
+        "n": study.about["n_cases"] - len(study.about["split"]["test"]),  # the value is of these
+        "set_aside": len(study.about["split"]["test"]),
+    }

@@ -1,0 +1,1 @@
+"""A study on somebody else's cluster: checked before, sent, followed."""

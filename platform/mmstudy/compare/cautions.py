@@ -1,0 +1,91 @@
+"""Why a test of ours would not be valid, and how to read what is shown: the words of a comparison.
+
+A test is as good as the cases it is made on. Those a trial was chosen on flatter it, synthetic ones
+are no patients, windows centred on the annotated lesion were told where to look, and a test set
+seen with several trials has become one of validation.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from mmcaf.stats.metrics import Proportion
+from mmcaf.stats.paired import smallest_gap
+from mmstudy.compare.row import MethodRow
+from mmstudy.study import Study
+
+__all__ = ["GAP", "caution_of", "choice_of", "notes"]
+
+_PAPER_N = 43
+GAP = smallest_gap(_PAPER_N) or Proportion(_PAPER_N, _PAPER_N)
+"""Of two accuracies on the paper's test patients, below which no difference can ever be shown."""
+_OTHERS = "on different patients, from counts"
+_SAME = (
+    "on the paper's own test patients, but from counts, so that cases cannot be paired and small "
+    "differences are missed"
+)
+
+
+def choice_of(study: Study, number: int, trials: int) -> str | None:
+    """Why validation cases flatter the best trial; None where nothing was chosen."""
+    epochs = study.epochs(number)["epoch"].n_unique()
+    if trials * epochs == 1:
+        return None
+    return (
+        f"ours was chosen as the best of {_counted(trials, 'trial')} and "
+        f"{_counted(epochs, 'epoch')} on these very patients, so that a test would flatter it"
+    )
+
+
+def caution_of(study: Study, number: int, tested: bool, chosen: str | None) -> str | None:
+    """Why no test against other patients would be valid; None where one is."""
+    if study.synthetic:
+        return "ours is of SYNTHETIC patients"
+    if study.oracle:
+        return "ours was told where the lesion is (ORACLE location)"
+    if not tested:
+        return chosen and f"{chosen}; `mmstudy evaluate` scores it on others"
+    others = study.evaluations().filter(pl.col("number") != number)["number"].n_unique()
+    if others:
+        return (
+            f"the test set was also looked at with {_counted(others, 'other trial')}, which makes "
+            "it a validation set"
+        )
+    return None
+
+
+def notes(study: Study, ours: MethodRow, *, tested: bool) -> tuple[str, ...]:
+    """How to read a comparison that tests the row `ours`, of test or of validation patients."""
+    trials, looks = sum(study.counts().values()), study.evaluations().height
+    own_43 = tested and study.about["spec"].get("protocol", {}).get("kind") == "paper43"
+    gap, majority, own = GAP, Proportion(28, _PAPER_N), ours.counts.majority
+    return (
+        "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, of published rows logit-"
+        "Hanley-McNeil, since their scores are unknown; F1 percentile, AUPRC and Brier BCa "
+        "bootstrap, 2000 draws within each class. PPV, NPV and accuracy hold for the share of "
+        "squamous cases they were measured at.",
+        f"Published rows: 15 squamous and 28 adenocarcinoma test patients, counts reconstructed "
+        f"from the printed figures. On the same {_PAPER_N} patients two accuracies closer than "
+        f"{gap.hits}/{gap.total} = {float(gap):.2f} can never differ significantly (exact McNemar, "
+        "before any correction), and rows on different patients need more.",
+        f"Always answering adenocarcinoma has an accuracy of {majority.hits}/{majority.total} = "
+        f"{float(majority):.3f} on the paper's test set; always answering the more frequent class "
+        f"{own.hits}/{own.total}{f' = {float(own):.3f}' if own.total else ''} on ours.",
+        f"Tests against published rows are {_SAME if own_43 else _OTHERS}: Fisher's exact test of "
+        "sensitivity and of specificity, z of the AUROCs' logits, all of them one Holm family. "
+        "Ours is taken at 0.5; the paper names no threshold. Accuracy is not tested: the two sets "
+        "hold different shares of squamous cases.",
+        "Tests against baselines are on the same validation cases: DeLong and exact McNemar, one "
+        "Holm family, or, where ours was chosen on them, the choice itself resampled. The lesion "
+        "box was drawn by a radiologist.",
+        "Validation rows pool the scores of all folds; the search's own value is the mean over "
+        "folds. Intervals hold the networks as they are: how much another training run differs is "
+        "what `mmstudy confirm` says.",
+        ("Ours: test patients" if tested else "Ours: validation patients of every fold, each once")
+        + f"; the best of {_counted(trials, 'trial')}. The test set has been looked at "
+        f"{_counted(looks, 'time')}.",
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

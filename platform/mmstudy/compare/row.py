@@ -1,0 +1,222 @@
+"""One row of a comparison: a method on some patients, every figure with its interval and counts.
+
+Rows of this project are made from every case's probability, published ones from counts. Pure:
+nothing is read, nothing is drawn. Undefined is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from mmcaf.stats.bootstrap import (
+    Weighted,
+    bootstrap_interval,
+    weighted_auprc,
+    weighted_brier,
+    weighted_f1,
+)
+from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, auroc, auroc_interval, brier
+from mmcaf.stats.paired import Scored
+from mmcaf.stats.thresholds import FIXED
+from mmcaf.stats.unpaired import hanley_mcneil
+
+__all__ = ["RATE_NAMES", "Figure", "Kind", "MethodRow", "row_of", "row_of_counts"]
+
+Kind = Literal["ours", "baseline", "published"]
+RATE_NAMES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+"""In the order they are shown: a clinician asks for the first two first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value with its 95 % interval; None where undefined."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, value: float, interval: tuple[float, float] | None) -> Figure:
+        """A figure from a value that may be NaN, which has no interval either."""
+        if value != value:
+            return cls()
+        return cls(float(value), *(interval or (None, None)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MethodRow:
+    """A method, what it was scored on, and what came out."""
+
+    kind: Kind
+    table: str  # ours, baseline, or where it was published: 1, 2, 3, readme
+    method: str
+    cases: str  # which patients
+    threshold: str  # by which rule a case is called squamous
+    counts: ConfusionMatrix
+    auroc: Figure
+    f1: Figure
+    auprc: Figure = Figure()
+    brier: Figure = Figure()
+    flag: str | None = None  # why it is marked, not ranked and not tested
+    printed: Mapping[str, float] = field(default_factory=dict)  # as published
+    predictions: pl.DataFrame | None = None  # case, label, probability, call; sorted by case
+
+    @property
+    def rates(self) -> dict[str, Proportion]:
+        """Name -> proportion, in the order of `RATE_NAMES`."""
+        return self.counts.rates()
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return self.counts.n
+
+    @property
+    def positives(self) -> int:
+        """Number of squamous ones among them."""
+        return self.counts.tp + self.counts.fn
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it may stand in an order with others."""
+        return self.flag is None
+
+    @property
+    def scored(self) -> Scored:
+        """Probabilities and calls, for tests on the same cases.
+
+        Raises:
+            ValueError: the row was made from counts.
+        """
+        if self.predictions is None:
+            raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
+        return Scored(
+            self.predictions["probability"].to_numpy(), self.predictions["call"].to_numpy()
+        )
+
+    def called(self, calls: ArrayLike, *, threshold: str) -> MethodRow:
+        """The same cases and probabilities with other calls (cases,), in the order of
+        `predictions`; `threshold` is the rule behind them, in words."""
+        if self.predictions is None:
+            raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
+        known = self.predictions.with_columns(call=pl.Series(np.asarray(calls, dtype=bool)))
+        counts = ConfusionMatrix.from_calls(known["label"].to_numpy(), known["call"].to_numpy())
+        return replace(self, predictions=known, counts=counts, f1=_f1(counts), threshold=threshold)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures as plain values, without the cases."""
+        figures = {name: getattr(self, name) for name in ("auroc", "f1", "auprc", "brier")}
+        return {
+            "kind": self.kind,
+            "table": self.table,
+            "method": self.method,
+            "cases": self.cases,
+            "threshold": self.threshold,
+            "n": self.n,
+            "squamous": self.positives,
+            "adenocarcinoma": self.n - self.positives,
+            "counts": {name: getattr(self.counts, name) for name in ("tp", "fn", "fp", "tn")},
+            **{name: _as_dict(rate) for name, rate in self.rates.items()},
+            "majority": _as_dict(self.counts.majority),
+            **{
+                name: {"value": one.value, "low": one.low, "high": one.high}
+                for name, one in figures.items()
+            },
+            "ranked": self.ranked,
+            "flag": self.flag,
+            "printed": dict(self.printed),
+        }
+
+
+def row_of(
+    predictions: pl.DataFrame,
+    *,
+    method: str,
+    cases: str,
+    kind: Kind = "ours",
+    table: str = "ours",
+    flag: str | None = None,
+) -> MethodRow:
+    """A row of cases whose probabilities are known; squamous are those with at least 0.5.
+
+    Args:
+        predictions: case, label, probability; each case once, in any order.
+        method: its name.
+        cases: which patients these are, in words.
+        kind: whose row it is.
+        table: under which heading it stands.
+        flag: why it must not be ranked or tested, if so.
+
+    Raises:
+        ValueError: a case twice, probabilities that are none, labels other than 0 and 1.
+    """
+    if predictions["case"].is_duplicated().any():
+        raise ValueError(f"Need each case once, got some of {method} several times; take the mean.")
+    known = predictions.select("case", "label", "probability").sort("case")
+    known = known.with_columns(call=pl.col("probability") >= FIXED)
+    labels, scores = known["label"].to_numpy(), known["probability"].to_numpy()
+    counts = ConfusionMatrix.from_calls(labels, known["call"].to_numpy())
+
+    def figure(value: float, metric: Weighted) -> Figure:
+        return Figure.of(value, bootstrap_interval(metric, labels, scores))
+
+    return MethodRow(
+        kind=kind,
+        table=table,
+        method=method,
+        cases=cases,
+        threshold=f"{FIXED}",
+        counts=counts,
+        auroc=Figure.of(auroc(labels, scores), auroc_interval(labels, scores)),
+        f1=_f1(counts),
+        auprc=figure(auprc(labels, scores), weighted_auprc),
+        brier=figure(brier(labels, scores), weighted_brier),
+        flag=flag,
+        predictions=known,
+    )
+
+
+def row_of_counts(
+    counts: ConfusionMatrix,
+    *,
+    auroc: float,
+    method: str,
+    cases: str,
+    table: str,
+    threshold: str = "not published",
+    flag: str | None = None,
+    printed: Mapping[str, float] | None = None,
+) -> MethodRow:
+    """A published row: its AUROC as printed, with Hanley and McNeil's interval."""
+    positives, negatives = counts.tp + counts.fn, counts.fp + counts.tn
+    return MethodRow(
+        kind="published",
+        table=table,
+        method=method,
+        cases=cases,
+        threshold=threshold,
+        counts=counts,
+        auroc=Figure.of(auroc, hanley_mcneil(auroc, positives, negatives)),
+        f1=_f1(counts),
+        flag=flag,
+        printed=printed or {},
+    )
+
+
+def _f1(counts: ConfusionMatrix) -> Figure:
+    labels, calls = counts.expanded()
+    return Figure.of(counts.f1, bootstrap_interval(weighted_f1, labels, calls, kind="percentile"))
+
+
+def _as_dict(rate: Proportion) -> dict[str, Any]:
+    counts = {"hits": rate.hits, "total": rate.total}
+    if not rate.total:
+        return {"value": None, "low": None, "high": None, **counts}
+    low, high = rate.wilson()
+    return {"value": float(rate), "low": low, "high": high, **counts}

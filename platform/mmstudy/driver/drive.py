@@ -1,0 +1,241 @@
+"""From a spec and a cohort to a finished study: checks, folds, lock, search, runner.
+
+A study killed at any moment is continued by the same call: what is in the folder decides.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.node_cache import load_cohort, make_volumes
+from mmcaf.data.splits import Split
+from mmcaf.data.volumes import VolumeSpec
+from mmcaf.files.atomic import StorageError
+from mmcaf.files.remote import address_of, place
+from mmcaf.net.registry import reads_image
+from mmstudy.driver.conductor import StudyConductor
+from mmstudy.driver.contract import Runner
+from mmstudy.driver.tally import Standing
+from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
+from mmstudy.search.importance import keep_importance
+from mmstudy.search.optuna_study import Known, Proposal, Search
+from mmstudy.search.warm_start import known_trials
+from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
+from mmstudy.storage import mirror as copies
+from mmstudy.storage.about import check_continues, write_study
+from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.lock import driver_lock
+from mmstudy.storage.mirror import working
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.segments import SEGMENT_TRIALS
+from mmstudy.storage.stop import stoppable
+from mmstudy.study import open_study
+from mmstudy.trial.compute import derive_seed
+from mmstudy.trial.folds import split_cohort
+from mmstudy.trial.run import run_trial
+from mmstudy.trial.task import Objective, TrialTask
+
+__all__ = ["Plan", "adapted", "plan_study", "run_study"]
+
+Progress = Callable[[str, int, int], None]  # what, done, of
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A study ready to run: everything is checked, nothing is written yet."""
+
+    spec: StudySpec
+    cohort: Cohort
+    paths: StudyPaths
+    split: Split
+    shared: Path | None = None  # earlier stages and features of several studies; None: its own
+
+    @property
+    def in_plane_px(self) -> tuple[int, ...]:
+        """Sides of the cached slices the space can ask for; none where the table alone is read."""
+        if not reads_image(trial_config(self.spec, {}, constrained=False).model):
+            return ()
+        dimension = self.spec.space.get("data.window")
+        windows = dimension.probes() if dimension else (None,)
+        sizes = {
+            trial_config(self.spec, of, constrained=False).data.in_plane_px
+            for of in ({"data.window": w} if w else {} for w in windows)
+        }
+        return tuple(sorted(sizes))
+
+    def describe(self) -> dict[str, Any]:
+        """What a dry run prints."""
+        train = trial_config(self.spec, {}, constrained=False).train
+        return {
+            "study": address_of(self.paths.root),
+            "question": self.spec.question,
+            "cohort": f"{self.cohort.patients.height} patients"
+            + (" (SYNTHETIC)" if self.cohort.synthetic else ""),
+            "set aside for testing": len(self.split.test),
+            "folds": ", ".join(f"{len(f.train)}/{len(f.val)}" for f in self.split.folds),
+            "space": {path: str(dimension) for path, dimension in self.spec.space.items()},
+            "trials": self.spec.search.trials,
+            "epochs at most": self.spec.search.trials * len(self.split.folds) * train.epochs,
+        }
+
+
+def plan_study(
+    spec: StudySpec, *, cohort: Path, root: Path, name: str, shared: Path | None = None
+) -> Plan:
+    """Check that `spec` fits `cohort` and what may already lie in `root/name`.
+
+    With `shared`, earlier stages and features lie there, for other studies too.
+
+    Raises:
+        UsageError: the protocol does not fit the cohort, or the folder holds another study.
+        DataError: the cohort cannot be read.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
+    patients = load_cohort(cohort)
+    split = split_cohort(spec.protocol, patients)
+    plan = Plan(spec, patients, StudyPaths(working(root) / name), split, shared)
+    before = StudyPaths(root / name)
+    copies.pull(before, at_once=True)
+    check_continues(before, spec, patients.digest, plan.split)
+    largest = max(plan.in_plane_px, default=0)
+    if largest > patients.in_plane_px:
+        raise UsageError(
+            f"data.window: {largest - 16} pixels and 16 for jitter need slices of {largest}, the "
+            f"cohort was ingested with {patients.in_plane_px}. Ingest it again with --in-plane "
+            f"{largest}, or choose a smaller window."
+        )
+    return plan
+
+
+def run_study(
+    plan: Plan,
+    runner: Runner,
+    *,
+    notify: Callable[[Standing], None],
+    progress: Progress,
+    say: Callable[[str], None] = lambda _: None,
+    objective: Objective = run_trial,
+) -> Standing:
+    """Run, or go on with, the planned study until it has the trials asked for.
+
+    Args:
+        plan: what `plan_study` has checked.
+        runner: who executes the trials.
+        notify: called after each change with how the study stands.
+        progress: called with the steps of long preparations.
+        say: called with what a user should know now.
+        objective: what a trial does.
+
+    Raises:
+        UsageError: another driver runs this study.
+        TooManyFailures: more trials failed than the spec allows.
+        Interrupted: the user stopped it; the same call goes on from there.
+    """
+    with driver_lock(plan.paths):
+        copies.pull(plan.paths, at_once=True)
+        copies.pull_journal(plan.paths)
+        for side in plan.in_plane_px:
+            make_volumes(plan.cohort, VolumeSpec(side), progress)
+        known = _known(plan)
+        if len([*plan.paths.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
+            FolderLedger(plan.paths).compact()
+        write_study(plan.paths, plan.spec, plan.cohort, plan.split, plan.shared)
+        with runner:
+            resources = adapted(plan.spec.resources, runner, say)
+            conductor = _conductor(plan, resources, notify, known)
+            try:
+                with stoppable(plan.paths, conductor.interrupt, lambda: conductor.interrupted):
+                    runner.run(conductor, objective, resources)
+            except KeyboardInterrupt:
+                conductor.interrupt()
+        if not conductor.halted:
+            with suppress(StorageError):  # a study that ended well has not failed for this
+                keep_importance(open_study(plan.paths.root))
+    return _ended(plan, conductor)
+
+
+def adapted(resources: ResourceSpec, runner: Runner, say: Callable[[str], None]) -> ResourceSpec:
+    """`resources` as `runner` can give them; what it cannot give is said aloud.
+
+    Raises:
+        UsageError: one trial needs more GPUs than there are.
+    """
+    there = runner.gpus() if resources.gpu else 0.0
+    if not resources.gpu or there >= resources.gpu:
+        return resources
+    if there:
+        raise UsageError(
+            f"resources.gpu: a trial asks for {resources.gpu:g} GPUs, there are {there:g}."
+        )
+    say(
+        f"No GPU was found, though resources.gpu asks for {resources.gpu:g}: every trial runs on "
+        "the CPU, far slower. Its rows say so."
+    )
+    return resources.model_copy(update={"gpu": 0.0})
+
+
+def _conductor(
+    plan: Plan,
+    resources: ResourceSpec,
+    notify: Callable[[Standing], None],
+    known: Sequence[Known],
+) -> StudyConductor:
+    launch = uuid.uuid4().hex
+
+    def task(proposal: Proposal) -> TrialTask:
+        return TrialTask(
+            study=address_of(plan.paths.root),
+            cohort=address_of(plan.cohort.folder),
+            number=proposal.number,
+            params=json.dumps(proposal.params),
+            seed=derive_seed(plan.spec.search.seed, proposal.number),
+            threads=resources.cpu,
+            device="cuda" if resources.gpu else "cpu",
+            gpu=resources.gpu,
+            epoch_seconds=plan.spec.limits.epoch_minutes * 60,
+            launch=launch,
+        )
+
+    return StudyConductor(
+        ledger=FolderLedger(plan.paths),
+        spec=plan.spec,
+        search=Search(plan.paths.journal, plan.spec, known),
+        folds=len(plan.split.folds),
+        task=task,
+        notify=notify,
+        cohort_digest=plan.cohort.digest,
+    )
+
+
+def _known(plan: Plan) -> Sequence[Known]:
+    source = plan.spec.search.warm_start
+    if source is None or plan.paths.journal.exists():
+        return ()
+    return known_trials(
+        plan.spec,
+        place(source),
+        cohort_digest=plan.cohort.digest,
+        split=plan.split.to_json(),
+    )
+
+
+def _ended(plan: Plan, conductor: StudyConductor) -> Standing:
+    if conductor.halted:
+        raise MMStudyError(f"{conductor.halted} The same command then goes on from there.")
+    if conductor.interrupted:
+        raise Interrupted("Stopped. What is done is stored; the same command goes on from there.")
+    if conductor.failed > plan.spec.limits.failed_trials:
+        raise TooManyFailures(
+            f"{conductor.failed} trials failed, more than limits.failed_trials = "
+            f"{plan.spec.limits.failed_trials}. "
+            f"`mmstudy trials {address_of(plan.paths.root)}` shows why."
+        )
+    return conductor.standing()

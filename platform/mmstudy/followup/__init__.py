@@ -1,0 +1,1 @@
+"""A finished trial again: rerun, confirmed, evaluated, explained, used on other patients."""

@@ -1,0 +1,232 @@
+"""The best few trials again, over new splits and training seeds: what is left of their value.
+
+A run trains a trial's params on other folds of the same patients, the test set still set aside, and
+takes the AUROC at the trial's own best epoch: nothing is chosen again. Run k of every trial has the
+same folds, so trials can be compared run by run. A run that was stopped goes on with the fold it
+had reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mmcaf.files.atomic import StorageError
+from mmcaf.files.remote import place
+from mmstudy.driver.contract import Runner
+from mmstudy.driver.drive import adapted
+from mmstudy.errors import Interrupted, MMStudyError, StudyHalted, TooManyFailures, TrialFailed
+from mmstudy.followup.rerun import split_of, task_of
+from mmstudy.spec.study_spec import StudySpec, parse_spec
+from mmstudy.storage import mirror as copies
+from mmstudy.storage.lock import driver_lock
+from mmstudy.storage.parquet import append_rows, read_rows
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.schema import CONFIRMATIONS, RATES, EpochRow
+from mmstudy.storage.stop import stoppable
+from mmstudy.study import Study, open_study
+from mmstudy.trial.compute import derive_seed, load_plan, train
+from mmstudy.trial.task import FoldEpoch, TrialTask
+
+__all__ = ["confirm", "run_confirmation"]
+
+
+def confirm(
+    study: Study,
+    runner: Runner,
+    *,
+    cohort: Path,
+    top: int,
+    seeds: int,
+    progress: Callable[[str, int, int], None],
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Run what is missing of `seeds` runs of the `top` trials; one row per confirmed trial.
+
+    Raises:
+        MMStudyError: there is no complete trial, or nothing can be written any more.
+        TooManyFailures: a run failed; the others were made.
+        UsageError: a driver runs the study.
+        Interrupted: the user stopped it; the same call goes on from there.
+    """
+    spec = parse_spec(study.about["spec"])
+    complete = study.trials().filter(state="complete")
+    if not complete.height:
+        raise MMStudyError(f"{study.name} has no complete trial to confirm.")
+    chosen = complete.head(top)["number"].to_list()
+    with driver_lock(study.paths), runner:
+        copies.pull(study.paths, at_once=True)
+        resources = adapted(spec.resources, runner, say)
+        device = "cuda" if resources.gpu else "cpu"
+        tasks = [
+            replace(task, device=device, gpu=resources.gpu, threads=resources.cpu)
+            for task in _tasks(study, spec, cohort, chosen, seeds)
+        ]
+        conductor = _Conductor(tasks, progress)
+        try:
+            with stoppable(study.paths, conductor.interrupt, lambda: conductor.interrupted):
+                runner.run(conductor, run_confirmation, resources)
+        except KeyboardInterrupt:
+            conductor.interrupt()
+    if conductor.interrupted:
+        raise Interrupted("Stopped. Folds that are done are stored; the same command goes on.")
+    if conductor.halted:
+        raise MMStudyError(conductor.halted)
+    if conductor.faults:
+        raise TooManyFailures(f"{len(conductor.faults)} runs failed: {conductor.faults[0]}")
+    copies.pull(study.paths, at_once=True)
+    return summary(study)
+
+
+def summary(study: Study) -> list[dict[str, Any]]:
+    """Confirmed trials, the best first: the value of the search beside the confirmed one."""
+    confirmed, values = study.confirmed(), dict(study.trials().select("number", "value").rows())
+    count = dict(study.confirmations().group_by("number").agg(pl.col("run").n_unique()).rows())
+    return [
+        {
+            "number": number,
+            "value": values[number],
+            "confirmed": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "runs": count[number],
+            "folds": found.n,  # over all runs
+        }
+        for number, found in sorted(confirmed.items(), key=lambda item: -item[1].mean)
+    ]
+
+
+def run_confirmation(task: TrialTask) -> Iterator[EpochRow | None]:
+    """One confirming run; writes a row per fold as it ends.
+
+    Raises:
+        TrialFailed: anything that would happen again on a second try.
+        StudyHalted: nothing can be written any more.
+    """
+    try:
+        yield from _computed(task)
+    except StorageError as error:
+        raise StudyHalted(error.strerror) from error
+    except Exception as error:
+        raise TrialFailed(f"{type(error).__name__}: {error}") from error
+
+
+def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
+    number, run = task.confirms or (task.number, 0)
+    paths = StudyPaths(place(task.study, "trial"))
+    path = paths.confirmation(number, run)
+    copies.fetch(paths, path)
+    done = len({row["fold"] for row in read_rows(path, CONFIRMATIONS)})
+    study = open_study(place(task.study))
+    split = split_of(study, replace(task, number=number))
+    seconds = 0.0  # of the fold
+    for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch, split=split):
+        if epoch is None:
+            yield None
+            continue
+        seconds += epoch.report.seconds
+        if epoch.report.epoch == task.last_epoch:
+            append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch, seconds)])
+            copies.publish(paths, path)
+            seconds = 0.0
+        yield _reported(task, epoch)
+
+
+def _tasks(
+    study: Study, spec: StudySpec, cohort: Path, numbers: list[int], seeds: int
+) -> Iterator[TrialTask]:
+    index = 0
+    for run in range(seeds):
+        for number in numbers:
+            rows = read_rows(study.paths.confirmation(number, run), CONFIRMATIONS)
+            if len({row["fold"] for row in rows}) < study.folds:
+                yield replace(
+                    task_of(study, number, cohort),
+                    number=index,
+                    seed=derive_seed(spec.search.seed, "confirm", number, run),
+                    split_seed=derive_seed(spec.protocol.seed, "confirm", run),
+                    confirms=(number, run),
+                    last_epoch=int(study.trial(number)["best_epoch"]),
+                    epoch_seconds=spec.limits.epoch_minutes * 60,
+                )
+                index += 1
+
+
+class _Conductor:
+    """Hands out a fixed list of runs."""
+
+    def __init__(self, tasks: list[TrialTask], progress: Callable[[str, int, int], None]) -> None:
+        self._waiting, self._total, self._alive = [*tasks], len(tasks), 0
+        self._progress = progress
+        self.faults: list[str] = []
+        self.halted: str | None = None
+        self.interrupted = False
+
+    def next_task(self) -> TrialTask | None:
+        if self.interrupted or not self._waiting:
+            return None
+        self._alive += 1
+        return self._waiting.pop(0)
+
+    @property
+    def finished(self) -> bool:
+        return not self._alive and (self.interrupted or not self._waiting)
+
+    def on_epoch(self, _: EpochRow) -> bool:
+        return not self.interrupted
+
+    def on_end(self, number: int, fault: str | None) -> None:
+        self._alive -= 1
+        if fault is not None and not self.interrupted:
+            self.faults.append(fault)
+        done = self._total - len(self._waiting) - self._alive
+        self._progress("confirming runs", done, self._total)
+
+    def on_halt(self, number: int, reason: str) -> None:
+        self.halted = reason
+        self.on_end(number, reason)
+        self._waiting.clear()
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+
+def _row(
+    task: TrialTask, number: int, run: int, epoch: FoldEpoch, seconds: float
+) -> dict[str, Any]:
+    return {
+        "number": number,
+        "run": run,
+        "fold": epoch.fold,
+        "epoch": epoch.report.epoch,
+        "seed": task.seed,
+        "n_train": epoch.n_train,
+        "n_val": epoch.n_val,
+        **{rate: epoch.report.rates.get(rate) for rate in RATES},
+        "seconds": seconds,
+        "written": datetime.now(UTC),
+    }
+
+
+def _reported(task: TrialTask, epoch: FoldEpoch) -> EpochRow:
+    report = epoch.report
+    return EpochRow(
+        number=task.number,
+        fold=epoch.fold,
+        epoch=report.epoch,
+        attempt=1,
+        n_train=epoch.n_train,
+        n_val=epoch.n_val,
+        n_val_positive=epoch.n_val_positive,
+        train_loss=report.train_loss,
+        val_loss=report.val_loss,
+        rates=report.rates,
+        lr=report.lr,
+        seconds=report.seconds,
+        written=datetime.now(UTC),
+    )

@@ -1,0 +1,64 @@
+"""The test set: a trial's networks on the patients that search and confirmation never saw.
+
+Every look is counted and logged before its numbers are shown: a test set looked at often is a
+validation set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mmcaf.stats.metrics import auroc_interval, rates
+from mmstudy.errors import UsageError
+from mmstudy.followup.predict import predict_test
+from mmstudy.provenance import code_version
+from mmstudy.storage import mirror as copies
+from mmstudy.storage.lock import driver_lock
+from mmstudy.storage.parquet import append_rows, write_rows
+from mmstudy.storage.schema import EVALUATIONS, PREDICTIONS
+from mmstudy.study import Study
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    study: Study, number: int, cohort: Path, progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    """Metrics of trial `number` on the test patients, as the row that is logged.
+
+    Raises:
+        UsageError: the protocol sets no test patients aside, or a driver runs the study.
+        MMStudyError: the trial is not complete, or the cohort is another.
+    """
+    if not study.about["split"]["test"]:
+        raise UsageError(
+            f"{study.name} set no patients aside for testing (protocol.test), and the others were "
+            "used to choose. Begin a study with protocol.test, or use `mmstudy predict` on "
+            "another cohort."
+        )
+    with driver_lock(study.paths):
+        copies.pull(study.paths, at_once=True)
+        found = predict_test(study, number, cohort, progress)
+        labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
+        low, high = auroc_interval(labels, scores)
+        look, epoch = study.evaluations().height + 1, study.trial(number)["best_epoch"]
+        row = {
+            "look": look,
+            "number": number,
+            "n": found.height,
+            "n_positive": int(labels.sum()),
+            **rates(labels, scores),
+            "auroc_low": low,
+            "auroc_high": high,
+            "code_version": code_version(),
+            "written": datetime.now(UTC),
+        }
+        of = {"number": number, "fold": -1, "epoch": epoch}  # the mean over all folds' networks
+        cases = [{**of, **case} for case in found.to_dicts()]
+        append_rows(study.paths.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
+        write_rows(study.paths.test_predictions(look), PREDICTIONS, cases)
+        copies.publish(study.paths, study.paths.evaluations, study.paths.test_predictions(look))
+    return row

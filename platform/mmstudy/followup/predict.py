@@ -1,0 +1,124 @@
+"""The networks of a stored trial on other patients, or on the study's own test patients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mmcaf.data import volumes
+from mmcaf.data.batches import EvalBatches
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.encoding import Intensity, TableEncoder
+from mmcaf.data.node_cache import load_cohort
+from mmcaf.data.volumes import VolumeSpec
+from mmcaf.files import checkpoint
+from mmcaf.files.checkpoint import Checkpoint
+from mmcaf.net.registry import reads_image
+from mmcaf.training.loop import predict as predict_cases
+from mmstudy.errors import MMStudyError
+from mmstudy.followup.rerun import Progress, split_of, task_of
+from mmstudy.spec.study_spec import parse_spec, trial_config
+from mmstudy.storage.schema import State
+from mmstudy.study import Study
+from mmstudy.trial.compute import build_model, derive_seed, load_plan, train
+from mmstudy.trial.task import TrialTask
+
+__all__ = ["networks", "predict", "predict_test"]
+
+
+def predict(
+    study: Study,
+    number: int,
+    cohort: Path,
+    other: Path,
+    progress: Progress,
+) -> pl.DataFrame:
+    """Probabilities of every case of the cohort `other`: case, label, probability.
+
+    The mean over the networks of all folds at the trial's best epoch. They are kept in the trial's
+    artifacts; where they are missing they are trained again first.
+
+    Raises:
+        MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
+    """
+    patients = load_cohort(other)
+    own = load_cohort(cohort)
+    # Synthetic patients of every cohort have the same ids; their series do not.
+    key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"
+    shared = patients.patients[key].is_in(own.patients[key].to_list()).sum()
+    if shared:
+        raise MMStudyError(
+            f"{shared} of the {patients.patients.height} patients are of the cohort the study was "
+            "begun on, in whatever form; a trial is judged on others. `mmstudy evaluate` has its "
+            "test patients."
+        )
+    return _ensemble(study, number, cohort, (patients, patients.patients), progress)
+
+
+def predict_test(study: Study, number: int, cohort: Path, progress: Progress) -> pl.DataFrame:
+    """Probabilities of the study's own test patients; only `evaluate` calls it and logs the look.
+
+    Raises:
+        MMStudyError: the trial is not complete, or the cohort is not the study's own.
+    """
+    patients = load_cohort(cohort)
+    if patients.digest != study.about["cohort_digest"]:
+        raise MMStudyError(
+            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
+            f"{patients.digest}. Give the original one with --cohort."
+        )
+    test = patients.patients.filter(pl.col("case").is_in(study.about["split"]["test"]))
+    return _ensemble(study, number, cohort, (patients, test), progress)
+
+
+def _ensemble(
+    study: Study, number: int, cohort: Path, of: tuple[Cohort, pl.DataFrame], progress: Progress
+) -> pl.DataFrame:
+    row = study.trial(number)
+    if row["state"] != State.COMPLETE:
+        raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
+    patients, cases = of[0], of[1].sort("case")
+    task = task_of(study, number, cohort)
+    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    images = reads_image(config.model)
+    spec = VolumeSpec(config.data.in_plane_px)
+    if images:
+        volumes.build(patients, spec, progress)
+    opened = volumes.open_volumes(patients, spec) if images else {}
+    total = np.zeros(cases.height)
+    for fold, path in enumerate(networks(study, task, int(row["best_epoch"]), progress)):
+        kept = checkpoint.load(path)
+        model = build_model(config, derive_seed(task.seed, fold))
+        model.load_state_dict(kept.part("model."))
+        batches = EvalBatches(
+            cases,
+            opened,
+            TableEncoder.from_json(kept.meta["encoder"]),
+            Intensity.from_json(kept.meta["intensity"]) if images else None,
+            config.data,
+            8,
+        )
+        precision = config.train.precision
+        found = predict_cases(model, batches, device=task.device, precision=precision)
+        total += found.probability
+    return cases.select("case", "label").with_columns(probability=total / study.folds)
+
+
+def networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
+    """Checkpoints of all folds at the trial's best epoch; trained again where one is missing."""
+    folder = study.paths.trial_artifacts(task.number)
+    paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
+    if all(path.exists() for path in paths):
+        return paths
+    split = split_of(study, task)
+    for done in train(load_plan(task), last_epoch=epoch, split=split):
+        if done is None:
+            continue
+        progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
+        if done.report.epoch == epoch:
+            weights = {f"model.{name}": t for name, t in done.net.state_dict().items()}
+            checkpoint.save(paths[done.fold], Checkpoint(weights, done.report.snapshot().meta))
+    return paths

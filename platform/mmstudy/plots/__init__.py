@@ -1,0 +1,1 @@
+"""Pictures of a study's tables as values, and as files; usable in a notebook."""

@@ -1,0 +1,1 @@
+"""Tables and sentences as text, in five formats."""

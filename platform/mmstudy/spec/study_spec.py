@@ -1,0 +1,208 @@
+"""The study spec: what a human writes, checked whole before anything runs.
+
+Every fault is found at once and named by the path of its field, with the value got, what is
+allowed and, for a misspelt name, the nearest right one. The sections `model`, `train` and `data`
+and every value of the space are checked by building the real config classes from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from mmstudy.errors import UsageError
+from mmstudy.spec.constraints import Constraint
+from mmstudy.spec.faults import config_faults
+from mmstudy.spec.sections import SECTIONS, TrialConfig, build, nearest, reason
+from mmstudy.spec.space import Dimension
+
+__all__ = [
+    "ResourceSpec",
+    "StudySpec",
+    "TrialConfig",
+    "parse_spec",
+    "resolved",
+    "trial_config",
+]
+
+Objective = Literal["auroc", "seconds_per_epoch", "parameters"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TestSpec(_Section):
+    """Patients set aside before the search begins."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    fraction: float = Field(gt=0, lt=0.9)
+    seed: int = 0
+
+
+class ProtocolSpec(_Section):
+    """How cases are split into training and validation."""
+
+    kind: Literal["holdout", "kfold", "paper43"] = "kfold"
+    folds: int = Field(default=5, ge=2, le=20)
+    repeats: int = Field(default=1, ge=1, le=100)  # of all folds, dealt anew each time
+    fraction: float = Field(default=0.25, gt=0, lt=1)  # validation share of a hold-out
+    seed: int = 0
+    test: TestSpec | None = None
+
+
+class SearchSpec(_Section):
+    """Who proposes trials, how many, and what for.
+
+    `objectives`: `auroc` is to be high, the others low. `warm_start` is another study's folder,
+    whose complete trials the sampler knows from the start where they fit this study exactly.
+    """
+
+    sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = "tpe"
+    objectives: tuple[Objective, ...] = Field(default=("auroc",), min_length=1)
+    trials: int = Field(default=50, ge=1)
+    seed: int = Field(default=0, ge=0)
+    startup_trials: int = Field(default=8, ge=1)  # drawn at random before the sampler learns
+    enqueue: tuple[dict[str, Any], ...] = ()
+    warm_start: str | None = None
+
+
+class PruningSpec(_Section):
+    """Successive halving by epoch inside the first fold; across folds, what cannot win is stopped.
+
+    `wilcoxon_p` is used where a trial has ten or more folds: with fewer the test decides nothing.
+    """
+
+    grace_epochs: int = Field(default=5, ge=1)
+    reduction: int = Field(default=3, ge=2)
+    wilcoxon_p: float = Field(default=0.1, gt=0, lt=0.5)
+
+
+class ResourceSpec(_Section):
+    """What one trial gets, and how many run at once."""
+
+    gpu: float = Field(default=0.0, ge=0)  # a fraction is a share of one GPU's memory, enforced
+    cpu: int = Field(default=1, ge=1)
+    concurrent: int | Literal["auto"] = "auto"
+
+
+class LimitSpec(_Section):
+    """When to give up."""
+
+    failed_trials: int = Field(default=10, ge=0)
+    hours: float | None = Field(default=None, gt=0)  # of one run of the driver
+    epoch_minutes: float = Field(default=120.0, gt=0)  # a trial that takes longer for one hangs
+
+
+class StudySpec(_Section):
+    """One study; `model`, `train` and `data` hold what stays fixed, `space` what is varied."""
+
+    question: str = Field(min_length=1)
+    cohort: str | None = None
+    protocol: ProtocolSpec = ProtocolSpec()
+    data: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    space: dict[str, Dimension] = {}
+    constraints: tuple[str, ...] = ()
+    search: SearchSpec = SearchSpec()
+    pruning: PruningSpec | None = None
+    resources: ResourceSpec = ResourceSpec()
+    limits: LimitSpec = LimitSpec()
+
+    @cached_property
+    def parsed_constraints(self) -> tuple[Constraint, ...]:
+        """The constraints, read."""
+        return tuple(map(Constraint.parse, self.constraints))
+
+    def digest(self) -> str:
+        """Identity of everything that decides what a trial computes or which trial comes next.
+
+        The number of trials, resources and limits may change while a study goes on.
+        """
+        kept = resolved(self)
+        for name in ("question", "cohort", "resources", "limits"):
+            kept.pop(name, None)
+        kept["search"].pop("trials")
+        kept["cpu"] = self.resources.cpu  # sums depend on the number of threads
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
+    """Check a spec that is already a mapping.
+
+    Raises:
+        UsageError: lists every fault.
+    """
+    faults: list[str] = []
+    spec = None
+    try:
+        spec = StudySpec.model_validate(raw)
+    except ValidationError as error:
+        faults += [_describe(detail) for detail in error.errors()]
+    faults += config_faults(raw)
+    if faults or spec is None:
+        count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
+        raise UsageError(*faults, heading=f"{source} has {count}:")
+    return spec
+
+
+def trial_config(
+    spec: StudySpec, params: Mapping[str, Any], *, constrained: bool = True
+) -> TrialConfig:
+    """The configs of a trial with `params` (dotted path -> value).
+
+    Settings without a value in `params` keep what the spec fixes: such a config need not keep the
+    constraints, which are for trials; `constrained` says whether it must.
+
+    Raises:
+        ValueError: a combination of params that the config classes or a constraint refuse.
+    """
+    sections = {name: dict(getattr(spec, name)) for name in SECTIONS}
+    for path, value in params.items():
+        section, _, field = path.partition(".")
+        sections[section][field] = value
+    config = TrialConfig(**{name: build(name, values) for name, values in sections.items()})
+    for constraint in spec.parsed_constraints if constrained else ():
+        if not constraint.holds(config.setting):
+            raise ValueError(f"the constraint {constraint.text!r} does not hold")
+    return config
+
+
+def resolved(spec: StudySpec) -> dict[str, Any]:
+    """The spec with every default written out, as kept in `study.json`."""
+    whole = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for section in SECTIONS:
+        whole[section] = asdict(build(section, getattr(spec, section)))
+    return whole
+
+
+def _describe(detail: ErrorDetails) -> str:
+    parts = [str(part) for part in detail["loc"]]
+    if parts[:1] == ["space"]:  # drop the name of the kind that the union adds
+        parts = [p for i, p in enumerate(parts) if i != 2 or p not in ("float", "int", "choice")]
+    path = ".".join(parts)
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: no such setting.{nearest(parts[-1], _siblings(parts[:-1]))}"
+    return f"{path}: {reason(detail)}"
+
+
+def _siblings(parents: Sequence[str]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {
+        "protocol": ProtocolSpec,
+        "test": TestSpec,
+        "search": SearchSpec,
+        "pruning": PruningSpec,
+        "resources": ResourceSpec,
+        "limits": LimitSpec,
+    }
+    model = sections.get(parents[-1]) if parents else StudySpec
+    return list(model.model_fields) if model else []

@@ -1,0 +1,262 @@
+"""Explanations of a trial as they lie in its artifacts: their format, and how to read it.
+
+`<study>/artifacts/<trial>/explanations/` holds `index.json`, the content of an `Explanations`, and
+for every explained case
+
+    <case>.png       strip of CT slices, and below it the same under their Grad-CAM
+    <case>.map.npy   the whole map, uint8 [slices, rows, columns]; times `cam.scale` it is in logits
+    <case>.json      its entry of the index, for a run that goes on
+
+A network that reads no image has no map and no picture, one that reads no table no SHAP values.
+The index is written last, so what it names is there. No torch here; the dashboard reads this.
+
+A study folder may come from anywhere: all is checked when it is read, and file names are made of
+case names, never taken from the file. Pictures are of patients, whatever the case is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from mmcaf.files.atomic import replacing
+from mmstudy.errors import MMStudyError
+from mmstudy.storage.paths import StudyPaths
+
+__all__ = [
+    "FORMAT",
+    "Agreement",
+    "Attribute",
+    "Cam",
+    "Chosen",
+    "Curve",
+    "ExplainedCase",
+    "Explanations",
+    "Shap",
+    "Step",
+    "case_of",
+    "load",
+    "save_case",
+    "save_index",
+]
+
+FORMAT: Final = 1
+_MOST_BYTES = 32 * 2**20  # of an index; a case takes some 10 KiB
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+Chosen = Literal["most wrong", "least sure", "most sure", "least wrong", "asked for"]
+Class = Literal["squamous", "adenocarcinoma"]
+_Case = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+_Word = Annotated[str, Field(max_length=80)]
+_Real = Annotated[float, Field(allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Rank = Annotated[float, Field(ge=-1, le=1)]
+_Count = Annotated[int, Field(ge=0)]
+_Span = tuple[_Count, _Count]
+
+
+@dataclass(frozen=True, slots=True)
+class Cam:
+    """Grad-CAM of a case, for the class the network says."""
+
+    n_slices: _Count
+    n_windows: _Count
+    side: _Count  # rows and columns of the map, which are those of a window
+    shown: tuple[_Count, ...]  # slices of the picture, counted from 0 at the feet
+    shown_hu: tuple[_Real, _Real]
+    scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0: nothing speaks for the class
+    profile: tuple[_Real | None, ...]  # mean of the map on each slice; None where no window lies
+    lesion: tuple[_Span, _Span, _Span] | None  # z (last included), x, y in pixels of the map
+    inside: _Share | None  # share of the map within the lesion's box
+    by_chance: _Share | None  # the box's share of what the windows cover
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What one clinical value adds to the logit of squamous carcinoma."""
+
+    name: _Word
+    value: _Word  # the patient's, in bands of 5 years and 10 kg
+    shap: _Real
+    curve: tuple[_Real, ...]  # the case's logit as this value alone moves along the `Curve.x`
+
+
+@dataclass(frozen=True, slots=True)
+class Shap:
+    """Exact SHAP values: `base` and all attributes add up to `logit`, but for `error`."""
+
+    base: _Real  # mean logit of this image with the background's clinical rows
+    logit: _Real  # mean over the case's windows
+    error: _Real
+    n_background: _Count  # training rows
+    attributes: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Rank correlation with the original after a part, and all above it, was randomised."""
+
+    part: _Word
+    cam: _Rank | None  # None: undefined, or no such explanation
+    shap: _Rank | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedCase:
+    """What one fold's network, which did not train on the case, says of it and why."""
+
+    case: _Case
+    chosen: Chosen
+    fold: _Count
+    label: Class
+    says: Class  # and this is what is explained by the map
+    probability: _Share  # of squamous carcinoma
+    stored_probability: _Share  # what the trial had recorded for it
+    cam: Cam | None
+    shap: Shap | None
+    sanity: tuple[Step, ...]  # from the logit's part to all weights
+    cells: _Count  # over how many the maps were compared
+    made_of: _Word  # digest of weights and settings
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One attribute's curves in one fold's network, between the 5th and 95th percentile of what it
+    was trained on (wider where these would tell a patient), or over all levels if it has such."""
+
+    fold: _Count
+    attribute: _Word
+    unit: _Word  # or what its levels mean
+    x: tuple[_Real, ...]  # in that unit
+    outputs: tuple[tuple[_Real, ...], ...]  # the KAN's: one curve for each embedding dimension,
+    size: tuple[_Real, ...]  # and how far all are from where the training median puts them;
+    # both empty where the network has no KAN
+    logit: tuple[_Real, ...]  # mean over the explained cases as this attribute alone moves
+    n_cases: _Count
+    quantiles: tuple[_Real, ...]  # 5, 25, 50, 75, 95 % of n_train values; () of fewer than 20
+    n_train: _Count
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A step of the sanity check over all explained cases: medians, with how many are defined."""
+
+    part: _Word
+    cam: _Rank | None
+    n_cam: _Count
+    shap: _Rank | None
+    n_shap: _Count
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations:
+    """All that was explained of a trial."""
+
+    schema_version: Literal[1]
+    number: _Count
+    epoch: _Count
+    synthetic: bool
+    oracle: bool  # windows were placed by annotations
+    code_version: _Word
+    cases: tuple[ExplainedCase, ...]
+    curves: tuple[Curve, ...]  # empty where the network reads no table
+    sanity: tuple[Agreement, ...]  # the last step has no learnt weights left
+
+    def picture(self, paths: StudyPaths, case: str) -> Path | None:
+        """The strip of a case; None where it has none, or the file is no PNG."""
+        path = paths.explanations(self.number) / f"{self._known(case)}.png"
+        if not path.is_file() or path.is_symlink():
+            return None
+        with path.open("rb") as file:
+            return path if file.read(len(_PNG)) == _PNG else None
+
+    def map(self, paths: StudyPaths, case: str) -> NDArray[np.uint8] | None:
+        """The whole map of a case, [slices, rows, columns]; None where it has none.
+
+        Raises:
+            MMStudyError: the file is damaged, or not of the size that the index says.
+        """
+        cam = next(one for one in self.cases if one.case == self._known(case)).cam
+        if cam is None:
+            return None
+        path = paths.explanations(self.number) / f"{case}.map.npy"
+        try:
+            found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise MMStudyError(_damaged(path, self.number, str(error))) from error
+        if found.dtype != np.uint8 or found.shape != (cam.n_slices, cam.side, cam.side):
+            raise MMStudyError(_damaged(path, self.number, f"{found.dtype} {list(found.shape)}"))
+        return found
+
+    def _known(self, case: str) -> str:
+        if all(case != one.case for one in self.cases):
+            raise MMStudyError(f"Trial {self.number} has no explanation of case {case!r}.")
+        return case
+
+
+_INDEX = TypeAdapter(Explanations)
+_CASE = TypeAdapter(ExplainedCase)
+
+
+def load(paths: StudyPaths, number: int) -> Explanations | None:
+    """The explanations of trial `number`; None where there are none.
+
+    Raises:
+        MMStudyError: they are damaged, or of another version; says how to make them anew.
+    """
+    path = paths.explanations(number) / "index.json"
+    if not path.exists():
+        return None
+    found: Explanations = _read(path, _INDEX, number)
+    if found.number != number:
+        raise MMStudyError(_damaged(path, number, f"they are of trial {found.number}"))
+    return found
+
+
+def case_of(paths: StudyPaths, number: int, case: str) -> ExplainedCase | None:
+    """What an earlier run has made of a case; None where it has nothing that can be used."""
+    path = paths.explanations(number) / f"{case}.json"
+    try:
+        found: ExplainedCase = _read(path, _CASE, number)
+    except MMStudyError:
+        return None
+    return found
+
+
+def save_case(paths: StudyPaths, number: int, case: ExplainedCase) -> None:
+    """Write the entry of a case; its map and picture must be there."""
+    path = paths.explanations(number) / f"{case.case}.json"
+    with replacing(path) as beside:
+        beside.write_bytes(_CASE.dump_json(case))
+
+
+def save_index(paths: StudyPaths, found: Explanations) -> None:
+    """Write the index; everything it names must be there."""
+    path = paths.explanations(found.number) / "index.json"
+    with replacing(path) as beside:  # without indents, which would double it
+        beside.write_bytes(_INDEX.dump_json(found))
+
+
+def _read(path: Path, kind: TypeAdapter[Any], number: int) -> Any:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise MMStudyError(_damaged(path, number, "far too large"))
+        return kind.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise MMStudyError(_damaged(path, number, f"{place}: {first['msg']}")) from error
+    except OSError as error:
+        raise MMStudyError(_damaged(path, number, str(error.strerror))) from error
+
+
+def _damaged(path: Path, number: int, why: str) -> str:
+    return (
+        f"The explanations of trial {number} cannot be read ({path.name}: {why}). "
+        f"`mmstudy explain` makes them anew once {path.parent.name}/ of the trial is deleted."
+    )

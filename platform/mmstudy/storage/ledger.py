@@ -1,0 +1,181 @@
+"""The ledger of a study: the rows of every trial, in a folder or in memory.
+
+One contract, two keepers. `FolderLedger` is the study folder: one file per trial and table, or,
+for ended trials, a segment of many (`mmstudy.storage.segments`). `MemoryLedger` keeps the same
+rows in this process only: for simulations, and as the folder's twin in tests. Rows given out are
+copies.
+
+Who writes what: the driver writes trials; a trial's own process writes its epochs, predictions and
+claim. Nothing is locked; a file has one writer at a time because an older attempt gives up when it
+finds a newer claim.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mmcaf.files.atomic import write_json
+from mmstudy.storage import mirror as copies
+from mmstudy.storage.lock import check_held
+from mmstudy.storage.parquet import read_json, write_rows
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.schema import METRICS, PREDICTIONS, TRIALS, Claim, EpochRow, TrialRow
+from mmstudy.storage.segments import compact, read_table, rows_of
+
+__all__ = ["FolderLedger", "Ledger", "MemoryLedger"]
+
+
+class Ledger(ABC):
+    """What is known of every trial of one study."""
+
+    @abstractmethod
+    def trials(self) -> list[TrialRow]:
+        """All trials, by number."""
+
+    @abstractmethod
+    def trial(self, number: int) -> TrialRow | None:
+        """One trial, if it was ever written."""
+
+    @abstractmethod
+    def put_trial(self, row: TrialRow) -> None:
+        """Write one trial over what was known of it.
+
+        Raises:
+            StorageError: it cannot be written; what was known is unchanged.
+        """
+
+    @abstractmethod
+    def epochs(self, number: int) -> list[EpochRow]:
+        """A trial's epochs, in the order they were trained."""
+
+    @abstractmethod
+    def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
+        """Write all epochs of a trial; see `put_trial`."""
+
+    @abstractmethod
+    def predictions(self, number: int) -> list[dict[str, Any]]:
+        """A trial's validation cases of every epoch, as rows of `PREDICTIONS`."""
+
+    @abstractmethod
+    def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write all predictions of a trial; see `put_trial`."""
+
+    @abstractmethod
+    def claim(self, number: int) -> Claim | None:
+        """Which attempt owns the trial's epochs and predictions, if any ever did."""
+
+    @abstractmethod
+    def put_claim(self, number: int, claim: Claim) -> None:
+        """Make `claim` the owner; see `put_trial`."""
+
+    @abstractmethod
+    def drop_checkpoint(self, number: int) -> None:
+        """Delete what only serves to go on with the trial."""
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Gather the scattered rows of ended trials; readers never notice. For the driver only."""
+
+
+class FolderLedger(Ledger):
+    """A study folder, or a copy of one: then each file is stored as it is written."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self._paths = paths
+
+    def trials(self) -> list[TrialRow]:
+        table = read_table(self._paths, "trials")
+        return [TrialRow.from_dict(row) for row in table.sort("number").to_dicts()]
+
+    def trial(self, number: int) -> TrialRow | None:
+        rows = rows_of(self._paths, "trials", number).to_dicts()
+        return TrialRow.from_dict(rows[0]) if rows else None
+
+    def put_trial(self, row: TrialRow) -> None:
+        check_held(self._paths)
+        copies.publish_journal(self._paths)  # a trial that has a row is in the journal
+        self._write(self._paths.trial(row.number), TRIALS, [row.as_dict()])
+
+    def epochs(self, number: int) -> list[EpochRow]:
+        copies.fetch(self._paths, self._paths.trial_metrics(number))
+        table = rows_of(self._paths, "metrics", number).sort("fold", "epoch")
+        return [EpochRow.from_dict(row) for row in table.to_dicts()]
+
+    def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
+        self._write(self._paths.trial_metrics(number), METRICS, [row.as_dict() for row in rows])
+
+    def predictions(self, number: int) -> list[dict[str, Any]]:
+        copies.fetch(self._paths, self._paths.trial_predictions(number))
+        return rows_of(self._paths, "predictions", number).to_dicts()
+
+    def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._write(self._paths.trial_predictions(number), PREDICTIONS, rows)
+
+    def claim(self, number: int) -> Claim | None:
+        path = self._paths.claim(number)
+        copies.fetch(self._paths, path)
+        return Claim(**read_json(path)) if path.exists() else None
+
+    def put_claim(self, number: int, claim: Claim) -> None:
+        write_json(self._paths.claim(number), asdict(claim))
+        copies.publish(self._paths, self._paths.claim(number))
+
+    def drop_checkpoint(self, number: int) -> None:
+        copies.withdraw(self._paths, self._paths.checkpoint(number))
+
+    def compact(self) -> None:
+        compact(self._paths)
+
+    def _write(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+        write_rows(path, schema, rows)
+        copies.publish(self._paths, path)
+
+
+class MemoryLedger(Ledger):
+    """The same rows, kept only as long as this object."""
+
+    def __init__(self) -> None:
+        self._trials: dict[int, TrialRow] = {}
+        self._epochs: dict[int, list[EpochRow]] = {}
+        self._predictions: dict[int, list[dict[str, Any]]] = {}
+        self._claims: dict[int, Claim] = {}
+
+    def trials(self) -> list[TrialRow]:
+        return [self._trials[number] for number in sorted(self._trials)]
+
+    def trial(self, number: int) -> TrialRow | None:
+        return self._trials.get(number)
+
+    def put_trial(self, row: TrialRow) -> None:
+        self._trials[row.number] = row
+
+    def epochs(self, number: int) -> list[EpochRow]:
+        return [*self._epochs.get(number, ())]
+
+    def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
+        self._epochs[number] = sorted(rows, key=lambda row: (row.fold, row.epoch))
+
+    def predictions(self, number: int) -> list[dict[str, Any]]:
+        return deepcopy(self._predictions.get(number, []))
+
+    def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._predictions[number] = [dict(row) for row in rows]
+
+    def claim(self, number: int) -> Claim | None:
+        return self._claims.get(number)
+
+    def put_claim(self, number: int, claim: Claim) -> None:
+        self._claims[number] = claim
+
+    def drop_checkpoint(self, number: int) -> None:
+        """Nothing: there is none."""
+
+    def compact(self) -> None:
+        """Nothing: nothing is scattered."""

@@ -1,0 +1,94 @@
+"""One driver per study: who holds the lock may write. It ends with the process that holds it.
+
+On a study in an object store a lease stands for the lock; `mmstudy.storage.lease` tells its
+limits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from mmcaf.files.remote import origin
+from mmstudy.errors import UsageError
+from mmstudy.storage.lease import Lease, lease_holder
+from mmstudy.storage.paths import StudyPaths
+
+__all__ = ["check_held", "driver_lock", "holder"]
+
+_TRIES, _PAUSE_SECONDS = 5, 0.05
+_held: dict[Path, Lease] = {}  # by this process
+
+
+@contextmanager
+def driver_lock(paths: StudyPaths) -> Iterator[None]:
+    """Hold the study's lock.
+
+    Raises:
+        UsageError: another driver runs the study; names its host and process.
+    """
+    paths.root.mkdir(parents=True, exist_ok=True)
+    with paths.lock.open("a+", encoding="utf-8") as file:
+        if not _taken(file):
+            file.seek(0)
+            raise UsageError(
+                f"Another driver runs the study {paths.name}: {file.read().strip()}. "
+                "Wait for it, or stop it first (`mmstudy stop`)."
+            )
+        file.truncate(0)
+        file.write(f"host {socket.gethostname()}, process {os.getpid()}")
+        file.flush()
+        remote = origin(paths.root)
+        if remote is None:
+            yield
+        else:
+            with Lease(remote) as lease:
+                _held[paths.root] = lease
+                try:
+                    yield
+                finally:
+                    del _held[paths.root]
+        file.truncate(0)
+
+
+def check_held(paths: StudyPaths) -> None:
+    """Before the driver writes: whether a study in an object store is still its own.
+
+    Raises:
+        MMStudyError: another driver has taken over, or may soon.
+    """
+    if (lease := _held.get(paths.root)) is not None:
+        lease.check()
+
+
+def _taken(file: TextIO) -> bool:
+    """Whether the lock is ours now; who only looks at it (`holder`) has it for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False
+
+
+def holder(paths: StudyPaths) -> tuple[str, int] | None:
+    """Host and process of the driver that holds the lock; None where none does."""
+    if (remote := origin(paths.root)) is not None:
+        return lease_holder(remote)
+    if not paths.lock.exists():
+        return None
+    with paths.lock.open("r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            host, _, process = file.read().removeprefix("host ").partition(", process ")
+            return host, int(process)
+    return None

@@ -1,0 +1,130 @@
+"""Where everything of a study lies: every path is a property here, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["StudyPaths"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPaths:
+    """The files of the study folder `root` (layout: README, "The study folder")."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name is its folder's."""
+        return self.root.name
+
+    @property
+    def study(self) -> Path:
+        """Resolved spec, digests, folds and versions."""
+        return self.root / "study.json"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal: what the sampler knows."""
+        return self.root / "optuna.journal"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one driver that may write; names its host and process."""
+        return self.root / "driver.lock"
+
+    @property
+    def stop(self) -> Path:
+        """There while somebody asks the driver to stop; it may be another machine."""
+        return self.root / "driver.stop"
+
+    @property
+    def trials(self) -> Path:
+        """One Parquet file per trial, written by the driver."""
+        return self.root / "trials"
+
+    @property
+    def metrics(self) -> Path:
+        """One Parquet file per trial, written by the trial."""
+        return self.root / "metrics"
+
+    @property
+    def predictions(self) -> Path:
+        """One Parquet file per trial, written by the trial."""
+        return self.root / "predictions"
+
+    @property
+    def artifacts(self) -> Path:
+        """Checkpoints and logs, one folder per trial."""
+        return self.root / "artifacts"
+
+    @property
+    def importance(self) -> Path:
+        """Which settings the value depends on, as the driver saw it when it ended."""
+        return self.root / "importance.json"
+
+    @property
+    def shared(self) -> Path:
+        """Stages of training that trials share, and image tokens of frozen image sides."""
+        return self.artifacts / "shared"
+
+    def shared_with(self, link: str | None) -> Path:
+        """As `shared`, of all studies with this `link`, a path from the study's own folder."""
+        return self.shared if link is None else (self.root / link).resolve()
+
+    @property
+    def segments(self) -> Path:
+        """Tables of many ended trials, and `manifest.json`, which says whose rows they hold."""
+        return self.root / "segments"
+
+    @property
+    def manifest(self) -> Path:
+        """Which segment holds the rows of which trials."""
+        return self.segments / "manifest.json"
+
+    @property
+    def confirmations(self) -> Path:
+        """One Parquet file per confirming run, written by its process."""
+        return self.root / "confirmations"
+
+    @property
+    def evaluations(self) -> Path:
+        """One row per look at the test set."""
+        return self.root / "evaluations.parquet"
+
+    def test_predictions(self, look: int) -> Path:
+        """Every test case's probability, of one look at the test set."""
+        return self.predictions / f"final-{look:03d}.test.parquet"
+
+    def confirmation(self, number: int, run: int) -> Path:
+        """One row per fold of one confirming run of a trial."""
+        return self.confirmations / f"{number:05d}-{run:03d}.parquet"
+
+    def trial(self, number: int) -> Path:
+        """State, params and value of one trial."""
+        return self.trials / f"{number:05d}.parquet"
+
+    def trial_metrics(self, number: int) -> Path:
+        """One row per fold and epoch."""
+        return self.metrics / f"{number:05d}.parquet"
+
+    def trial_predictions(self, number: int) -> Path:
+        """One row per fold, epoch and validation case."""
+        return self.predictions / f"{number:05d}.val.parquet"
+
+    def trial_artifacts(self, number: int) -> Path:
+        """Folder of one trial's checkpoints and log."""
+        return self.artifacts / f"{number:05d}"
+
+    def explanations(self, number: int) -> Path:
+        """Folder of what one trial's networks look at (`mmstudy.storage.explanations`)."""
+        return self.trial_artifacts(number) / "explanations"
+
+    def checkpoint(self, number: int) -> Path:
+        """What a living trial goes on from; large."""
+        return self.trial_artifacts(number) / "last.safetensors"
+
+    def claim(self, number: int) -> Path:
+        """Which attempt owns the trial's files."""
+        return self.trial_artifacts(number) / "claim.json"

@@ -1,0 +1,270 @@
+"""The study record: one explicit, versioned Arrow schema per table, and the values that fill it.
+
+Readers always pass these schemas; a later version may only add nullable columns. Rates are
+fractions in [0, 1]; undefined is null, never 0. Times are UTC. No case is named by its patient id:
+`case` is a keyed hash whose key stays with the cohort.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = [
+    "CONFIRMATIONS",
+    "EVALUATIONS",
+    "INFEASIBLE",
+    "METRICS",
+    "PREDICTIONS",
+    "RATES",
+    "SCHEMA_VERSION",
+    "TRIALS",
+    "Claim",
+    "EpochRow",
+    "State",
+    "TrialRow",
+]
+
+SCHEMA_VERSION = 3
+"""Version 2 adds where and with what a trial ran, GPU seconds, micro-batches, the second
+objectives, and the tables of confirmations and evaluations. Version 3 adds what the seconds went
+into: what comes before an epoch (loading, stages that trials share), waiting for batches, and how
+busy the GPU was. Earlier versions are read as they are: there, `seconds` and `gpu_seconds` are of
+epochs alone."""
+
+INFEASIBLE = "infeasible"
+"""How the reason of a trial begins whose params broke a constraint: it never ran."""
+
+# The seven metrics of the paper's tables, then three that do not depend on a threshold's luck.
+RATES = (
+    "auroc",
+    "accuracy",
+    "f1",
+    "specificity",
+    "sensitivity",
+    "ppv",
+    "npv",
+    "auprc",
+    "brier",
+)
+
+
+class State(StrEnum):
+    """How far a trial came; only COMPLETE ones can be the best."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "fail"
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+TRIALS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("params", pa.string(), nullable=False),  # JSON object: dotted path -> value
+        pa.field("value", pa.float64()),  # the objective; null unless complete
+        pa.field("best_epoch", pa.int32()),  # the one epoch shared by all folds
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("started", _TIME, nullable=False),
+        pa.field("ended", _TIME),
+        pa.field("seconds", pa.float64()),  # spent computing, over all attempts that reported
+        pa.field("device", pa.string()),
+        pa.field("threads", pa.int32()),
+        pa.field("parameters", pa.int64()),  # trainable weights of the network
+        pa.field("reason", pa.string()),  # why it was pruned or failed
+        # since version 2
+        pa.field("hardware", pa.string()),  # name of the GPU, or of the CPU where it had none
+        pa.field("host", pa.string()),
+        pa.field("versions", pa.string()),  # JSON object: package -> version
+        pa.field("code_version", pa.string()),
+        pa.field("cohort_digest", pa.string()),
+        pa.field("gpu_seconds", pa.float64()),  # seconds times the share of a GPU it held
+        pa.field("seconds_per_epoch", pa.float64()),  # median over folds and epochs
+        # since version 3
+        pa.field("prepare_seconds", pa.float64()),  # of `seconds`, those before epochs
+        pa.field("data_wait_share", pa.float64()),  # of the epochs' seconds
+        pa.field("gpu_utilisation", pa.float64()),  # of the whole device, mean over the epochs
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("attempt", pa.int32(), nullable=False),
+        pa.field("n_train", pa.int32(), nullable=False),
+        pa.field("n_val", pa.int32(), nullable=False),
+        pa.field("n_val_positive", pa.int32(), nullable=False),
+        pa.field("train_loss", pa.float64()),
+        pa.field("val_loss", pa.float64()),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("lr", pa.float64()),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("written", _TIME, nullable=False),
+        # since version 2
+        pa.field("gpu_seconds", pa.float64()),  # of the epoch and of what came before it
+        pa.field("accumulate", pa.int32()),  # micro-batches a step was made of
+        pa.field("parameters", pa.int64()),  # trainable weights of the network
+        # since version 3
+        pa.field("prepare_seconds", pa.float64()),  # loading and shared stages, before the epoch
+        pa.field("data_seconds", pa.float64()),  # of `seconds`, those spent waiting for batches
+        pa.field("gpu_utilisation", pa.float64()),  # of the whole device, in [0, 1]
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("case", pa.string(), nullable=False),
+        pa.field("label", pa.int8(), nullable=False),  # 1 = squamous, 0 = adenocarcinoma
+        pa.field("probability", pa.float64(), nullable=False),
+    ]
+)
+
+CONFIRMATIONS = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),  # of the trial whose params these are
+        pa.field("run", pa.int32(), nullable=False),  # decides split and training seed
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),  # the trial's best, not chosen again
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("n_train", pa.int32(), nullable=False),
+        pa.field("n_val", pa.int32(), nullable=False),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("written", _TIME, nullable=False),
+    ]
+)
+
+EVALUATIONS = pa.schema(
+    [
+        pa.field("look", pa.int32(), nullable=False),  # 1 for the first look at the test set
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("n_positive", pa.int32(), nullable=False),
+        *(pa.field(rate, pa.float64()) for rate in RATES),
+        pa.field("auroc_low", pa.float64()),
+        pa.field("auroc_high", pa.float64()),
+        pa.field("code_version", pa.string()),
+        pa.field("written", _TIME, nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One row of `TRIALS`."""
+
+    number: int
+    state: State
+    params: str
+    seed: int
+    attempts: int
+    started: datetime
+    value: float | None = None
+    best_epoch: int | None = None
+    ended: datetime | None = None
+    seconds: float | None = None
+    device: str | None = None
+    threads: int | None = None
+    parameters: int | None = None
+    reason: str | None = None
+    hardware: str | None = None
+    host: str | None = None
+    versions: str | None = None
+    code_version: str | None = None
+    cohort_digest: str | None = None
+    gpu_seconds: float | None = None
+    seconds_per_epoch: float | None = None
+    prepare_seconds: float | None = None
+    data_wait_share: float | None = None
+    gpu_utilisation: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Column -> value."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> TrialRow:
+        """The inverse of `as_dict`."""
+        return cls(**{**row, "state": State(row["state"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One row of `METRICS`: what one fold's validation cases said after one epoch."""
+
+    number: int
+    fold: int
+    epoch: int
+    attempt: int
+    n_train: int
+    n_val: int
+    n_val_positive: int
+    train_loss: float
+    val_loss: float
+    rates: dict[str, float | None]
+    lr: float | None
+    seconds: float
+    written: datetime
+    gpu_seconds: float | None = None
+    accumulate: int | None = None
+    parameters: int | None = None
+    prepare_seconds: float | None = None
+    data_seconds: float | None = None
+    gpu_utilisation: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Column -> value, the rates spread over their columns."""
+        row = asdict(self)
+        rates = row.pop("rates")
+        return row | {rate: rates.get(rate) for rate in RATES}
+
+    def to_json(self) -> str:
+        """As text, for a runner whose channel takes only flat values."""
+        return json.dumps(asdict(self) | {"written": self.written.isoformat()})
+
+    @classmethod
+    def from_json(cls, text: str) -> EpochRow:
+        """The inverse of `to_json`."""
+        value = json.loads(text)
+        return cls(**(value | {"written": datetime.fromisoformat(value["written"])}))
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> EpochRow:
+        """The inverse of `as_dict`."""
+        rest = {key: value for key, value in row.items() if key not in RATES}
+        return cls(**rest, rates={rate: row[rate] for rate in RATES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Which attempt owns a trial's files, and where it runs; written by the trial's process.
+
+    `idle` counts the attempts since the trial last finished an epoch: a process that dies again
+    and again at one place is no bad luck.
+    """
+
+    attempt: int
+    idle: int = 0
+    epochs: int = 0  # finished when this attempt began
+    launch: str | None = None  # of the driver that began it
+    pid: int | None = None
+    host: str | None = None
+    device: str | None = None
+    hardware: str | None = None
+    versions: dict[str, str] | None = None
+    code_version: str | None = None

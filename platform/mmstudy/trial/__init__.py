@@ -1,0 +1,1 @@
+"""One trial: computed and recorded, in whatever process it runs."""

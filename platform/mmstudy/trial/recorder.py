@@ -1,0 +1,248 @@
+"""The record of one trial while it computes: claim, predictions, metrics, checkpoint, report.
+
+Whatever computes the epochs, this decides what is kept of them and what happens when something
+goes wrong. A trial killed anywhere goes on from its checkpoint and computes the same numbers again.
+An attempt that finds a newer claim than its own stops: workers outlive a killed driver by seconds.
+A step that does not fit into memory is made of twice as many micro-batches, while that is possible.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from mmcaf.files import checkpoint
+from mmcaf.files.atomic import StorageError, replacing
+from mmcaf.files.checkpoint import Checkpoint
+from mmcaf.files.remote import place
+from mmstudy.errors import CannotSplit, StudyHalted, TrialFailed
+from mmstudy.provenance import code_version, cpu_name, versions
+from mmstudy.storage import mirror as copies
+from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.schema import Claim, EpochRow
+from mmstudy.trial.gpu_meter import GpuMeter
+from mmstudy.trial.task import Compute, FoldEpoch, TrialTask
+
+__all__ = ["record"]
+
+_IDLE_ATTEMPTS = 3  # deaths at one place, after the first, that are put down to bad luck
+
+
+def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
+    """Compute and record one trial, from its own checkpoint if it has one.
+
+    Yields only the epochs computed by this call; earlier ones are in the trial's metrics file. None
+    says that the trial is alive, at work on what comes before its first epoch.
+
+    Raises:
+        TrialFailed: anything that would happen again on a second try.
+        StudyHalted: nothing can be written any more.
+    """
+    try:
+        yield from _recorded(task, compute)
+    except (GeneratorExit, TrialFailed):
+        raise
+    except _Superseded:
+        return  # a later attempt owns the files now
+    except StorageError as error:
+        raise StudyHalted(error.strerror) from error
+    except Exception as error:
+        paths = StudyPaths(place(task.study, "trial"))
+        log = paths.trial_artifacts(task.number) / "error.txt"
+        with replacing(log) as beside:
+            beside.write_text(traceback.format_exc(), encoding="utf-8")
+        copies.publish(paths, log)
+        raise TrialFailed(_reason(error)) from error
+
+
+class _Superseded(Exception):
+    pass
+
+
+def _recorded(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
+    record = _Record(task)
+    try:
+        yield from _split_until_it_fits(task, compute, record)
+    finally:
+        record.end()
+
+
+def _split_until_it_fits(
+    task: TrialTask, compute: Compute, record: _Record
+) -> Iterator[EpochRow | None]:
+    split, trouble = record.split(), ""
+    while True:
+        try:
+            for epoch in compute(task, record.resume(), split):
+                if epoch is None:
+                    record.alive()
+                    yield None
+                else:
+                    yield record.keep(epoch, split)
+        except CannotSplit as error:
+            raise TrialFailed(f"oom: {trouble or error}; {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            trouble = str(error) or type(error).__name__
+        else:
+            return
+        # Outside the handler, whose traceback would keep the tensors alive, as the epoch would.
+        epoch = None
+        split *= 2
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # What torch raises on a CPU is a plain RuntimeError.
+    no_memory = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, no_memory) or "can't allocate memory" in str(error)
+
+
+class _Record:
+    """The trial's own files, owned by this attempt."""
+
+    def __init__(self, task: TrialTask) -> None:
+        self._paths = paths = StudyPaths(place(task.study, "trial"))
+        self._number = task.number
+        self._ledger = FolderLedger(paths)
+        self._checkpoint = paths.checkpoint(task.number)
+        copies.fetch(paths, self._checkpoint)
+        start = self.resume()
+        end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
+        # Rows after the checkpoint are computed again.
+        self._epochs = [
+            row for row in self._ledger.epochs(task.number) if (row.fold, row.epoch) <= end
+        ]
+        self._predictions = [
+            row
+            for row in self._ledger.predictions(task.number)
+            if (row["fold"], row["epoch"]) <= end
+        ]
+        self._attempt = self._claim(task)
+        self._meter = GpuMeter(task.device)
+        self._last = time.perf_counter()  # when the row before, or this attempt, was begun
+
+    def resume(self) -> Checkpoint | None:
+        """What to go on from."""
+        if not self._checkpoint.exists():
+            copies.fetch(self._paths, self._checkpoint)
+        return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
+
+    def split(self) -> int:
+        """Into how many parts steps were split when the checkpoint was written."""
+        start = self.resume()
+        return int(start.meta.get("split", 1)) if start else 1
+
+    def alive(self) -> None:
+        """What comes before the first epoch has got on: earlier deaths were not at this place."""
+        claim = self._ledger.claim(self._number)
+        if claim is not None and claim.idle and claim.attempt == self._attempt:
+            self._ledger.put_claim(self._number, replace(claim, idle=0))
+
+    def keep(self, epoch: FoldEpoch, split: int) -> EpochRow:
+        """Write predictions, metrics, then the checkpoint; the row to report."""
+        claim = self._ledger.claim(self._number)
+        if claim is None or claim.attempt != self._attempt:
+            raise _Superseded
+        row = self._row(epoch)
+        self._epochs.append(row)
+        self._predictions += _prediction_rows(self._number, epoch)
+        self._ledger.put_predictions(self._number, self._predictions)
+        self._ledger.put_epochs(self._number, self._epochs)
+        snapshot = epoch.report.snapshot()
+        meta = {**snapshot.meta, "fold": epoch.fold, "split": split}
+        checkpoint.save(self._checkpoint, Checkpoint(tensors=snapshot.tensors, meta=meta))
+        copies.hand_over(self._paths, self._checkpoint)
+        if epoch.report.epoch == 0:  # what came before it is complete
+            copies.publish_stages(self._paths)
+        return row
+
+    def _claim(self, task: TrialTask) -> int:
+        """Make this attempt the owner of the trial's files."""
+        known = self._ledger.claim(task.number) or Claim(attempt=0, epochs=-1)
+        stuck = known.launch == task.launch and known.epochs == len(self._epochs)
+        idle = known.idle + 1 if stuck else 0
+        if idle > _IDLE_ATTEMPTS:
+            raise TrialFailed(
+                f"its process died {idle} times before epoch {len(self._epochs) + 1} was done"
+            )
+        self._gpu = task.gpu if task.device.startswith("cuda") else 0.0
+        on_gpu = task.device.startswith("cuda")
+        claim = Claim(
+            attempt=known.attempt + 1,
+            idle=idle,
+            epochs=len(self._epochs),
+            launch=task.launch,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            device=task.device,
+            hardware=torch.cuda.get_device_name() if on_gpu else cpu_name(),
+            versions=versions(),
+            code_version=code_version(),
+        )
+        self._ledger.put_claim(task.number, claim)
+        return claim.attempt
+
+    def end(self) -> None:
+        """Measure no more."""
+        self._meter.end()
+
+    def _row(self, epoch: FoldEpoch) -> EpochRow:
+        report, now = epoch.report, time.perf_counter()
+        # Loading, stages that trials share, writing the row before: all that is not the epoch.
+        prepare = max(0.0, now - self._last - report.seconds)
+        self._last = now
+        return EpochRow(
+            number=self._number,
+            fold=epoch.fold,
+            epoch=report.epoch,
+            attempt=self._attempt,
+            n_train=epoch.n_train,
+            n_val=epoch.n_val,
+            n_val_positive=epoch.n_val_positive,
+            train_loss=report.train_loss,
+            val_loss=report.val_loss,
+            rates=report.rates,
+            lr=report.lr,
+            seconds=report.seconds,
+            written=datetime.now(UTC),
+            gpu_seconds=(prepare + report.seconds) * self._gpu,
+            accumulate=epoch.accumulate,
+            parameters=epoch.parameters,
+            prepare_seconds=prepare,
+            data_seconds=report.data_seconds,
+            gpu_utilisation=self._meter.reading(),
+        )
+
+
+def _prediction_rows(number: int, epoch: FoldEpoch) -> list[dict[str, Any]]:
+    found = epoch.report.predictions
+    return [
+        {
+            "number": number,
+            "fold": epoch.fold,
+            "epoch": epoch.report.epoch,
+            "case": case,
+            "label": int(label),
+            "probability": float(probability),
+        }
+        for case, label, probability in zip(found.case, found.label, found.probability, strict=True)
+    ]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FloatingPointError):
+        return f"not finite: {error}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,57 @@
+"""What one trial's process is told, and what it gives back: values that travel to any process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mmstudy.storage.schema import EpochRow
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mmcaf.files.checkpoint import Checkpoint
+    from mmcaf.training.loop import EpochReport
+
+__all__ = ["Compute", "FoldEpoch", "Objective", "TrialTask"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTask:
+    """All that a trial's process needs to know; plain values, so it travels anywhere."""
+
+    study: str  # the study folder
+    cohort: str  # the cohort folder
+    number: int
+    params: str  # JSON
+    seed: int
+    threads: int
+    device: str
+    gpu: float = 0.0  # share of one GPU, or number of them
+    epoch_seconds: float | None = None  # longest time for one epoch
+    launch: str | None = None  # of the driver
+    split_seed: int | None = None  # other folds than the study's
+    confirms: tuple[int, int] | None = None  # of a confirming run: the trial, and which run
+    last_epoch: int | None = None  # each fold ends after it
+
+
+Objective = Callable[[TrialTask], Iterator[EpochRow | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldEpoch:
+    """What one epoch of one fold gave."""
+
+    fold: int
+    n_train: int
+    n_val: int
+    n_val_positive: int
+    report: EpochReport
+    net: nn.Module  # the whole network; only before the next epoch is begun
+    parameters: int | None = None  # trainable weights
+    accumulate: int = 1  # micro-batches a step was made of
+
+
+Compute: TypeAlias = "Callable[[TrialTask, Checkpoint | None, int], Iterator[FoldEpoch | None]]"
+"""(task, what to resume from, into how many more parts each step is split) -> epochs, in order."""

@@ -1,0 +1,85 @@
+"""Ingestion on several processes, killed and continued."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from mmcaf.data.cohort import load
+from mmcaf.data.ingest.run import ingest
+from mmcaf.data.synthetic.write import SyntheticSpec, write
+
+pytestmark = pytest.mark.slow
+
+CODE = """
+import sys
+from pathlib import Path
+from mmcaf.data.ingest.run import ingest
+if __name__ == "__main__":
+    ingest([Path(sys.argv[1])], Path(sys.argv[2]), in_plane_px=48, workers=2)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,600 slices: enough for processes to be started."""
+    folder = tmp_path_factory.mktemp("large") / "tree"
+    write(folder, SyntheticSpec(patients=48, size=48, slices=25, seed=2))
+    return folder
+
+
+def start(tree: Path, out: Path) -> subprocess.Popen[bytes]:
+    script = out.parent / "ingesting.py"
+    script.write_text(CODE)
+    return subprocess.Popen([sys.executable, str(script), str(tree), str(out)])
+
+
+def wait(child: subprocess.Popen[bytes], out: Path, volumes: int | None, seconds: float) -> bool:
+    """Until so many volumes are done, or else so many seconds; whether the child still runs."""
+    begun = time.monotonic()
+    while child.poll() is None:
+        done = len(list(out.glob("volumes/*/*.json")))
+        if done >= volumes if volumes is not None else time.monotonic() - begun > seconds:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def test_killed_at_ten_random_moments_it_ends_with_the_same_cohort(
+    tree: Path, tmp_path: Path
+) -> None:
+    whole = ingest([tree], tmp_path / "whole", in_plane_px=48, workers=1)
+    begun = time.monotonic()
+    assert start(tree, tmp_path / "timed").wait() == 0
+    length = time.monotonic() - begun
+    assert load(tmp_path / "timed").digest == whole.digest  # two processes, the same cohort
+    random = np.random.default_rng()
+    killed = 0
+    while killed < 10:
+        out = tmp_path / f"killed-{killed}"
+        child = start(tree, out)
+        # Every other one dies while volumes are written, wherever the load puts that moment.
+        volumes = int(random.integers(1, 44)) if killed % 2 else None
+        if not wait(child, out, volumes, random.uniform(0.35, 0.98) * length):
+            shutil.rmtree(out)  # it was done before the moment came
+            continue
+        workers = psutil.Process(child.pid).children(recursive=True)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        killed += 1
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert not alive, "a worker outlived its parent"
+        kept = len(list(out.glob("volumes/*/*.json")))
+        assert ingest([tree], out, in_plane_px=48, workers=1).digest == whole.digest
+        sys.stdout.write(f"killed with {kept} of 48 volumes done: the same digest\n")
+        assert not list(out.rglob(".*.tmp-*"))
+        assert not (out / "index").exists()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmcaf.stats.estimates import Outcomes, bbc, bbc_auroc, corrected_interval
+from mmcaf.stats.metrics import auroc
+
+
+def noise(configurations: int, cases: int, folds: int, *, signal: float, seed: int) -> Outcomes:
+    """Scores that all have the same true AUROC, whatever the configuration."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    label = np.arange(cases) % 2
+    return Outcomes(
+        case=np.arange(cases),
+        fold=np.arange(cases) // 2 % folds,
+        label=label,
+        score=rng.normal(size=(configurations, cases)) + signal * label,
+    )
+
+
+def best_in_sample(outcomes: Outcomes) -> float:
+    folds = np.unique(outcomes.fold)
+    means = [
+        np.mean([auroc(outcomes.label[outcomes.fold == f], s[outcomes.fold == f]) for f in folds])
+        for s in outcomes.score
+    ]
+    return float(max(means))
+
+
+def test_the_best_of_many_coins_is_corrected_to_a_coin() -> None:
+    found, chosen = [], []
+    for seed in range(8):
+        outcomes = noise(60, 60, 3, signal=0, seed=seed)
+        found.append(bbc_auroc(outcomes, resamples=200).mean)
+        chosen.append(best_in_sample(outcomes))
+    assert np.mean(chosen) > 0.62
+    assert abs(np.mean(found) - 0.5) < 0.04
+
+
+def test_one_configuration_needs_no_correction() -> None:
+    outcomes = noise(1, 200, 4, signal=1.5, seed=3)
+    found = bbc_auroc(outcomes, resamples=300)
+    assert found.mean == pytest.approx(best_in_sample(outcomes), abs=0.01)
+    assert found.low < found.mean < found.high
+    assert found.n == 200
+
+
+def test_a_configuration_that_is_truly_better_keeps_its_value() -> None:
+    outcomes = noise(20, 200, 4, signal=0, seed=1)
+    outcomes.score[7] += 2.0 * outcomes.label
+    found = bbc_auroc(outcomes, resamples=200)
+    assert found.mean == pytest.approx(best_in_sample(outcomes), abs=0.02)
+
+
+def test_the_correction_repeats_exactly() -> None:
+    outcomes = noise(5, 40, 2, signal=0.5, seed=0)
+    assert bbc_auroc(outcomes, resamples=60) == bbc_auroc(outcomes, resamples=60)
+
+
+def test_repeated_folds_leave_a_case_out_as_a_whole() -> None:
+    """Each case twice, with the same scores: the same estimate as each case once."""
+    once = noise(10, 60, 3, signal=0.5, seed=2)
+    twice = Outcomes(
+        case=np.tile(once.case, 2),
+        fold=np.concatenate([once.fold, once.fold + 3]),
+        label=np.tile(once.label, 2),
+        score=np.tile(once.score, 2),
+    )
+    assert bbc_auroc(twice, resamples=100).mean == pytest.approx(
+        bbc_auroc(once, resamples=100).mean, abs=1e-6
+    )
+
+
+def test_the_interval_is_wider_than_folds_alone_would_say() -> None:
+    values = [0.7, 0.8, 0.75, 0.65, 0.85]
+    naive, corrected = (corrected_interval(values, ratio=r) for r in (0.0, 0.25))
+    assert corrected.mean == naive.mean == pytest.approx(0.75)
+    ratio = (corrected.high - corrected.low) / (naive.high - naive.low)
+    assert ratio == pytest.approx(np.sqrt((0.2 + 0.25) / 0.2))
+
+
+def test_one_value_has_no_interval() -> None:
+    found = corrected_interval([0.7], ratio=0.25)
+    assert (found.mean, found.n) == (0.7, 1)
+    assert np.isnan(found.low)
+
+
+def test_a_rival_of_the_same_scores_is_never_behind_or_ahead() -> None:
+    outcomes = noise(1, 60, 3, signal=0.5, seed=2)
+    (ahead,) = bbc(outcomes, outcomes.score, resamples=100).ahead
+    assert (ahead.mean, ahead.low, ahead.high) == (0, 0, 0)
+
+
+def test_a_choice_among_coins_is_seldom_ahead_of_a_coin() -> None:
+    """In sample the best of 40 coins beats another by far; on cases left out it does not."""
+    clear, in_sample = [], []
+    for seed in range(40):
+        outcomes = noise(41, 60, 3, signal=0, seed=seed)
+        chosen = replace(outcomes, score=outcomes.score[1:])
+        (ahead,) = bbc(chosen, outcomes.score[:1], resamples=120).ahead
+        clear.append(not ahead.low <= 0 <= ahead.high)
+        in_sample.append(
+            best_in_sample(chosen) - best_in_sample(replace(outcomes, score=outcomes.score[:1]))
+        )
+    assert np.mean(in_sample) > 0.1
+    assert np.mean(clear) <= 0.05
+
+
+def test_a_choice_that_is_truly_better_is_ahead() -> None:
+    outcomes = noise(20, 200, 4, signal=2.5, seed=1)
+    rivals = noise(2, 200, 4, signal=0, seed=5).score
+    found = bbc(outcomes, rivals, resamples=200)
+    assert [one.low > 0 for one in found.ahead] == [True, True]
+    assert found.auroc == bbc_auroc(outcomes, resamples=200)
+
+
+def test_a_higher_confidence_of_the_lead_widens_it_alone() -> None:
+    outcomes, rival = noise(5, 100, 2, signal=1, seed=0), noise(1, 100, 2, signal=0, seed=1).score
+    plain = bbc(outcomes, rival, resamples=200)
+    wide = bbc(outcomes, rival, resamples=200, confidence_ahead=0.99)
+    assert wide.auroc == plain.auroc
+    assert wide.ahead[0].low < plain.ahead[0].low
+
+
+def test_where_no_resample_can_choose_nothing_is_expected() -> None:
+    lonely = Outcomes(
+        case=np.arange(3),
+        fold=np.zeros(3, dtype=np.int64),
+        label=np.ones(3, dtype=np.int64),
+        score=np.random.default_rng(0).random((2, 3)),
+    )
+    found = bbc(lonely, lonely.score[:1], resamples=30)
+    assert np.isnan([found.auroc.mean, found.ahead[0].low]).all()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, norm
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from mmcaf.stats.metrics import Proportion, auroc
+from mmcaf.stats.paired import Discordant, Scored, compare_all, delong, holm, mcnemar, smallest_gap
+
+
+def two_methods(
+    seed: int, *, cases: int = 43, same: float = 0.6
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = np.array([1] * 15 + [0] * (cases - 15))
+    shared = random.normal(size=cases)
+    first, second = (
+        np.round(labels + same * shared + (1 - same) * random.normal(size=cases), 1) for _ in "ab"
+    )
+    return labels, first, second
+
+
+# --- McNemar
+
+
+@pytest.mark.parametrize(("few", "many"), list(product(range(5), range(9))))
+def test_mcnemar_agrees_with_statsmodels(few: int, many: int) -> None:
+    expected = reference_mcnemar([[20, few], [many, 10]], exact=True).pvalue
+    assert Discordant(few, many, 30 + few + many).p == pytest.approx(expected, abs=1e-12)
+
+
+def test_mcnemar_counts_the_cases_only_one_got_right() -> None:
+    labels = [1, 1, 1, 0, 0, 0]
+    assert mcnemar(labels, [1, 1, 0, 0, 1, 0], [1, 0, 0, 1, 0, 0]) == Discordant(2, 1, 6)
+
+
+def test_methods_that_never_differ_have_p_1() -> None:
+    assert mcnemar([1, 0], [1, 1], [1, 1]).p == 1
+    assert mcnemar([], [], []).p == 1
+
+
+def test_scores_are_not_taken_for_calls() -> None:
+    with pytest.raises(ValueError, match=r"got \[0.7\]; put scores to a threshold"):
+        mcnemar([1, 0], [0.7, 0], [1, 0])
+
+
+@given(st.integers(1, 400))
+def test_the_smallest_gap_is_the_smallest(n: int) -> None:
+    gap = smallest_gap(n)
+    if gap is None:
+        assert all(Discordant(k, 0, n).p >= 0.05 for k in range(1, n + 1))
+    else:
+        assert Discordant(gap.hits, 0, n).p < 0.05 <= Discordant(gap.hits - 1, 0, n).p
+
+
+def test_the_gap_that_means_anything_at_43() -> None:
+    assert smallest_gap(43) == Proportion(6, 43)
+    assert smallest_gap(5) is None
+    assert smallest_gap(43, alpha=0.01) == Proportion(8, 43)
+
+
+# --- DeLong
+
+
+def by_brute_force(
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> tuple[float, float]:
+    """Difference and its standard error from the U statistic's jackknife: no formula of DeLong's.
+
+    Leaving a case out of one class changes the mean over pairs; the variance of what is left is the
+    two-sample jackknife's, which DeLong's equals exactly.
+    """
+
+    def area(scores: np.ndarray, sick: list[int], well: list[int]) -> float:
+        total = 0.0
+        for i in sick:
+            for j in well:
+                total += 1.0 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0.0
+        return total / (len(sick) * len(well))
+
+    sick = [i for i, label in enumerate(labels) if label == 1]
+    well = [i for i, label in enumerate(labels) if label == 0]
+
+    def gap(sick: list[int], well: list[int]) -> float:
+        return area(first, sick, well) - area(second, sick, well)
+
+    variance = 0.0
+    for members, left_out in (
+        (sick, [gap([k for k in sick if k != i], well) for i in sick]),
+        (well, [gap(sick, [k for k in well if k != j]) for j in well]),
+    ):
+        m = len(members)
+        mean = sum(left_out) / m
+        variance += (m - 1) / m * sum((value - mean) ** 2 for value in left_out)
+    return gap(sick, well), math.sqrt(variance)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_delong_agrees_with_a_brute_force_u_statistic(seed: int) -> None:
+    labels, first, second = two_methods(seed)
+    gap, error = by_brute_force(labels, first, second)
+    found = delong(labels, first, second)
+    assert found.difference == pytest.approx(gap, abs=1e-12)
+    assert found.p == pytest.approx(2 * norm.sf(abs(gap) / error), abs=1e-9)
+    half = norm.ppf(0.975) * error
+    assert found.interval == pytest.approx((gap - half, gap + half), abs=1e-9)
+
+
+def test_delong_tells_each_area() -> None:
+    labels, first, second = two_methods(9)
+    found = delong(labels, first, second)
+    assert found.first == auroc(labels, first)
+    assert found.second == auroc(labels, second)
+
+
+def test_two_equally_good_methods_differ_as_seldom_as_promised() -> None:
+    found = [delong(*two_methods(seed)).p for seed in range(1000)]
+    rejected = np.mean([p is not None and p < 0.05 for p in found])
+    assert 0.03 < rejected < 0.075  # 0.05 within 3 sigma; small samples err a little above
+
+
+def test_the_order_of_methods_changes_the_sign_alone() -> None:
+    labels, first, second = two_methods(5)
+    one, other = delong(labels, first, second), delong(labels, second, first)
+    assert one.difference == -other.difference
+    assert one.p == pytest.approx(other.p)
+
+
+def test_a_method_and_itself_differ_by_nothing() -> None:
+    labels, first, _ = two_methods(1)
+    found = delong(labels, first, 3 * first)
+    assert (found.difference, found.interval, found.p) == (0.0, (0.0, 0.0), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "first", "second"),
+    [
+        pytest.param(
+            [1, 1, 0, 0], [4, 3, 2, 1], [1, 2, 3, 4], id="one right, one wrong throughout"
+        ),
+        pytest.param([1, 1, 0, 0], [4, 3, 2, 1], [1, 1, 1, 1], id="one right, one all tied"),
+        pytest.param([1, 0, 0], [3, 2, 1], [1, 2, 3], id="a single positive"),
+        pytest.param([1, 1], [3, 2], [1, 2], id="one class"),
+        pytest.param([], [], [], id="no cases"),
+    ],
+)
+def test_a_difference_without_a_spread_has_no_p(
+    labels: list[int], first: list[float], second: list[float]
+) -> None:
+    found = delong(labels, first, second)
+    assert found.interval is None
+    assert found.p is None
+
+
+# --- Holm
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_agrees_with_statsmodels(seed: int) -> None:
+    p_values = np.round(np.random.default_rng(seed).random(12) ** 3, 2).tolist()  # with ties
+    expected = multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(list(expected))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_holm_keeps_the_order_and_never_lowers(p_values: list[float]) -> None:
+    found = holm(p_values)
+    assert all(b is not None and a <= b <= 1 for a, b in zip(p_values, found, strict=True))
+    ordered = [b for _, b in sorted(zip(p_values, found, strict=True))]
+    assert all(low <= high for low, high in pairwise(ordered))  # type: ignore[operator]
+
+
+def test_an_undefined_test_counts_for_the_family() -> None:
+    assert holm([0.01, None]) == [0.02, None]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("odd", [math.nan, -0.1, 1.1])
+def test_a_p_value_that_is_none_is_refused(odd: float) -> None:
+    with pytest.raises(ValueError, match=r"Need p values in \[0, 1\]"):
+        holm([0.5, odd])
+
+
+# --- all pairs
+
+
+def made(seed: int) -> tuple[np.ndarray, dict[str, Scored]]:
+    labels, first, second = two_methods(seed)
+    poor = np.random.default_rng(0).normal(size=len(labels))
+    named = {"a": first, "b": second, "poor": poor}
+    return labels, {name: Scored(s, s >= 0.5) for name, s in named.items()}
+
+
+def test_every_pair_is_tested_in_one_family() -> None:
+    labels, methods = made(2)
+    found = compare_all(labels, methods)
+    assert [(t.first, t.second) for t in found] == [("a", "b"), ("a", "poor"), ("b", "poor")]
+    assert {t.family for t in found} == {6}
+    every = [p for t in found for p in (t.areas.p, t.decisions.p)]
+    corrected = [p for t in found for p in (t.areas_p_holm, t.decisions_p_holm)]
+    assert corrected == pytest.approx(list(multipletests(every, method="holm")[1]))
+    assert found[1].areas.p == delong(labels, methods["a"].scores, methods["poor"].scores).p
+
+
+def test_one_method_against_all_others_is_a_smaller_family() -> None:
+    labels, methods = made(2)
+    found = compare_all(labels, methods, against="b")
+    assert [(t.first, t.second, t.family) for t in found] == [("b", "a", 4), ("b", "poor", 4)]
+
+
+def test_a_method_that_is_not_there_is_named_with_those_that_are() -> None:
+    labels, methods = made(2)
+    with pytest.raises(ValueError, match="out of a, b, poor; got 'c'"):
+        compare_all(labels, methods, against="c")
+
+
+def test_one_method_alone_has_nobody_to_be_compared_with() -> None:
+    labels, methods = made(2)
+    assert compare_all(labels, {"a": methods["a"]}) == ()
+
+
+def test_mcnemar_agrees_with_the_sign_test() -> None:
+    for a, b in product(range(12), repeat=2):
+        expected = binomtest(a, a + b, 0.5).pvalue if a + b else 1.0
+        assert Discordant(a, b, 50).p == pytest.approx(expected)

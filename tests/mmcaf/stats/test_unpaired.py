@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import fisher_exact, norm
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from mmcaf.stats.metrics import Proportion, auroc_interval
+from mmcaf.stats.unpaired import difference_interval, fisher, hanley_mcneil, z_test
+
+SHARES = st.integers(1, 60).flatmap(
+    lambda total: st.integers(0, total).map(lambda hits: Proportion(hits, total))
+)
+
+
+@given(SHARES, SHARES)
+def test_fisher_agrees_with_scipy(first: Proportion, second: Proportion) -> None:
+    table = [[p.hits, p.total - p.hits] for p in (first, second)]
+    assert fisher(first, second) == pytest.approx(fisher_exact(table).pvalue)
+
+
+def test_the_same_counts_differ_by_nothing() -> None:
+    assert fisher(Proportion(10, 15), Proportion(10, 15)) == 1
+
+
+def test_no_case_no_test() -> None:
+    assert fisher(Proportion(0, 0), Proportion(3, 4)) is None
+
+
+@given(SHARES, SHARES)
+def test_the_difference_agrees_with_statsmodels(first: Proportion, second: Proportion) -> None:
+    low, high = difference_interval(float(first), first.wilson(), float(second), second.wilson())
+    expected = confint_proportions_2indep(
+        first.hits, first.total, second.hits, second.total, compare="diff", method="newcomb"
+    )
+    assert (low, high) == pytest.approx(expected, abs=1e-9)
+    assert -1 - 1e-9 <= low <= float(first) - float(second) <= high <= 1 + 1e-9
+
+
+def by_formula(area: float, positives: int, negatives: int) -> float:
+    """Standard error, equation (1) of Hanley and McNeil 1982."""
+    q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
+    spread = area * (1 - area) + (positives - 1) * (q1 - area**2) + (negatives - 1) * (q2 - area**2)
+    return math.sqrt(spread / positives / negatives)
+
+
+@pytest.mark.parametrize("area", [0.56, 0.786, 0.95])
+def test_a_published_area_has_hanley_and_mcneils_error_on_the_logit_scale(area: float) -> None:
+    ends = [math.log(b / (1 - b)) for b in hanley_mcneil(area, 15, 28)]
+    assert np.mean(ends) == pytest.approx(math.log(area / (1 - area)))
+    error = by_formula(area, 15, 28) / (area * (1 - area))
+    assert np.ptp(ends) == pytest.approx(2 * norm.ppf(0.975) * error)
+
+
+def test_intervals_of_the_papers_areas() -> None:
+    assert hanley_mcneil(0.786, 15, 28) == pytest.approx((0.60, 0.90), abs=0.005)
+    assert hanley_mcneil(0.613, 9, 25) == pytest.approx((0.38, 0.80), abs=0.005)
+
+
+@pytest.mark.parametrize("area", [0.0, 1.0])
+def test_a_perfect_published_area_excludes_nothing(area: float) -> None:
+    assert hanley_mcneil(area, 15, 28) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("area", "positives"), [(1.2, 15), (0.8, 0)])
+def test_an_impossible_area_is_refused(area: float, positives: int) -> None:
+    with pytest.raises(ValueError, match=f"got {area:g} of {positives} positive"):
+        hanley_mcneil(area, positives, 28)
+
+
+def test_the_same_interval_has_p_1() -> None:
+    one = hanley_mcneil(0.786, 15, 28)
+    assert z_test(one, one) == pytest.approx(1)
+
+
+def test_the_z_test_is_that_of_the_logits() -> None:
+    def error(area: float) -> float:
+        return by_formula(area, 15, 28) / (area * (1 - area))
+
+    z = (norm_logit(0.95) - norm_logit(0.6)) / math.hypot(error(0.95), error(0.6))
+    found = z_test(hanley_mcneil(0.95, 15, 28), hanley_mcneil(0.6, 15, 28))
+    assert found == pytest.approx(2 * norm.sf(z))
+
+
+def norm_logit(area: float) -> float:
+    return math.log(area / (1 - area))
+
+
+def test_an_interval_that_excludes_nothing_gives_no_p() -> None:
+    assert z_test((0.0, 1.0), hanley_mcneil(0.786, 15, 28)) is None
+
+
+def test_two_equal_methods_on_different_patients_seldom_differ() -> None:
+    random, labels = np.random.default_rng(1), np.repeat([0, 1], [28, 15])
+    found = [
+        z_test(*(auroc_interval(labels, random.normal(1.1 * labels)) for _ in "ab"))
+        for _ in range(1000)
+    ]
+    rejected = np.mean([p is not None and p < 0.05 for p in found])
+    assert 0.01 < rejected < 0.07

@@ -1,0 +1,351 @@
+"""After the search: what is confirmed, evaluated, corrected, explained, exported, deleted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mmcaf.data import cohort as cohorts
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.ingest.run import ingest
+from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmcaf.stats.estimates import corrected_interval
+from mmcaf.stats.metrics import auroc
+from mmstudy.analysis.optimism import outcomes_of
+from mmstudy.driver.drive import plan_study, run_study
+from mmstudy.driver.inline import InlineRunner
+from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.followup.confirm import confirm
+from mmstudy.followup.rerun import task_of
+from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.lock import driver_lock, holder
+from mmstudy.study import Study, open_study
+from mmstudy.trial.compute import derive_seed, load_plan, train
+from mmstudy.trial.folds import split_cohort
+from support.tiny_spec import TINY_SPEC
+
+Command = Callable[..., tuple[int, str, str]]
+SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {
+    "protocol": {"kind": "kfold", "folds": 2, "test": {"fraction": 0.25, "seed": 1}},
+    "search": {"trials": 5, "startup_trials": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("larger")
+    write(folder / "dicom", SyntheticSpec(patients=20, size=48, slices=12, seed=6))
+    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+
+
+@pytest.fixture(scope="module")
+def study(larger: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return run(larger, tmp_path_factory.mktemp("root"))
+
+
+def run(cohort: Cohort, root: Path, name: str = "s", **changes: Any) -> Study:
+    plan = plan_study(parse_spec(SPEC | changes), cohort=cohort.folder, root=root, name=name)
+    run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
+    return open_study(root / name)
+
+
+@pytest.fixture(scope="module")
+def confirmed(study: Study, larger: Cohort) -> list[dict[str, Any]]:
+    return confirm(
+        study,
+        InlineRunner(),
+        cohort=larger.folder,
+        top=2,
+        seeds=3,
+        progress=lambda *_: None,
+    )
+
+
+def test_confirmation_is_over_new_folds_that_never_hold_a_test_patient(
+    study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
+) -> None:
+    spec, test = parse_spec(study.about["spec"]), set(study.about["split"]["test"])
+    assert len(test) == 5
+    splits = [
+        split_cohort(spec.protocol, larger, seed=derive_seed(0, "confirm", run)) for run in range(3)
+    ]
+    for split in splits:
+        assert set(split.test) == test
+        assert not test & {case for fold in split.folds for case in (*fold.train, *fold.val)}
+    folds = {split.folds for split in splits}
+    assert len(folds) == 3
+    assert splits[0].to_json() != study.about["split"]
+
+
+def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
+    study: Study, confirmed: list[dict[str, Any]]
+) -> None:
+    rows = study.confirmations()
+    top = study.trials()["number"].to_list()[:2]
+    assert sorted({*rows["number"]}) == sorted(top)
+    for found in confirmed:
+        of = rows.filter(number=found["number"])
+        assert set(of["epoch"]) == {study.trial(found["number"])["best_epoch"]}
+        assert len({*of["seed"]}) == found["runs"] == 3
+        expected = corrected_interval(of["auroc"].to_list(), ratio=(7 / 8 + 8 / 7) / 2)
+        assert (found["confirmed"], found["low"], found["high"], found["folds"]) == (
+            pytest.approx(expected.mean),
+            pytest.approx(expected.low),
+            pytest.approx(expected.high),
+            6,
+        )
+
+
+def test_a_confirming_run_is_the_trial_trained_on_those_folds(
+    study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
+) -> None:
+    row = study.confirmations().row(0, named=True)
+    task = replace(task_of(study, row["number"], larger.folder), seed=row["seed"])
+
+    def first_fold(split_seed: int | None) -> float | None:
+        epochs = train(load_plan(replace(task, split_seed=split_seed)))
+        found = next(one for one in epochs if one.report.epoch == row["epoch"])
+        return found.report.rates["brier"]
+
+    assert first_fold(derive_seed(0, "confirm", row["run"])) == row["brier"]
+    assert first_fold(None) != row["brier"]
+
+
+def test_the_best_is_the_best_confirmed(study: Study, confirmed: list[dict[str, Any]]) -> None:
+    best = study.best()
+    assert best is not None
+    assert best["number"] == confirmed[0]["number"]
+    values = [row["confirmed"] for row in confirmed]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_confirmation_that_was_stopped_runs_only_what_is_missing(
+    study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
+) -> None:
+    before = study.confirmations()
+    gone = study.paths.confirmation(confirmed[0]["number"], 1)
+    whole = pl.read_parquet(gone)
+    whole.head(1).write_parquet(gone)  # its second fold was never reached
+    again = confirm(
+        study, InlineRunner(), cohort=larger.folder, top=2, seeds=3, progress=lambda *_: None
+    )
+    drop = ["seconds", "written"]
+    assert study.confirmations().drop(drop).equals(before.drop(drop))
+    assert [row["confirmed"] for row in again] == [row["confirmed"] for row in confirmed]
+
+
+def test_the_test_set_is_looked_at_once_per_look_and_logged(
+    study: Study, larger: Cohort, command: Command
+) -> None:
+    root = str(study.paths.root.parent)
+    arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
+    for times in ("once", "2 times"):
+        code, stdout, stderr = command(*arguments, "-f", "json")
+        assert code == 0
+        assert f"has now been looked at {times}." in stderr
+    row = json.loads(stdout)[0]
+    assert (row["look"], row["n"]) == (2, 5)
+    log = study.evaluations()
+    assert log["look"].to_list() == [1, 2]
+    assert log["auroc"][0] == log["auroc"][1]
+    cases = pl.read_parquet(study.paths.test_predictions(1))
+    assert sorted(cases["case"]) == sorted(study.about["split"]["test"])
+    assert row["auroc"] == auroc(cases["label"].to_numpy(), cases["probability"].to_numpy())
+    code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
+    assert json.loads(stdout)[0]["test_looks"] == 2
+
+
+def test_no_trial_ever_sees_a_test_patient(study: Study) -> None:
+    test = set(study.about["split"]["test"])
+    for number in study.trials()["number"]:
+        assert not test & set(study.predictions(number)["case"])
+
+
+def test_without_test_patients_there_is_nothing_to_evaluate(
+    cohort: Cohort, tmp_path: Path, command: Command
+) -> None:
+    run(cohort, tmp_path, protocol={"kind": "kfold", "folds": 2}, search={"trials": 1})
+    where = ["--root", str(tmp_path), "--cohort", str(cohort.folder)]
+    code, stdout, stderr = command("evaluate", "s", "best", *where)
+    assert (code, stdout) == (2, "")
+    assert "set no patients aside for testing (protocol.test)" in stderr
+
+
+def test_another_cohort_is_not_the_test_set(study: Study, cohort: Cohort, command: Command) -> None:
+    where = ["--root", str(study.paths.root.parent), "--cohort", str(cohort.folder)]
+    code, _, stderr = command("evaluate", "s", "best", *where)
+    assert code == 1
+    assert cohorts.load(cohort.folder).digest in stderr
+
+
+def test_best_shows_what_to_expect_of_it(study: Study, command: Command) -> None:
+    code, stdout, stderr = command(
+        "best", "s", "--root", str(study.paths.root.parent), "-f", "json"
+    )
+    row = json.loads(stdout)[0]
+    assert code == 0
+    assert row["expected_low"] <= row["expected"] <= row["expected_high"]
+    assert row["expected"] <= max(study.trials()["value"])
+    assert "BBC-CV" in stderr
+
+
+def test_the_choice_is_resampled_over_every_trial_and_epoch(study: Study) -> None:
+    numbers = study.trials().filter(state="complete")["number"].sort().to_list()
+    outcomes = outcomes_of(study, numbers)
+    assert outcomes.score.shape == (len(numbers) * 2, 15)
+    means = []
+    for scores in outcomes.score:
+        folds = [outcomes.fold == fold for fold in range(2)]
+        means.append(np.mean([auroc(outcomes.label[f], scores[f]) for f in folds]))
+    assert max(means) == pytest.approx(study.trials()["value"].max())
+
+
+@pytest.mark.parametrize("name", ["trials", "best", "show", "importance"])
+def test_what_a_machine_reads_says_that_it_is_synthetic(
+    study: Study, command: Command, name: str
+) -> None:
+    where = ["0"] if name == "show" else []
+    code, stdout, _ = command(
+        name, "s", *where, "--root", str(study.paths.root.parent), "-f", "csv"
+    )
+    lines = stdout.splitlines()
+    assert code == 0
+    assert lines[0].startswith("origin,")
+    assert all(line.startswith("SYNTHETIC,") for line in lines[1:])
+    assert len(lines) > 1
+
+
+def test_a_root_without_studies_says_so(command: Command, tmp_path: Path) -> None:
+    code, stdout, stderr = command("ls", "--root", str(tmp_path / "typo"), "-f", "json")
+    assert code == 0
+    assert json.loads(stdout) == []
+    assert "There is no study in" in stderr
+    assert "typo" in stderr
+
+
+def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Command) -> None:
+    where = ["--root", str(study.paths.root.parent), "-f", "json"]
+    code, stdout, _ = command("importance", "s", *where)
+    rows = json.loads(stdout)
+    assert code == 0
+    assert {row["setting"] for row in rows} == {"train.lr", "model.pyramid_scales"}
+    assert {row["n"] for row in rows} == {5}
+    assert {row["origin"] for row in rows} == {"SYNTHETIC"}
+    assert sum(row["fanova"] for row in rows) == pytest.approx(1)
+
+
+def test_importance_of_too_few_trials_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    from mmstudy.search.importance import importance
+
+    with pytest.raises(MMStudyError, match="has 1 complete trials with 1 different values"):
+        importance(run(cohort, tmp_path, search={"trials": 1}))
+
+
+def test_a_warm_start_adopts_what_fits_exactly(
+    study: Study, larger: Cohort, cohort: Cohort, tmp_path: Path
+) -> None:
+    source = {"trials": 2, "warm_start": str(study.paths.root)}
+    narrow = {"train.lr": {"float": [1e-4, 1e-2], "log": True}}
+    warm = run(larger, tmp_path, search=source, space=narrow, model=SPEC["model"])
+    # Its scales are fixed at ones that the source never had: nothing fits.
+    assert sorted(warm.trials()["number"]) == [0, 1]
+    fixed = SPEC["model"] | {"pyramid_scales": [3]}
+    warm = run(larger, tmp_path, "w", search=source, space=narrow, model=fixed)
+    adopted = [
+        row for row in study.trials().to_dicts() if row["param:model.pyramid_scales"] == "[3]"
+    ]
+    assert adopted
+    assert warm.trials()["number"].min() == len(adopted)
+    with pytest.raises(UsageError, match="another cohort or other folds"):
+        run(cohort, tmp_path, "x", search=source)
+
+
+def test_several_objectives_have_a_front_and_no_single_best(
+    larger: Cohort, tmp_path: Path, command: Command
+) -> None:
+    search = {"trials": 4, "startup_trials": 4, "objectives": ["auroc", "parameters"]}
+    found = run(larger, tmp_path, search=search)
+    rows = found.trials().filter(state="complete").select("number", "value", "parameters").rows()
+    front = {
+        number
+        for number, value, size in rows
+        if not any(v >= value and s <= size and (v, s) != (value, size) for _, v, s in rows)
+    }
+    assert {*found.front()["number"]} == front
+    code, stdout, _ = command("best", "s", "--root", str(tmp_path), "-f", "json")
+    assert code == 0
+    assert {row["number"] for row in json.loads(stdout)} == front
+
+
+def test_hours_tell_what_was_spent_on_trials_that_gave_nothing(study: Study) -> None:
+    hours, seconds = study.hours(), study.trials()["seconds"].sum()
+    assert hours["all"] == pytest.approx(float(seconds) / 3600)
+    assert hours["complete"] == hours["all"]
+    assert hours["gpu"] == 0
+
+
+def test_an_export_has_every_row(study: Study, tmp_path: Path, command: Command) -> None:
+    where = ["--root", str(study.paths.root.parent)]
+    code, _, _ = command("export", "s", "--out", str(tmp_path / "out"), *where)
+    assert code == 0
+    text = (tmp_path / "out" / "metrics.csv").read_text()
+    rows = [*csv.DictReader(io.StringIO(text))]
+    assert len(rows) == study.epochs().height
+    assert float(rows[0]["auroc"]) == study.epochs()["auroc"][0]
+
+
+def test_compact_moves_the_tables_and_changes_no_number(
+    larger: Cohort, tmp_path: Path, command: Command
+) -> None:
+    found = run(larger, tmp_path, search={"trials": 2})
+    before = (found.trials(), found.epochs(), found.out_of_fold(0))
+    code, stdout, _ = command("compact", "s", "--root", str(tmp_path))
+    assert code == 0
+    assert stdout.split()[-1] == "2"
+    after = (found.trials(), found.epochs(), found.out_of_fold(0))
+    assert all(a.equals(b) for a, b in zip(before, after, strict=True))
+    check = ["rerun", "s", "0", "--check", "--root", str(tmp_path), "--cohort", str(larger.folder)]
+    assert command(*check)[0] == 0
+    assert run(larger, tmp_path, search={"trials": 3}).counts()["complete"] == 3
+
+
+def test_a_running_study_is_neither_compacted_nor_deleted(study: Study, command: Command) -> None:
+    root = ["--root", str(study.paths.root.parent)]
+    study.paths.lock.write_text("host h, process 1")  # as a killed driver leaves it
+    assert holder(study.paths) is None
+    assert not study.live()
+    assert command("stop", "s", *root)[0] == 1
+    with driver_lock(study.paths):
+        assert study.live()
+        for arguments in (["compact", "s"], ["rm", "s", "--yes"]):
+            code, _, stderr = command(*arguments, *root)
+            assert code == 2
+            assert "Another driver runs the study s: host " in stderr
+    assert study.paths.study.exists()
+
+
+def test_rm_deletes_the_study_it_was_told_to(
+    cohort: Cohort, tmp_path: Path, command: Command
+) -> None:
+    run(cohort, tmp_path, "a", search={"trials": 1})
+    run(cohort, tmp_path, "b", search={"trials": 1})
+    assert command("rm", "a", "--yes", "--root", str(tmp_path))[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_doctor_names_what_is_not_there(command: Command, tmp_path: Path) -> None:
+    code, stdout, _ = command("doctor", "--root", str(tmp_path), "-f", "json")
+    found = {row["what"]: row for row in json.loads(stdout)}
+    assert code == 0
+    assert found["torch"]["ok"]
+    assert "GiB" in found["free disk"]["found"]

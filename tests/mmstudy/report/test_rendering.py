@@ -1,0 +1,232 @@
+"""The five formats: each holds every row, and nothing a user typed gets out of its cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from mmcaf.stats.metrics import Proportion
+from mmstudy.cli.shared import print_rows_of
+from mmstudy.compare.comparison import Comparison, compare
+from mmstudy.compare.published import published
+from mmstudy.compare.row import Figure
+from mmstudy.report.comparison import cell_text, csv_text, latex_text, markdown_text, render
+from mmstudy.study import Study
+from support.made_study import add_look, made_study
+
+EVIL = "=cmd|' /C calc'! & 50% $x_1$ {a}\\b ~^ <i>#1</i> [2] *c*"
+ANY = st.text(max_size=40)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return compare(made_study(tmp_path_factory.mktemp("made")))
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return compare(made_study(tmp_path_factory.mktemp("made"), name=EVIL.replace("/", "-")))
+
+
+@pytest.mark.parametrize("how", ["table", "json", "csv", "markdown", "latex"])
+def test_every_row_and_its_counts_are_in_every_format(found: Comparison, how: str) -> None:
+    text = render(found, how)  # type: ignore[arg-type]
+    assert text.endswith("\n")
+    plain = text.replace("\\", "")
+    for row in published():
+        assert row.method in plain, row.method
+    assert "10/15" in text or how in ("json", "csv")
+
+
+@pytest.mark.parametrize("how", ["table", "markdown", "latex"])
+def test_texts_say_no_difference_the_gap_the_majority_and_the_looks(
+    found: Comparison, how: str
+) -> None:
+    plain = render(found, how).replace("\\", "")  # type: ignore[arg-type]
+    assert "No difference can be shown between made trial 0 and MMCAF-Net" in plain
+    assert "specificity 24/28 against 24/28" in plain
+    assert "6/43 = 0.14" in plain
+    assert "28/43 = 0.651" in plain
+    assert "has been looked at 0 times" in plain
+    assert "BBC-CV" in plain
+    assert "outperforms" not in plain
+
+
+@pytest.mark.parametrize("how", ["table", "json", "csv", "markdown", "latex"])
+def test_the_command_prints_data_alone(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]], how: str
+) -> None:
+    study = made_study(tmp_path, synthetic=True)
+    code, out, err = command("compare", "made", "--root", str(tmp_path), "-f", how)
+    assert (code, err) == (0, "")
+    assert out == render(compare(study), how)  # type: ignore[arg-type]
+
+
+def test_flagged_rows_carry_a_mark_and_their_reason(found: Comparison) -> None:
+    text = render(found, "table")
+    for row in published():
+        assert (f"{row.method} !" in text) == (row.flag is not None)
+        assert row.flag is None or row.flag in text
+
+
+def test_json_is_one_document_without_nan(found: Comparison) -> None:
+    shown = json.loads(render(found, "json"), parse_constant=pytest.fail)
+    assert len([row for s in shown["sections"] for row in s["rows"]]) == len(found.rows)
+    assert len(shown["against_paper"]) == len(published())
+
+
+def test_csv_has_a_column_per_figure(found: Comparison) -> None:
+    rows = list(csv.DictReader(io.StringIO(render(found, "csv"))))
+    assert len(rows) == len(found.rows)
+    (row,) = (row for row in rows if row["method"] == "MMCAF-Net")
+    assert (row["counts_tp"], row["counts_tn"], row["n"]) == ("10", "24", "43")
+    assert float(row["sensitivity"]) == pytest.approx(2 / 3)
+    assert float(row["sensitivity_low"]) == pytest.approx(Proportion(10, 15).wilson()[0])
+    assert (row["sensitivity_hits"], row["sensitivity_total"]) == ("10", "15")
+    assert float(row["auroc"]) == 0.786
+    assert (row["brier"], row["flag"]) == ("", "")
+
+
+def test_markdown_is_tables_with_one_cell_per_column(found: Comparison) -> None:
+    html = MarkdownIt("commonmark").enable("table").render(render(found, "markdown"))
+    assert html.count("<table>") == len(found.sections)
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    assert len(rows) == len(found.rows) + len(found.sections)
+    assert {len(re.findall(r"<t[hd]", row)) for row in rows} == {11}
+
+
+def checked_latex(text: str) -> list[str]:
+    """Rows of the tabular; fails where braces, environments or columns do not add up."""
+    bare = re.sub(r"\\[\\{}%&$#_]", "", re.sub(r"(?<!\\)%.*", "", text))
+    depth = 0
+    for sign in bare:
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert depth == 0
+    opened: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{(.*?)\}", text):
+        if kind == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert not opened
+    (inner,) = re.findall(r"\\begin\{tabular\}\{(?:[lc]+)\}\n(.*)\\end\{tabular\}", text, re.DOTALL)
+    (columns,) = re.findall(r"\\begin\{tabular\}\{([lc]+)\}", text)
+    lines = [line for line in inner.splitlines() if line.endswith(r"\\")]
+    for line in lines:
+        cells = len(re.findall(r"(?<!\\)&", line)) + 1
+        spanned = re.match(r"\\multicolumn\{(\d+)\}", line)
+        assert (int(spanned[1]) if spanned else cells) == len(columns), line
+    return lines
+
+
+def test_latex_is_a_booktabs_table_that_adds_up(found: Comparison) -> None:
+    text = render(found, "latex")
+    lines = checked_latex(text)
+    ours = sum(row.kind != "published" for row in found.rows)
+    assert len(lines) == 1 + len(found.sections) + 2 * len(found.rows) + ours
+    rules = [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")]
+    assert rules == [1, len(found.sections), 1]
+    assert "booktabs" in text.splitlines()[0]
+    assert all(sign.isascii() for sign in text)
+
+
+def test_latex_of_a_hostile_name_adds_up_too(evil: Comparison) -> None:
+    text = render(evil, "latex")
+    checked_latex(text)
+    assert "\\textbackslash{}b" in text
+    assert "50\\% \\$x\\_1\\$ \\{a\\}" in text
+
+
+def test_a_hostile_name_stays_in_its_markdown_cell(evil: Comparison) -> None:
+    html = MarkdownIt("commonmark").enable("table").render(render(evil, "markdown"))
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    assert {len(re.findall(r"<t[hd]", row)) for row in rows} == {11}
+    assert "<i>" not in html
+    assert "<em>" not in html
+    assert "[2] *c*" in html
+
+
+def test_a_hostile_name_is_no_formula_in_csv(evil: Comparison) -> None:
+    rows = list(csv.reader(io.StringIO(render(evil, "csv"))))
+    cells = {cell for row in rows for cell in row}
+    assert any(cell.startswith("'=cmd") for cell in cells)
+    assert not [c for c in cells if c[:1] in ("=", "+", "@") or re.match(r"-[^\d]", c)]
+
+
+@given(ANY)
+def test_no_text_is_a_formula(text: str) -> None:
+    shown = str(csv_text(text))
+    assert shown.lstrip()[:1] not in ("=", "+", "-", "@")
+    assert shown.endswith(text)
+
+
+@given(ANY)
+def test_markdown_shows_what_was_typed(text: str) -> None:
+    (row,) = re.findall(
+        r"<tbody>\s*<tr>(.*?)</tr>",
+        MarkdownIt("commonmark")
+        .enable("table")
+        .render(f"| a | b |\n|---|---|\n| {markdown_text(text)} | x |"),
+        re.DOTALL,
+    )
+    first, second = re.findall(r"<td>(.*?)</td>", row, re.DOTALL)
+    assert second == "x"
+    assert not re.search(r"<(?!br)", first)
+
+
+@given(ANY)
+def test_latex_holds_no_sign_of_its_own(text: str) -> None:
+    shown = latex_text(text)
+    for sequence in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"):
+        shown = shown.replace(sequence, "")
+    shown = re.sub(r"\\text(less|greater|bar|quotedbl)\{\}|\\[&%$#_{}]|\{[\[\]]\}", "", shown)
+    assert not set(shown) & set("\\{}%&$#_~^[]<>|\n")
+
+
+def test_undefined_is_a_dash() -> None:
+    assert cell_text(Figure()) == cell_text(Proportion(0, 0)) == "-"
+    assert cell_text(Figure(0.5)) == "0.500"
+    assert cell_text(Proportion(0, 4)).startswith("0.000 [0.00, 0.49] 0/4")
+
+
+def test_a_rate_nobody_defines_is_a_dash_in_every_text(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    add_look(study, 0, np.array([0, 1]), np.array([0.1, 0.2]))  # nobody is called positive
+    found = compare(study)
+    line = next(x for x in render(found, "table").splitlines() if re.search(r"look 1 +0\.5", x))
+    assert re.search(r"0\.000 \[0\.00, 0\.79\] 0/1 .* 1/1 +- +", line)
+    assert " & -- & " in render(found, "latex")
+    rows = list(csv.DictReader(io.StringIO(render(found, "csv"))))
+    assert [rows[0][f"ppv{of}"] for of in ("", "_low", "_high", "_total")] == ["", "", "", "0"]
+
+
+def test_a_synthetic_study_says_so_in_every_text(tmp_path: Path) -> None:
+    found = compare(made_study(tmp_path, synthetic=True))
+    for how in ("table", "markdown", "latex", "csv", "json"):
+        assert "SYNTHETIC" in render(found, how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("study", "patients"), [(True, False), (False, True), (False, False)])
+def test_rows_say_whose_data_they_are(
+    study: bool, patients: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = cast(Study, SimpleNamespace(synthetic=study, oracle=False))
+    print_rows_of(of, [{"auroc": 0.5}], "json", synthetic=patients)
+    printed = capsys.readouterr()
+    synthetic = study or patients
+    origin = "SYNTHETIC" if synthetic else "real"
+    assert json.loads(printed.out) == [{"origin": origin, "auroc": 0.5}]
+    assert ("SYNTHETIC DATA" in printed.err) == synthetic

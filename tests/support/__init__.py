@@ -1,0 +1,1 @@
+"""What several tests need: small cohorts, cheap trials, made studies, servers on loopback."""
