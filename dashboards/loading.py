@@ -75,8 +75,8 @@ def means(study: Study) -> pl.DataFrame:
 
 def epochs_of(study: Study, numbers: list[int]) -> pl.DataFrame:
     """The epochs of a few trials, read now."""
-    none = study.epochs(-1)  # no trial has this number: the columns alone
-    return pl.concat([none, *(study.epochs(number) for number in numbers)])
+    none = study.metrics(-1)  # no trial has this number: the columns alone
+    return pl.concat([none, *(study.metrics(number) for number in numbers)])
 
 
 def diagnosis(study: Study, number: int) -> Diagnosis:
@@ -149,7 +149,7 @@ def _trials(folder: str, seen: Seen) -> pl.DataFrame:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _means(folder: str, seen: Seen) -> pl.DataFrame:
-    return mean_curves(open_study(Path(folder)).epochs())
+    return mean_curves(open_study(Path(folder)).metrics())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -11,11 +11,11 @@ import torch
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
-from mmstudy import ray_env as rayenv
+from mmstudy import ray_env
+from support import shapes  # noqa: F401  # before any test imports a network
 
-rayenv.prepare(
-    joins=False
-)  # whichever test imports Ray first: a token, and none in the home folder
+# Whichever test imports Ray first: a token, and none in the home folder.
+ray_env.prepare(joins=False)
 
 
 @pytest.fixture(autouse=True, scope="session")

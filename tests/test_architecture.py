@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.house import Import, imports, modules, plan
+from support.shapes import CHECKED
 
 ROOT = Path(__file__).parents[1]
 MMSTUDY = (  # from the ground; a room sees only rooms of lower floors, and is no other's neighbour
@@ -200,6 +201,10 @@ def test_a_package_says_what_belongs_in_it(folder: Path) -> None:
 def test_the_house_grows_no_taller(house: str, rooms: int, floors: int, arrows: int) -> None:
     found = plan(house)  # refuses a cycle
     assert (found.rooms <= rooms, found.floors <= floors, found.arrows <= arrows) == (True,) * 3
+
+
+def test_shapes_are_checked_in_modules_that_are_there() -> None:
+    assert set(CHECKED) <= KNOWN.keys()
 
 
 def test_platform_is_no_package() -> None:

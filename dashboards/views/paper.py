@@ -32,7 +32,7 @@ _FILES = {  # format -> label, ending, type
 @frame.page
 def show(study: Study) -> None:
     """The page."""
-    if study.best() is None:
+    if study.best_trial() is None:
         frame.tell("info", "No trial is complete yet. These are the published rows.")
         _sections(sections_of(published()))
         return

@@ -43,7 +43,7 @@ def show(study: Study) -> None:
         frame.tell("info", "No trial has begun yet.")
         return
     numbers = sorted(trials["number"].to_list())
-    chosen = study.best()
+    chosen = study.best_trial()
     best = int(chosen["number"] if chosen else trials["number"][0])
     asked = st.query_params.get("trial")
     if asked is not None and asked not in map(str, numbers):

@@ -70,7 +70,7 @@ class Study:
         )
         return ranked.drop("params")
 
-    def epochs(self, number: int | None = None) -> pl.DataFrame:
+    def metrics(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
         if number is None:
             table = read_table(self.paths, "metrics")
@@ -78,8 +78,10 @@ class Study:
             table = rows_of(self.paths, "metrics", number)
         return table.sort("number", "fold", "epoch")
 
-    def predictions(self, number: int) -> pl.DataFrame:
-        """One row per fold, epoch and validation case of a trial."""
+    def predictions(self, number: int | None = None) -> pl.DataFrame:
+        """One row per trial, fold, epoch and validation case; of trial `number` only, if given."""
+        if number is None:
+            return read_table(self.paths, "predictions").sort("number", "fold", "epoch", "case")
         return rows_of(self.paths, "predictions", number)
 
     def counts(self) -> dict[str, int]:
@@ -99,7 +101,13 @@ class Study:
             raise MMStudyError(f"{self.name} has no trial {number}; it has {known} trials.")
         return rows[0]
 
-    def best(self) -> dict[str, Any] | None:
+    def best(self) -> pl.DataFrame:
+        """The best trial as a table of one row, or of none; `best_trial` says which it is."""
+        found = self.best_trial()
+        number = -1 if found is None else found["number"]
+        return self.trials().filter(pl.col("number") == number)
+
+    def best_trial(self) -> dict[str, Any] | None:
         """The complete trial with the highest confirmed value, or, where none was confirmed, with
         the highest objective; a pruned one is never best."""
         complete = self.trials().filter(pl.col("state") == State.COMPLETE)

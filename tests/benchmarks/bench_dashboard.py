@@ -169,7 +169,7 @@ def journal(paths: StudyPaths) -> None:
         "model.tabular": CategoricalDistribution(("kan", "mlp")),
     }
     states = {"complete": "COMPLETE", "pruned": "PRUNED", "fail": "FAIL"}
-    curves = study.epochs().group_by("number", maintain_order=True).agg("epoch", "auroc")
+    curves = study.metrics().group_by("number", maintain_order=True).agg("epoch", "auroc")
     steps = {n: dict(zip(e, a, strict=True)) for n, e, a in curves.iter_rows()}
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(paths.journal)))
     number = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "large")

@@ -49,12 +49,12 @@ def test_the_fixture_is_of_version_1() -> None:
 
 def test_it_reads_as_it_was_and_what_it_did_not_know_is_null(old: Study) -> None:
     assert old.counts() == {"running": 0, "complete": 1, "pruned": 3, "fail": 0}
-    best = old.best()
+    best = old.best_trial()
     assert best is not None
     assert (best["number"], best["value"], best["best_epoch"]) == (0, 0.9375, 1)
     assert all(best[column] is None for column in SINCE_2)
-    assert old.epochs(0).height == 6
-    assert old.epochs(0)["accumulate"].null_count() == 6
+    assert old.metrics(0).height == 6
+    assert old.metrics(0)["accumulate"].null_count() == 6
     assert old.out_of_fold(0).height == 12
     assert old.front()["number"].to_list() == [0]
     assert old.hours()["pruned"] > 0
@@ -99,7 +99,7 @@ def test_it_goes_on_under_its_own_spec_and_not_under_another(old: Study, cohort:
     fresh = again.trial(4)
     assert fresh["versions"]
     assert fresh["cohort_digest"] == cohort.digest
-    assert again.epochs(0).equals(old.epochs(0))
+    assert again.metrics(0).equals(old.metrics(0))
 
 
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, "2", None])

@@ -51,7 +51,7 @@ def export(
     opened = opened_study(study, root)
     tables = {
         "trials": opened.trials(),
-        "metrics": opened.epochs(),
+        "metrics": opened.metrics(),
         "predictions": read_table(opened.paths, "predictions"),
         "confirmations": opened.confirmations(),
         "evaluations": opened.evaluations(),

@@ -98,7 +98,7 @@ def trial_number(study: Study, trial: str) -> int:
         MMStudyError: there is no such trial.
     """
     if trial == "best":
-        found = study.best()
+        found = study.best_trial()
         if found is None:
             raise MMStudyError(f"{study.name} has no complete trial yet.")
         return int(found["number"])

@@ -104,7 +104,7 @@ def show(
     number = trial_number(opened, trial)
     columns = ["fold", "epoch", "n_train", "n_val", "train_loss", "val_loss", "auroc"]
     columns += ["sensitivity", "specificity", "auprc", "brier", "seconds"]
-    epochs = opened.epochs(number).select(columns).to_dicts()
+    epochs = opened.metrics(number).select(columns).to_dicts()
     if how == "table":
         print_rows_of(opened, [short(opened.trial(number))], how)
         print_rows(epochs, how)
@@ -139,7 +139,7 @@ def compare(
 
 
 def _summary(study: Study) -> dict[str, Any]:
-    top = study.best()
+    top = study.best_trial()
     return {
         "study": study.name,
         "origin": "SYNTHETIC" if study.synthetic else "real",

@@ -28,7 +28,7 @@ _SAME = (
 
 def choice_of(study: Study, number: int, trials: int) -> str | None:
     """Why validation cases flatter the best trial; None where nothing was chosen."""
-    epochs = study.epochs(number)["epoch"].n_unique()
+    epochs = study.metrics(number)["epoch"].n_unique()
     if trials * epochs == 1:
         return None
     return (

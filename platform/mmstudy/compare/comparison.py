@@ -175,7 +175,7 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
     Raises:
         MMStudyError: no trial is complete yet, or the cohort is another.
     """
-    best = study.best()
+    best = study.best_trial()
     if best is None:
         raise MMStudyError(f"{study.name} has no complete trial yet; nothing to compare.")
     number, split = int(best["number"]), Split.from_json(study.about["split"])

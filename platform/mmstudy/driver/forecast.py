@@ -63,7 +63,7 @@ def _checkpoint(plan: Plan) -> int:
 
 
 def _hours(plan: Plan, study: Study | None) -> float | str:
-    rows = study.epochs() if study is not None else None
+    rows = study.metrics() if study is not None else None
     if study is None or rows is None or rows.is_empty():
         return "nothing is measured yet; a first epoch will tell (run with --trials 1)"
     seconds = float(

@@ -193,7 +193,7 @@ def _tell_time(study: Study, number: int, epoch: int, say: Callable[[str], None]
     folder = study.paths.trial_artifacts(number)
     if all((folder / f"fold-{fold}.safetensors").exists() for fold in range(study.folds)):
         return
-    epochs = study.epochs(number).filter(pl.col("epoch") <= epoch)
+    epochs = study.metrics(number).filter(pl.col("epoch") <= epoch)
     seconds = float(epochs["seconds"].sum() or 0)
     say(
         f"The networks of trial {number} are not kept. All {study.folds} folds are trained again "

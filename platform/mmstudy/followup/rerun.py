@@ -56,7 +56,7 @@ def rerun(
     Goes as far as the stored trial went; writes nothing. `difference` is null where either is
     undefined.
     """
-    stored = {(row["fold"], row["epoch"]): row for row in study.epochs(number).to_dicts()}
+    stored = {(row["fold"], row["epoch"]): row for row in study.metrics(number).to_dicts()}
     if not stored:
         raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
     task = task_of(study, number, cohort, seed)
@@ -118,6 +118,6 @@ def split_of(study: Study, task: TrialTask) -> int:
     """How many times more micro-batches a step had than the config says, after running out of
     memory; exact where it did so before the first epoch was done."""
     config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
-    stored = study.epochs(task.number)["accumulate"].drop_nulls()
+    stored = study.metrics(task.number)["accumulate"].drop_nulls()
     base = config.train.accumulate
     return int(stored[0]) // base if len(stored) else 1

@@ -1,4 +1,4 @@
-"""Shapes in signatures are checked here; networks are small and run on one thread."""
+"""Networks here are small and run on one thread."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
 from torch import Tensor, nn
 
 from mmcaf.net.config import ModelConfig
-
-_CHECKED = ("conv", "penet", "e3d_msca", "bfpu", "tabular", "msca", "mmcaf_net", "reference")
-
-with install_import_hook([f"mmcaf.net.{name}" for name in _CHECKED], "beartype.beartype"):
-    from mmcaf.net import reference  # noqa: F401  # imports the others
-    from mmcaf.net.mmcaf_net import MMCAFNet
+from mmcaf.net.mmcaf_net import MMCAFNet
 
 NetworkMaker = Callable[..., MMCAFNet]
 

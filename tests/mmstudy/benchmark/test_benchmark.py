@@ -110,7 +110,7 @@ def test_mmcaf_net_has_the_numbers_of_a_study_of_its_own(
     run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
     alone, row = open_study(tmp_path / "alone"), open_study(root / "bench-mmcaf_net")
     columns = ["number", "fold", "epoch", "train_loss", "val_loss", "auroc", "brier"]
-    assert alone.epochs().select(columns).equals(row.epochs().select(columns))
+    assert alone.metrics().select(columns).equals(row.metrics().select(columns))
     for number in range(2):
         assert alone.predictions(number).equals(row.predictions(number))
 

@@ -97,7 +97,7 @@ def awaited(condition: Callable[[], object], seconds: float = 120) -> None:
 
 def epochs_of(folder: Path) -> int:
     try:
-        return open_study(folder).epochs().height
+        return open_study(folder).metrics().height
     except Exception:  # not begun yet
         return 0
 
@@ -105,12 +105,12 @@ def epochs_of(folder: Path) -> int:
 def assert_exact(study: Study) -> None:
     """All trials complete, every epoch once, the best one that of the metrics files."""
     assert study.counts() == {"running": 0, "complete": TRIALS, "pruned": 0, "fail": 0}
-    places = study.epochs().select("number", "fold", "epoch").rows()
+    places = study.metrics().select("number", "fold", "epoch").rows()
     expected = [(n, f, e) for n in range(TRIALS) for f in range(2) for e in range(EPOCHS)]
     assert places == expected
     ledger = FolderLedger(StudyPaths(study.paths.root))
     values = {n: objective_value(curve_of(ledger.epochs(n)), 2) for n in range(TRIALS)}
-    best = study.best()
+    best = study.best_trial()
     assert best is not None
     assert best["number"] == max(values, key=lambda n: (values[n][0], -n))
     assert (best["value"], best["best_epoch"]) == values[best["number"]]

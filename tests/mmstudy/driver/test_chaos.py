@@ -136,7 +136,7 @@ def test_every_epoch_of_every_complete_trial_is_there_once(folder: Path) -> None
     complete = study.trials().filter(state="complete")["number"]
     assert len(complete) >= 5
     for number in complete:
-        places = study.epochs(number).select("fold", "epoch").rows()
+        places = study.metrics(number).select("fold", "epoch").rows()
         assert places == [(fold, epoch) for fold in range(2) for epoch in range(5)]
 
 
@@ -147,7 +147,7 @@ def test_the_best_trial_is_the_best_of_the_metrics_files(folder: Path) -> None:
         for row in ledger.trials()
         if row.state is State.COMPLETE
     }
-    best = study.best()
+    best = study.best_trial()
     assert best is not None
     assert best["number"] == max(values, key=lambda number: (values[number][0], -number))
     assert (best["value"], best["best_epoch"]) == values[best["number"]]

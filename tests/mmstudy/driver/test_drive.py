@@ -49,7 +49,7 @@ def done(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_every_epoch_of_every_fold_is_recorded_once(done: Study) -> None:
-    places = done.epochs().select("number", "fold", "epoch").rows()
+    places = done.metrics().select("number", "fold", "epoch").rows()
     assert places == [(n, f, e) for n in range(2) for f in range(2) for e in range(2)]
 
 
@@ -71,13 +71,13 @@ def test_a_study_of_the_annotated_box_is_told_where_the_lesion_is(
 
 def test_the_objective_is_the_best_shared_epoch(done: Study) -> None:
     for trial in done.trials().to_dicts():
-        means = done.epochs(trial["number"]).group_by("epoch").mean().sort("epoch")["auroc"]
+        means = done.metrics(trial["number"]).group_by("epoch").mean().sort("epoch")["auroc"]
         assert trial["value"] == pytest.approx(means.max(), abs=1e-12)
         assert trial["best_epoch"] == means.arg_max()
 
 
 def test_a_trials_seconds_are_accounted_for(done: Study) -> None:
-    rows, trial = done.epochs(0), done.trial(0)
+    rows, trial = done.metrics(0), done.trial(0)
     assert (rows["data_seconds"] > 0).all()
     assert (rows["data_seconds"] < rows["seconds"]).all()
     assert trial["seconds"] == pytest.approx(rows["seconds"].sum() + rows["prepare_seconds"].sum())
@@ -148,8 +148,8 @@ def test_an_interrupted_trial_goes_on_from_its_checkpoint_to_the_same_numbers(
     row = study.trial(0)
     assert row["attempts"] == 2
     drop = ["attempt", "seconds", "written", "prepare_seconds", "data_seconds"]
-    assert study.epochs(0).drop(drop).equals(done.epochs(0).drop(drop))
-    assert Counter(study.epochs(0)["attempt"]) == {1: epochs, 2: 4 - epochs}
+    assert study.metrics(0).drop(drop).equals(done.metrics(0).drop(drop))
+    assert Counter(study.metrics(0)["attempt"]) == {1: epochs, 2: 4 - epochs}
 
 
 def test_failed_trials_do_not_count_and_too_many_end_the_study(
@@ -168,7 +168,7 @@ def test_failed_trials_do_not_count_and_too_many_end_the_study(
     study = open_study(tmp_path / "s")
     assert study.counts()["fail"] == 3
     assert set(study.trials()["reason"]) == {"on purpose"}
-    assert study.best() is None
+    assert study.best_trial() is None
 
 
 def test_a_second_driver_is_refused(cohort: Cohort, tmp_path: Path) -> None:
@@ -281,10 +281,10 @@ def test_an_interrupted_study_stores_its_epoch_and_goes_on(cohort: Cohort, tmp_p
         run(cohort, tmp_path, _InterruptedAfter(epochs=3))
     stopped = open_study(tmp_path / "s")
     assert stopped.counts() == {"running": 1, "complete": 0, "pruned": 0, "fail": 0}
-    assert stopped.epochs(0).height == 3
+    assert stopped.metrics(0).height == 3
     again = run(cohort, tmp_path)
     assert again.counts() == {"running": 0, "complete": 2, "pruned": 0, "fail": 0}
-    assert again.epochs(0)["attempt"].to_list() == [1, 1, 1, 2]
+    assert again.metrics(0)["attempt"].to_list() == [1, 1, 1, 2]
     assert all(row["same"] for row in rerun(again, 0, cohort.folder))
 
 

@@ -36,7 +36,7 @@ def test_hours_are_given_only_where_an_epoch_was_measured(
     after = dry(command, tmp_path, cohort, "--dry-run", "--trials", "2001")
     hours, _, note = str(after["hours of computing at most"]).partition(" ")
     assert note.startswith("(from 4 measured epochs")
-    rows = open_study(tmp_path / "s").epochs()
+    rows = open_study(tmp_path / "s").metrics()
     spent = rows["seconds"].sum() + rows["prepare_seconds"].sum()
     assert float(hours) == pytest.approx(2000 * spent / 3600, rel=0.02, abs=0.01)
 

@@ -75,7 +75,7 @@ def test_it_gives_the_same_numbers_again(study: Study, cohort: Cohort) -> None:
 
 
 def test_its_parameters_and_learning_rate_are_recorded_where_there_are_any(study: Study) -> None:
-    rows = study.epochs(0)
+    rows = study.metrics(0)
     network = study.about["spec"]["model"]["name"]
     assert rows["parameters"].to_list() == [rows["parameters"][0]] * rows.height
     assert rows["parameters"][0] > 0

@@ -65,7 +65,7 @@ class Command:
 def assert_exact(study: Study, cohort: Cohort) -> None:
     """Five complete trials, every epoch once, numbers as an uninterrupted run would give them."""
     assert study.counts() == {"running": 0, "complete": 5, "pruned": 0, "fail": 0}
-    places = study.epochs().select("number", "fold", "epoch").rows()
+    places = study.metrics().select("number", "fold", "epoch").rows()
     assert places == [(n, f, e) for n in range(5) for f in range(2) for e in range(6)]
     assert all(row["same"] for row in rerun(study, 0, cohort.folder))
 
@@ -77,7 +77,7 @@ def test_a_killed_driver_is_continued_exactly(cohort: Cohort, tmp_path: Path) ->
     assert_exact(study, cohort)
     # From the own checkpoint: where the first attempt had recorded an epoch, the second does
     # not begin with that.
-    epochs = study.epochs()
+    epochs = study.metrics()
     had = epochs.filter(pl.col("attempt") == 1)["number"].unique().to_list()
     again = epochs.filter(pl.col("attempt") > 1, pl.col("number").is_in(had))
     assert again.height
@@ -120,4 +120,4 @@ def test_trials_are_pruned(cohort: Cohort, tmp_path: Path) -> None:
     assert counts["pruned"] >= 1
     short = study.trials().filter(state="pruned")
     assert all(reason for reason in short["reason"])
-    assert all(study.epochs(number).height < 6 for number in short["number"])
+    assert all(study.metrics(number).height < 6 for number in short["number"])

@@ -49,7 +49,7 @@ def test_trials_share_image_sides_and_features(study: Study) -> None:
         assert len(list(shared.glob(f"{part}-*.safetensors"))) == study.folds
     assert len(list(shared.glob("*-draw-*.npy"))) == study.folds * 2
     assert len(list(shared.glob("*-val.npy"))) == study.folds
-    places = study.epochs(0).select("fold", "epoch").rows()
+    places = study.metrics(0).select("fold", "epoch").rows()
     assert places == [(fold, epoch) for fold in range(2) for epoch in range(3)]  # the last stage's
 
 

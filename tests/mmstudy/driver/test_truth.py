@@ -56,7 +56,7 @@ def studied(folder: Path, *, seed: int, signal_clinical: float) -> Found:
     cohort = ingest([folder / "dicom"], folder / "cohort", in_plane_px=96)
     plan = plan_study(parse_spec(SPEC), cohort=cohort.folder, root=folder, name="s")
     run_study(plan, InlineRunner(), notify=ignore, progress=lambda *_: None)
-    last = open_study(folder / "s").epochs(0).filter(pl.col("epoch") == 3)
+    last = open_study(folder / "s").metrics(0).filter(pl.col("epoch") == 3)
     positive = last["n_val_positive"].to_numpy()
     negative = last["n_val"].to_numpy() - positive
     variance = (positive + negative + 1) / (12 * positive * negative)  # of the rank sum

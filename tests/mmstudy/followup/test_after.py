@@ -122,7 +122,7 @@ def test_a_confirming_run_is_the_trial_trained_on_those_folds(
 
 
 def test_the_best_is_the_best_confirmed(study: Study, confirmed: list[dict[str, Any]]) -> None:
-    best = study.best()
+    best = study.best_trial()
     assert best is not None
     assert best["number"] == confirmed[0]["number"]
     values = [row["confirmed"] for row in confirmed]
@@ -300,19 +300,19 @@ def test_an_export_has_every_row(study: Study, tmp_path: Path, command: Command)
     assert code == 0
     text = (tmp_path / "out" / "metrics.csv").read_text()
     rows = [*csv.DictReader(io.StringIO(text))]
-    assert len(rows) == study.epochs().height
-    assert float(rows[0]["auroc"]) == study.epochs()["auroc"][0]
+    assert len(rows) == study.metrics().height
+    assert float(rows[0]["auroc"]) == study.metrics()["auroc"][0]
 
 
 def test_compact_moves_the_tables_and_changes_no_number(
     larger: Cohort, tmp_path: Path, command: Command
 ) -> None:
     found = run(larger, tmp_path, search={"trials": 2})
-    before = (found.trials(), found.epochs(), found.out_of_fold(0))
+    before = (found.trials(), found.metrics(), found.out_of_fold(0))
     code, stdout, _ = command("compact", "s", "--root", str(tmp_path))
     assert code == 0
     assert stdout.split()[-1] == "2"
-    after = (found.trials(), found.epochs(), found.out_of_fold(0))
+    after = (found.trials(), found.metrics(), found.out_of_fold(0))
     assert all(a.equals(b) for a, b in zip(before, after, strict=True))
     check = ["rerun", "s", "0", "--check", "--root", str(tmp_path), "--cohort", str(larger.folder)]
     assert command(*check)[0] == 0

@@ -179,7 +179,7 @@ def test_a_study_runs_and_reads_as_in_a_folder(
     theirs = run(str(tmp_path / "plain"), cohort.folder)
     drop = ["written", "prepare_seconds"]
     for number in range(3):
-        assert ours.epochs(number).drop(drop).equals(theirs.epochs(number).drop(drop))
+        assert ours.metrics(number).drop(drop).equals(theirs.metrics(number).drop(drop))
         assert ours.predictions(number).equals(theirs.predictions(number))
     another_machine(monkeypatch, tmp_path)
     there = list_studies(place(store[0]))
@@ -209,10 +209,10 @@ def test_a_killed_driver_is_continued_on_another_machine(
     assert study.trials()["value"].to_list() == whole.trials()["value"].to_list()
     drop = ["written", "prepare_seconds", "attempt"]
     for number in range(3):
-        assert study.epochs(number).drop(drop).equals(whole.epochs(number).drop(drop))
+        assert study.metrics(number).drop(drop).equals(whole.metrics(number).drop(drop))
     # What was recorded before the kill is not computed again; the report of its last was lost.
     killed, before = divmod(epochs, 4)
-    attempts = study.epochs(killed)["attempt"].to_list()
+    attempts = study.metrics(killed)["attempt"].to_list()
     assert attempts == [1] * (before + 1) + [2] * (3 - before)
     assert [study.trial(number)["attempts"] for number in range(killed)] == [1] * killed
 

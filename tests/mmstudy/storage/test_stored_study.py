@@ -91,14 +91,14 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
         assert opened.trials()["number"].sort().to_list() == [*range(TRIALS)]
         assert opened.trials()["attempts"].max() >= 2  # type: ignore[operator]
         # Each epoch once, though some were computed before the kill and some after.
-        assert opened.epochs().height == TRIALS * 2 * 3
-        assert opened.epochs()["attempt"].min() == 1
+        assert opened.metrics().height == TRIALS * 2 * 3
+        assert opened.metrics()["attempt"].min() == 1
         assert not [n for n in study.listed("artifacts/00000") if n.endswith("last.safetensors")]
 
         line, environment = command("ls", "--root", root, "-f", "json", cache=tmp_path / "fourth")
         shown = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
         (row,) = json.loads(shown.stdout)
-        best = opened.best()
+        best = opened.best_trial()
         assert best is not None
         assert (row["study"], row["complete"], row["best"]) == ("s", TRIALS, best["value"])
 
