@@ -58,19 +58,19 @@ def found(root: Path) -> list[Found]:
     """Every study folder under `root`, the newest first, those that cannot be opened last."""
 
     def age(one: Found) -> str:
-        return str(one.study.about.get("created", "")) if one.study else ""
+        return one.study.about.created if one.study else ""
 
     return sorted(found_studies(root), key=age, reverse=True)
 
 
 def trials(study: Study) -> pl.DataFrame:
     """One row per trial, best first."""
-    return _trials(str(study.paths.root), _seen(study, "trials"))
+    return _trials(str(study.folder.root), _seen(study, "trials"))
 
 
 def means(study: Study) -> pl.DataFrame:
     """Mean AUROC over the folds by trial and epoch."""
-    return _means(str(study.paths.root), _seen(study, "metrics"))
+    return _means(str(study.folder.root), _seen(study, "metrics"))
 
 
 def epochs_of(study: Study, numbers: list[int]) -> pl.DataFrame:
@@ -81,18 +81,18 @@ def epochs_of(study: Study, numbers: list[int]) -> pl.DataFrame:
 
 def diagnosis(study: Study, number: int) -> Diagnosis:
     """Rates, ROC and calibration of a complete trial."""
-    return _diagnosis(str(study.paths.root), number, _seen(study, "trials"))
+    return _diagnosis(str(study.folder.root), number, _seen(study, "trials"))
 
 
 def hard(study: Study, numbers: tuple[int, ...]) -> pl.DataFrame:
     """Cases under some trials, the most often misjudged first."""
-    return _hard(str(study.paths.root), numbers, _seen(study, "trials"))
+    return _hard(str(study.folder.root), numbers, _seen(study, "trials"))
 
 
 def comparison(study: Study, *, expected: bool) -> Comparison:
     """The best trial beside the paper's rows; `expected`: with the choice resampled (BBC-CV),
     which takes seconds in a large study."""
-    return _comparison(str(study.paths.root), _decided(study), expected)
+    return _comparison(str(study.folder.root), _decided(study), expected)
 
 
 def benchmark(root: Path) -> Benchmark | None:
@@ -107,7 +107,7 @@ def benchmark(root: Path) -> Benchmark | None:
 
 def slices(study: Study, case: str, window: str, count: int) -> Slices:
     """CT slices of a case."""
-    return _slices(str(study.paths.root), case, window, count, str(study.about["cohort_digest"]))
+    return _slices(str(study.folder.root), case, window, count, str(study.about.cohort_digest))
 
 
 def recomputed_importance(study: Study) -> str:
@@ -116,7 +116,7 @@ def recomputed_importance(study: Study) -> str:
     Raises:
         MMStudyError: what the command said.
     """
-    folder = str(study.paths.root.resolve())
+    folder = str(study.folder.root.resolve())
     command = [sys.executable, "-m", "mmstudy.cli.main", "importance", folder, "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -127,13 +127,13 @@ def recomputed_importance(study: Study) -> str:
 def _seen(study: Study, table: Literal["trials", "metrics"]) -> Seen:
     """Name, time and size of every file of a table: what a cached result depends on."""
     with suppress(FileNotFoundError):  # compacted at this moment; the next look sees it
-        return tuple(map(_mark, table_files(study.paths, table)))
+        return tuple(map(_mark, table_files(study.folder, table)))
     return ()
 
 
 def _decided(study: Study) -> Seen:
     """What the choice of the best trial and its comparison depend on."""
-    others = [*study.paths.confirmations.glob("[0-9]*"), study.paths.evaluations]
+    others = [*study.folder.confirmations.glob("[0-9]*"), study.folder.evaluations]
     return _seen(study, "trials") + tuple(_mark(path) for path in sorted(others) if path.exists())
 
 

@@ -203,6 +203,28 @@ def test_the_house_grows_no_taller(house: str, rooms: int, floors: int, arrows: 
     assert (found.rooms <= rooms, found.floors <= floors, found.arrows <= arrows) == (True,) * 3
 
 
+WRITERS = {"write_json", "write_rows", "write_table", "append_rows"}
+
+
+def test_one_door_leads_to_a_studys_files() -> None:
+    users = {one.importer for one in ALL if one.imported == "mmstudy.storage.mirror"}
+    assert users == {"mmstudy.storage.folder"}
+
+
+def test_nobody_writes_a_studys_table_past_the_door() -> None:
+    may = {"mmstudy.storage.folder", "mmstudy.storage.parquet"}
+    may |= {"mmstudy.benchmark.run"}  # its own state file lies beside the studies
+    for name, file in KNOWN.items():
+        if not within(name, "mmstudy") or name in may:
+            continue
+        called = {
+            getattr(node.func, "attr", getattr(node.func, "id", ""))
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
+            if isinstance(node, ast.Call)
+        }
+        assert not called & WRITERS, name
+
+
 def test_shapes_are_checked_in_modules_that_are_there() -> None:
     assert set(CHECKED) <= KNOWN.keys()
 

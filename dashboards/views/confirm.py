@@ -24,7 +24,7 @@ def _body(study: Study) -> None:
     runs, found = study.confirmations(), study.confirmed()
     if runs.is_empty():
         frame.tell("info", "Nothing was confirmed yet. This trains the best few again:")
-        frame.command("confirm", str(study.paths.root), "--top", "3", "--seeds", "5")
+        frame.command("confirm", str(study.folder.root), "--top", "3", "--seeds", "5")
         return
     if not found:
         frame.tell("info", "The first confirming run has not ended yet.")

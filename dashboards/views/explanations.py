@@ -24,10 +24,10 @@ _RANDOM = (
 def of_trial(study: Study, number: int) -> None:
     """All that was explained of a trial."""
     st.subheader("Why")
-    found = load(study.paths, number)
+    found = load(study.folder, number)
     if found is None:
         frame.tell("info", "Nothing was explained of this trial yet. This does it:")
-        frame.command("explain", str(study.paths.root), str(number))
+        frame.command("explain", str(study.folder.root), str(number))
         return
     st.caption(_caveat(found))
     _curves(study, found)
@@ -42,12 +42,12 @@ def of_trial(study: Study, number: int) -> None:
 def of_case(study: Study, numbers: Sequence[int], case: str) -> None:
     """The explanation of a case by the best of `numbers` that has one."""
     for number in numbers:
-        found = load(study.paths, number)
+        found = load(study.folder, number)
         if found and any(one.case == case for one in found.cases):
             _case(study, found, case)
             return
     frame.tell("info", "These trials have no explanation of this case. This makes one:")
-    frame.command("explain", str(study.paths.root), str(numbers[0]), "--case", case)
+    frame.command("explain", str(study.folder.root), str(numbers[0]), "--case", case)
 
 
 def _case(study: Study, found: Explanations, case: str) -> None:
@@ -57,7 +57,7 @@ def _case(study: Study, found: Explanations, case: str) -> None:
         f"Fold {one.fold + 1}, which did not train on this patient: probability of squamous "
         f"{one.probability:.3f}; it is {one.label}. {_caveat(found)}"
     )
-    picture = found.picture(study.paths, case)
+    picture = found.picture(study.folder, case)
     if picture is not None:
         st.image(str(picture), width="stretch")
         st.caption(_seen(one))

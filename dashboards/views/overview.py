@@ -64,7 +64,7 @@ def _strip(study: Study, now: Overview) -> None:
     )
     parts = [
         "running now" if live else "no driver is running",
-        f"{study.about.get('n_cases', '?')} patients, {study.folds} folds",
+        f"{study.about.n_cases} patients, {study.folds} folds",
         f"{now.hours:.2f} hours of computing, {now.wasted_hours:.2f} of them on pruned and failed "
         "trials",
     ]

@@ -76,7 +76,7 @@ def _slice(study: Study, done: pl.DataFrame, known: Sequence[Setting]) -> None:
 
 def _importance(study: Study, trials: pl.DataFrame) -> None:
     st.subheader("Importance")
-    said = st.session_state.get(f"_importance {study.paths.root}") or study.importances()
+    said = st.session_state.get(f"_importance {study.folder.root}") or study.importances()
     if said is None:
         frame.tell("info", "The driver writes it when it ends; or compute it now.")
     elif "fault" in said:
@@ -94,7 +94,7 @@ def _importance(study: Study, trials: pl.DataFrame) -> None:
         with st.spinner("Computing importance"):
             text = loading.recomputed_importance(study)
         fresh = {"rows": json.loads(text), "complete": complete}
-        st.session_state[f"_importance {study.paths.root}"] = fresh
+        st.session_state[f"_importance {study.folder.root}"] = fresh
         st.rerun()
 
 
@@ -141,15 +141,11 @@ def _pareto(study: Study, done: pl.DataFrame) -> None:
         "Cost", list(costs), format_func=lambda one: costs[one], key="cost", bind="query-params"
     )
     try:
-        best = study.front() if column in _objectives(study) else _two(done, column)
+        best = study.front() if column in study.about.objectives else _two(done, column)
     except MMStudyError as error:
         frame.tell("info", str(error))
         return
     frame.chart(charts.front(done, best, column, costs[column]), study)
-
-
-def _objectives(study: Study) -> list[str]:
-    return list(study.about["spec"]["search"].get("objectives") or [])
 
 
 def _two(done: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -75,7 +75,7 @@ def _row(study: Study) -> dict[str, Any]:
         "state": "running" if study.live() else "ended" if sum(now.counts.values()) else "empty",
         "origin": "SYNTHETIC" if study.synthetic else "real",
         "best": now.best_value,
-        "n": study.about.get("n_cases"),
+        "n": study.about.n_cases,
         "asked": now.asked,
         "complete": now.counts["complete"],
         "pruned": now.counts["pruned"],
@@ -83,7 +83,7 @@ def _row(study: Study) -> dict[str, Any]:
         "failed": now.counts["fail"],
         "hours": now.hours,
         "question": study.question,
-        "begun": str(study.about.get("created", ""))[:16].replace("T", " "),
+        "begun": study.about.created[:16].replace("T", " "),
     }
 
 

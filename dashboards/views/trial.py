@@ -74,7 +74,7 @@ def _body(study: Study, number: int) -> None:
         st.subheader("Settings")
         st.dataframe(_settings(row), hide_index=True, alt="Settings of the trial")
         st.subheader("Again")
-        frame.command("rerun", str(study.paths.root), str(number), "--check")
+        frame.command("rerun", str(study.folder.root), str(number), "--check")
     with right:
         st.subheader("Every fold")
         _curves(study, number)

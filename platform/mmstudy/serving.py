@@ -14,8 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.storage.mirror import pull_journal
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 
 __all__ = ["SIGN_IN_MARK", "app_path", "command", "optuna_command"]
 
@@ -100,7 +99,7 @@ def _public_host(secrets: Path) -> str:
 
 
 @contextmanager
-def optuna_command(paths: StudyPaths, port: int) -> Iterator[list[str]]:
+def optuna_command(folder: StudyFolder, port: int) -> Iterator[list[str]]:
     """Arguments that run Optuna's dashboard on 127.0.0.1:`port` on a copy of the journal.
 
     A copy, because it can rename and delete what it shows, and knows no read-only mode. The copy is
@@ -115,12 +114,12 @@ def optuna_command(paths: StudyPaths, port: int) -> Iterator[list[str]]:
             "optuna-dashboard is not installed: pip install 'mmcaf-study[optuna]'. "
             "`mmstudy dashboard` needs nothing more."
         )
-    pull_journal(paths)
-    if not paths.journal.exists():
-        raise MMStudyError(f"{paths.name} has no {paths.journal.name}: it was copied in part.")
-    with tempfile.TemporaryDirectory(prefix="mmstudy-") as folder:
-        copy = Path(folder) / "optuna.journal"
-        shutil.copyfile(paths.journal, copy)
+    folder.fetch_journal()
+    if not folder.journal.exists():
+        raise MMStudyError(f"{folder.name} has no {folder.journal.name}: it was copied in part.")
+    with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
+        copy = Path(scratch) / "optuna.journal"
+        shutil.copyfile(folder.journal, copy)
         program = "from optuna_dashboard._cli import main; main()"
         address = ["--host", "127.0.0.1", "--port", str(port)]
         storage = ["--storage-class", "JournalFileStorage", str(copy)]

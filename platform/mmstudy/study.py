@@ -3,61 +3,79 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
-from mmcaf.files.remote import address_of, origin
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.node_cache import load_cohort
+from mmcaf.errors import DataError
+from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
-from mmstudy.storage import mirror as copies
+from mmstudy.storage.about import About, cohort_place, read_about
+from mmstudy.storage.folder import StudyFolder, refresh_root
 from mmstudy.storage.lock import holder
-from mmstudy.storage.parquet import read_json, read_tables
-from mmstudy.storage.paths import StudyPaths
-from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, SCHEMA_VERSION, State
-from mmstudy.storage.segments import read_table, rows_of
+from mmstudy.storage.parquet import read_tables
+from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, State
+from mmstudy.storage.segments import Table
 
-__all__ = ["Found", "Study", "found_studies", "list_studies", "open_study"]
+__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study, read anew at every call: a running one grows."""
+    """One study, read anew at every call: a running one grows.
 
-    paths: StudyPaths
-    about: dict[str, Any]  # the content of study.json
+    >>> study = open_study("demo/studies/demo")  # doctest: +SKIP
+    >>> study.trials()  # one row per trial, best first  # doctest: +SKIP
+    >>> study.metrics(3)  # one row per fold and epoch of trial 3  # doctest: +SKIP
+    >>> study.best()  # the best trial, a table of one row  # doctest: +SKIP
+    >>> study.read().trials()  # as it is now: each file is read once  # doctest: +SKIP
+
+    Tables are Polars frames; `.to_pandas()` gives the same for pandas.
+    """
+
+    folder: StudyFolder
+    about: About
 
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.paths.name
+        return self.folder.name
 
     @property
     def synthetic(self) -> bool:
         """Whether any of its patients is synthetic."""
-        return bool(self.about["synthetic"])
+        return self.about.synthetic
 
     @property
     def question(self) -> str:
         """What the study asks, in words."""
-        return str(self.about["question"])
+        return self.about.question
 
     @property
     def asked(self) -> int:
         """Number of trials asked for."""
-        return int(self.about["spec"]["search"]["trials"])
+        return self.about.asked
 
     @property
     def folds(self) -> int:
         """Number of folds of every trial."""
-        return len(self.about["split"]["folds"])
+        return len(self.about.split.folds)
 
     def trials(self) -> pl.DataFrame:
         """One row per trial, best first; its params as columns `param:<dotted path>`."""
-        table = read_table(self.paths, "trials")
+        return self._once("trials, shown", self._trials)
+
+    def _trials(self) -> pl.DataFrame:
+        table = self._table("trials")
         params = [json.loads(text) for text in table["params"]]
         paths = list(dict.fromkeys(path for of in params for path in of))
         columns = [
@@ -72,21 +90,16 @@ class Study:
 
     def metrics(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
-        if number is None:
-            table = read_table(self.paths, "metrics")
-        else:
-            table = rows_of(self.paths, "metrics", number)
-        return table.sort("number", "fold", "epoch")
+        return self._rows("metrics", number).sort("number", "fold", "epoch")
 
     def predictions(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold, epoch and validation case; of trial `number` only, if given."""
-        if number is None:
-            return read_table(self.paths, "predictions").sort("number", "fold", "epoch", "case")
-        return rows_of(self.paths, "predictions", number)
+        found = self._rows("predictions", number)
+        return found if number is not None else found.sort("number", "fold", "epoch", "case")
 
     def counts(self) -> dict[str, int]:
         """State -> number of trials; every state has an entry."""
-        found = dict(read_table(self.paths, "trials")["state"].value_counts().iter_rows())
+        found = dict(self._table("trials")["state"].value_counts().iter_rows())
         return {state.value: found.get(state.value, 0) for state in State}
 
     def trial(self, number: int) -> dict[str, Any]:
@@ -122,7 +135,7 @@ class Study:
     def front(self) -> pl.DataFrame:
         """The complete trials that no other is better than in one objective of the study and as
         good in all; with one objective, the best."""
-        names = self.about["spec"]["search"].get("objectives") or ["auroc"]
+        names = self.about.objectives
         columns = ["value" if name == "auroc" else name for name in names]
         complete = self.trials().filter(pl.col("state") == State.COMPLETE).drop_nulls(columns)
         signs = [1.0 if name == "auroc" else -1.0 for name in names]
@@ -133,7 +146,7 @@ class Study:
 
     def hours(self) -> dict[str, float]:
         """Hours of computing, in all and by what became of the trials; GPU hours among them."""
-        table = read_table(self.paths, "trials")
+        table = self._table("trials")
         spent = {
             state.value: float(table.filter(pl.col("state") == state)["seconds"].sum() or 0) / 3600
             for state in State
@@ -143,7 +156,10 @@ class Study:
 
     def confirmations(self) -> pl.DataFrame:
         """One row per fold of every confirming run."""
-        files = sorted(self.paths.confirmations.glob("[0-9]*.parquet"))
+        return self._once("confirmations", self._confirmations)
+
+    def _confirmations(self) -> pl.DataFrame:
+        files = sorted(self.folder.confirmations.glob("[0-9]*.parquet"))
         rows = read_tables(files, CONFIRMATIONS).sort("number", "run", "fold")
         # Two processes may have done one fold, to the same numbers, when a driver was killed.
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
@@ -162,8 +178,16 @@ class Study:
 
     def evaluations(self) -> pl.DataFrame:
         """One row per look at the test set, in order."""
-        files = [self.paths.evaluations] if self.paths.evaluations.exists() else []
+        return self._once("evaluations", self._evaluations)
+
+    def _evaluations(self) -> pl.DataFrame:
+        files = [self.folder.evaluations] if self.folder.evaluations.exists() else []
         return read_tables(files, EVALUATIONS).sort("look")
+
+    def test_predictions(self, look: int) -> pl.DataFrame:
+        """One row per test case of one look at the test set: case, label, probability."""
+        files = [self.folder.test_predictions(look)]
+        return read_tables(files, PREDICTIONS).select("case", "label", "probability")
 
     def importances(self) -> dict[str, Any] | None:
         """What the driver wrote when it last ended: `rows` as `mmstudy importance` prints them, or
@@ -172,23 +196,20 @@ class Study:
         Raises:
             MMStudyError: the file is half-copied.
         """
-        return read_json(self.paths.importance) if self.paths.importance.exists() else None
+        file = self.folder.importance
+        return self.folder.json(file) if file.exists() else None
 
     def live(self) -> bool:
         """Whether a driver holds the study's lock; that of a killed one is free."""
         try:
-            return holder(self.paths) is not None
+            return holder(self.folder) is not None
         except OSError:  # a folder that is only read
             return False
 
     @property
     def oracle(self) -> bool:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
-        spec = self.about["spec"]
-        if spec.get("model", {}).get("name") == "lesion_box":  # reads nothing else
-            return True
-        options = spec.get("space", {}).get("data.location", {}).get("choice", ())
-        return "oracle" in (spec.get("data", {}).get("location"), *options)
+        return self.about.oracle
 
     def top(self) -> dict[str, Any] | None:
         """The complete trial with the highest value of the search, confirmed or not."""
@@ -206,6 +227,64 @@ class Study:
         at_best = self.predictions(number).filter(pl.col("epoch") == epoch)
         return at_best.group_by("case", "label").agg(pl.mean("probability")).sort("case")
 
+    def cohort(self, given: Path | str | None = None) -> Cohort:
+        """The cohort the study was begun on: `given`, or where it lay then; fetched if needed.
+
+        Raises:
+            MMStudyError: the study does not say where, it cannot be read there, or it is another.
+            DataError: the one given cannot be read.
+        """
+        if given is not None:
+            found = load_cohort(Path(given))
+        else:
+            lay = cohort_place(self.about, self.folder)
+            try:
+                found = load_cohort(lay)
+            except DataError as error:
+                raise MMStudyError(
+                    f"The cohort of {self.name} cannot be read from here; give it with --cohort, "
+                    f"or copy it to where it lay beside the study. {error}"
+                ) from error
+        self.about.check_cohort(found)
+        return found
+
+    def refresh(self) -> None:
+        """Bring the local copy of a study in a store up to date, now."""
+        self.folder.refresh(at_once=True)
+
+    def read(self) -> Snapshot:
+        """The study as it is now: every table is read once, when it is first asked for."""
+        return Snapshot(self.folder, self.about)
+
+    def _table(self, name: Table) -> pl.DataFrame:
+        return self._once(name, lambda: self.folder.read_table(name))
+
+    def _rows(self, table: Table, number: int | None) -> pl.DataFrame:
+        if number is None:
+            return self._table(table)
+        return self._once((table, number), lambda: self.folder.rows_of(table, number))
+
+    def _once(self, key: object, read: Callable[[], T]) -> T:
+        """What `read` gives; a snapshot keeps it under `key`."""
+        return read()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Study):
+    """A study at one moment: for whoever asks several questions of the same tables."""
+
+    _kept: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def read(self) -> Snapshot:
+        """Itself."""
+        return self
+
+    def _once(self, key: object, read: Callable[[], T]) -> T:
+        if key not in self._kept:
+            self._kept[key] = read()
+        kept: T = self._kept[key]
+        return kept
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -216,45 +295,30 @@ class Found:
     fault: str | None = None
 
 
-def open_study(folder: Path) -> Study:
-    """The study in `folder`, brought up to date first if that is a copy.
+def open_study(folder: Path | str) -> Study:
+    """The study in `folder` or at an address, brought up to date first if it lies in a store.
 
     Raises:
         MMStudyError: none there, half-copied, or written by a later version.
-        DataError: it is in an object store, which cannot be reached.
+        DataError: its store cannot be reached.
     """
-    paths = StudyPaths(folder)
-    copies.pull(paths)
-    if not paths.study.is_file():
-        raise MMStudyError(
-            f"No study in {address_of(folder)}: it has no study.json. "
-            "`mmstudy ls` lists the studies of a root."
-        )
-    about = read_json(paths.study)
-    found = about.get("schema_version")
-    if not isinstance(found, int) or not 1 <= found <= SCHEMA_VERSION:
-        raise MMStudyError(
-            f"The study {folder.name} has version {found}, this program reads 1 to "
-            f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
-        )
-    lacking = [key for key in ("synthetic", "question", "spec", "split") if key not in about]
-    if lacking:
-        raise MMStudyError(f"The study.json of {folder.name} lacks {', '.join(lacking)}.")
-    return Study(paths, about)
+    found = StudyFolder.at(str(folder))
+    found.refresh()
+    return Study(found, read_about(found))
 
 
 def found_studies(root: Path) -> list[Found]:
     """Every folder under `root` that looks like a study's, by name; also those half-copied."""
-    copies.pull_studies(root)
+    refresh_root(root)
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if not folder.is_dir():
             continue
-        paths = StudyPaths(folder)
+        paths = StudyFolder(folder)
         # In a copy, a folder may be of a study that is deleted by now, or not brought here yet.
         marks = paths.study.is_file() or paths.trials.is_dir() or paths.journal.is_file()
-        if origin(folder) is not None:
-            copies.pull(paths)
+        if paths.stored:
+            paths.refresh()
             marks = paths.study.is_file()
         if not marks:
             continue
@@ -265,9 +329,10 @@ def found_studies(root: Path) -> list[Found]:
     return found
 
 
-def list_studies(root: Path) -> list[Study]:
-    """The readable studies under `root`, by name."""
-    return [one.study for one in found_studies(root) if one.study is not None]
+def list_studies(root: Path | str) -> list[Study]:
+    """The readable studies under `root`, a folder or an address, by name."""
+    found = found_studies(place(str(root)))
+    return [one.study for one in found if one.study is not None]
 
 
 def _shown(value: Any) -> Any:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 from bench_engine import told
 
 from mmstudy.serving import optuna_command
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 from support.dashboard_server import browser, chromium_path, served, settled, started
 from support.dashboard_studies import large_study
 
@@ -128,7 +128,7 @@ def memory(chromium: Browser, address: str, pid: int) -> float:
     return total / 2**20
 
 
-def theirs(chromium: Browser, paths: StudyPaths, log: Path) -> float:
+def theirs(chromium: Browser, paths: StudyFolder, log: Path) -> float:
     """Seconds until optuna-dashboard shows its history of the same trials."""
     with optuna_command(paths, port := _free_port()) as command:
         address = f"http://127.0.0.1:{port}"
@@ -150,7 +150,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def journal(paths: StudyPaths) -> None:
+def journal(paths: StudyFolder) -> None:
     """The same trials as Optuna keeps them."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

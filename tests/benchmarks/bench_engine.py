@@ -27,10 +27,10 @@ from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.tally import Standing
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, parse_spec
+from mmstudy.storage.compaction import compact
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
-from mmstudy.storage.segments import compact
 from mmstudy.trial.task import TrialTask
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -139,7 +139,7 @@ def beside_tune() -> list[bool]:
 def timed(runner: Runner, objective: Any, folder: Path, *, trials: int, epochs: int) -> float:
     """Seconds of a whole study through the engine."""
     (folder / "s").mkdir(parents=True)
-    paths = StudyPaths(folder / "s")
+    paths = StudyFolder(folder / "s")
     spec = spec_of(epochs=epochs, search={"trials": trials, "sampler": "random"})
     conductor = conductor_of(
         spec, FolderLedger(paths), paths.journal, folds=2, study=str(paths.root)
@@ -221,7 +221,7 @@ TRIALS, EPOCHS = 5000, 50
 def large() -> list[bool]:
     """Open, resume and suggest in a process of its own; its time and memory."""
     with tempfile.TemporaryDirectory() as name:
-        paths = StudyPaths(Path(name) / "s")
+        paths = StudyFolder(Path(name) / "s")
         write_large(paths)
         size = paths.journal.stat().st_size / 2**20
         print(f"a study of {TRIALS} trials x {EPOCHS} epochs, journal of {size:.0f} MiB")
@@ -252,7 +252,7 @@ def large_spec() -> StudySpec:
     )
 
 
-def write_large(paths: StudyPaths) -> None:
+def write_large(paths: StudyFolder) -> None:
     """As a driver would have left it: the last trial still RUNNING."""
     spec, ledger = large_spec(), FolderLedger(paths)
     values = np.random.Generator(np.random.Philox(0)).uniform(0.4, 0.9, (TRIALS, EPOCHS))
@@ -306,7 +306,7 @@ def multiply(journal: Path, values: Any) -> None:
 
 def open_large(root: Path) -> None:
     """In a process of its own: what a driver does first."""
-    paths, marks = StudyPaths(root), [time.perf_counter()]
+    paths, marks = StudyFolder(root), [time.perf_counter()]
     conductor = conductor_of(large_spec(), FolderLedger(paths), paths.journal, folds=1)
     marks.append(time.perf_counter())
     resumed = conductor.next_task()

@@ -31,8 +31,8 @@ from bench_engine import conductor_of, potential, row_of, spec_of, told
 
 from mmstudy.driver.contract import Conductor, Runner
 from mmstudy.spec.study_spec import ResourceSpec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import EpochRow
 from mmstudy.trial.task import Objective, TrialTask
 
@@ -211,7 +211,7 @@ class Watched:
 def timed(runner: Runner, objective: Objective = sleeping) -> tuple[Watched, float]:
     """A study of sleeping trials, and its wall seconds."""
     with tempfile.TemporaryDirectory() as name:
-        paths = StudyPaths(Path(name) / "s")
+        paths = StudyFolder(Path(name) / "s")
         spec = spec_of(epochs=REAL_EPOCHS, search={"trials": REAL_TRIALS, "sampler": "random"})
         conductor = conductor_of(spec, FolderLedger(paths), paths.journal, folds=1)
         watched, started = Watched(conductor), time.perf_counter()
@@ -259,7 +259,7 @@ def simulated(launch_seconds: float, trials: int) -> list[bool]:
 
     runner = VirtualRunner(GPUS, launch_seconds, seconds)
     with tempfile.TemporaryDirectory() as name:
-        paths = StudyPaths(Path(name) / "s")
+        paths = StudyFolder(Path(name) / "s")
         spec = spec_of(
             epochs=EPOCHS, search={"trials": trials, "startup_trials": GPUS}, pruning=PRUNING
         )

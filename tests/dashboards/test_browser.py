@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import open_study
 from support.dashboard_server import browser, chromium_path, served, settled
 from support.dashboard_studies import write_about
@@ -157,7 +157,7 @@ def test_a_running_study_grows_before_ones_eyes_and_keeps_the_selection(
     driver = multiprocessing.get_context("spawn").Process(target=drive, args=(studies / "alive",))
     driver.start()
     try:
-        paths = StudyPaths(studies / "alive")
+        paths = StudyFolder(studies / "alive")
         while not [*paths.trials.glob("0*.parquet")]:
             page.wait_for_timeout(200)
         opened(page, address, "trials?study=alive")
@@ -179,13 +179,12 @@ def drive(folder: Path) -> None:
     from bench_engine import conductor_of
 
     from mmstudy.driver.inline import InlineRunner
-    from mmstudy.spec.study_spec import parse_spec
     from mmstudy.storage.ledger import FolderLedger
     from mmstudy.storage.lock import driver_lock
     from support.cheap_trial import run_cheap
 
-    paths = StudyPaths(folder)
-    spec = parse_spec(open_study(folder).about["spec"])
+    paths = StudyFolder(folder)
+    spec = open_study(folder).about.spec
     with driver_lock(paths), InlineRunner() as runner:
         conductor = conductor_of(
             spec, FolderLedger(paths), paths.journal, folds=2, study=str(folder)

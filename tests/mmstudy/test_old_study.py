@@ -18,9 +18,9 @@ from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.spec.study_spec import parse_spec
-from mmstudy.storage.parquet import read_tables
+from mmstudy.storage.compaction import compact
+from mmstudy.storage.parquet import read_json, read_tables
 from mmstudy.storage.schema import METRICS, SCHEMA_VERSION, TRIALS, EpochRow
-from mmstudy.storage.segments import compact
 from mmstudy.study import Study, open_study
 from mmstudy.trial.folds import split_cohort
 from mmstudy.trial.task import TrialTask
@@ -62,24 +62,25 @@ def test_it_reads_as_it_was_and_what_it_did_not_know_is_null(old: Study) -> None
 
 def test_compacted_it_has_the_columns_of_today(old: Study) -> None:
     before = old.trials()
-    assert compact(old.paths) == 4
+    assert compact(old.folder) == 4
     assert old.trials().equals(before)
-    segment = next(old.paths.segments.glob("trials-*"))
+    segment = next(old.folder.segments.glob("trials-*"))
     assert pl.read_parquet_schema(segment).keys() == set(TRIALS.names)
 
 
 def test_it_goes_on_under_its_own_spec_and_not_under_another(old: Study, cohort: Cohort) -> None:
-    spec = deepcopy(old.about["spec"])
+    kept = read_json(old.folder.study)
+    spec = deepcopy(kept["spec"])
     split = split_cohort(parse_spec(spec).protocol, cohort).to_json()
     # The fixture's own cohort is long gone.
-    about = old.about | {"cohort_digest": cohort.digest, "split": split}
-    old.paths.study.write_text(json.dumps(about))
+    about = kept | {"cohort_digest": cohort.digest, "split": split}
+    old.folder.study.write_text(json.dumps(about))
 
     def run(**changes: Any) -> None:
         plan = plan_study(
             parse_spec(spec | changes),
             cohort=cohort.folder,
-            root=old.paths.root.parent,
+            root=old.folder.root.parent,
             name="study_v1",
         )
         run_study(
@@ -93,8 +94,8 @@ def test_it_goes_on_under_its_own_spec_and_not_under_another(old: Study, cohort:
     with pytest.raises(UsageError, match=r"train\.lr was 0\.0001, is 0\.5"):
         run(train=spec["train"] | {"lr": 0.5})
     run(search=spec["search"] | {"trials": 5})
-    again = open_study(old.paths.root)
-    assert again.about["schema_version"] == SCHEMA_VERSION
+    again = open_study(old.folder.root)
+    assert again.about.schema_version == SCHEMA_VERSION
     assert sum(again.counts().values()) >= 5
     fresh = again.trial(4)
     assert fresh["versions"]
@@ -104,9 +105,11 @@ def test_it_goes_on_under_its_own_spec_and_not_under_another(old: Study, cohort:
 
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, "2", None])
 def test_a_version_nobody_knows_is_refused(old: Study, version: Any) -> None:
-    old.paths.study.write_text(json.dumps(old.about | {"schema_version": version}))
+    old.folder.study.write_text(
+        json.dumps(read_json(old.folder.study) | {"schema_version": version})
+    )
     with pytest.raises(MMStudyError, match=f"has version {version}, this program reads 1 to"):
-        open_study(old.paths.root)
+        open_study(old.folder.root)
 
 
 def test_a_column_of_a_later_version_is_left_out(tmp_path: Path) -> None:

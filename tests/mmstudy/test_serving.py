@@ -17,19 +17,19 @@ import pytest
 from mmstudy import serving as dashboard
 from mmstudy.errors import MMStudyError
 from mmstudy.serving import optuna_command
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 
 OLD = Path(__file__).parents[1] / "fixtures" / "study_v1"
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> StudyPaths:
+def paths(tmp_path: Path) -> StudyFolder:
     shutil.copytree(OLD, tmp_path / "s")
-    return StudyPaths(tmp_path / "s")
+    return StudyFolder(tmp_path / "s")
 
 
-def test_it_is_given_a_copy_that_is_gone_afterwards(paths: StudyPaths) -> None:
+def test_it_is_given_a_copy_that_is_gone_afterwards(paths: StudyFolder) -> None:
     with optuna_command(paths, 8123) as command:
         copy = Path(command[-1])
         assert copy.read_bytes() == paths.journal.read_bytes()
@@ -40,7 +40,7 @@ def test_it_is_given_a_copy_that_is_gone_afterwards(paths: StudyPaths) -> None:
 
 
 def test_it_says_how_to_install_it(
-    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch, command: Command
+    paths: StudyFolder, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
     code, stdout, stderr = command("optuna-dashboard", str(paths.root))
@@ -48,14 +48,14 @@ def test_it_says_how_to_install_it(
     assert "pip install 'mmcaf-study[optuna]'" in stderr
 
 
-def test_without_a_journal_there_is_nothing_to_show(paths: StudyPaths) -> None:
+def test_without_a_journal_there_is_nothing_to_show(paths: StudyFolder) -> None:
     paths.journal.unlink()
     with pytest.raises(MMStudyError, match=r"has no optuna\.journal"), optuna_command(paths, 1):
         pass
 
 
 @pytest.mark.slow
-def test_it_serves_the_study_with_its_states(paths: StudyPaths) -> None:
+def test_it_serves_the_study_with_its_states(paths: StudyFolder) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mmcaf.files.atomic import write_json
 from mmcaf.stats.metrics import auroc
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_rows
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import PREDICTIONS, SCHEMA_VERSION, TRIALS, State, TrialRow
 from mmstudy.study import Study, open_study
 
@@ -22,7 +22,7 @@ def study_of_scores(
     folder: Path, scores: NDArray[np.float64], labels: NDArray[np.int64], folds: NDArray[np.int64]
 ) -> Study:
     """One trial of one epoch per row of `scores`, shape (trials, cases); case i is `c00i`."""
-    paths = StudyPaths(folder)
+    paths = StudyFolder(folder)
     parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     names = [f"c{index:03d}" for index in range(len(labels))]
     split = {

@@ -14,8 +14,8 @@ import pyarrow as pa
 from mmcaf.files.atomic import write_json
 from mmcaf.stats.metrics import auroc
 from mmstudy.spec.study_spec import parse_spec, resolved
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_table
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import METRICS, PREDICTIONS, SCHEMA_VERSION, TRIALS, State
 
 __all__ = ["CASES", "OLD", "large_study", "old_study", "write_about"]
@@ -27,9 +27,9 @@ _OPTIONS = ("[3]", "[2, 3]", "[1, 2, 3]")
 _QUESTION = "<b>Does</b> it *show* :red[$all$]?"
 
 
-def write_about(root: Path, name: str, *, trials: int, epochs: int, folds: int = 2) -> StudyPaths:
+def write_about(root: Path, name: str, *, trials: int, epochs: int, folds: int = 2) -> StudyFolder:
     """`study.json` alone: a study that has just begun."""
-    paths = StudyPaths(root / name)
+    paths = StudyFolder(root / name)
     spec = parse_spec(
         {
             "question": _QUESTION,
@@ -72,7 +72,7 @@ def write_about(root: Path, name: str, *, trials: int, epochs: int, folds: int =
     return paths
 
 
-def large_study(root: Path, name: str, *, trials: int, epochs: int, folds: int = 1) -> StudyPaths:
+def large_study(root: Path, name: str, *, trials: int, epochs: int, folds: int = 1) -> StudyFolder:
     """A study of any size, as a driver leaves it after compaction: one segment per table.
 
     Every tenth trial was pruned half-way, every fiftieth failed; predictions are of the best epoch.
@@ -112,13 +112,13 @@ def large_study(root: Path, name: str, *, trials: int, epochs: int, folds: int =
     return paths
 
 
-def old_study(root: Path) -> StudyPaths:
+def old_study(root: Path) -> StudyFolder:
     """A copy of what version 1 of the record wrote."""
     shutil.copytree(OLD, root / "study_v1")
-    return StudyPaths(root / "study_v1")
+    return StudyFolder(root / "study_v1")
 
 
-def _write(paths: StudyPaths, table: str, schema: pa.Schema, columns: dict[str, Any]) -> None:
+def _write(paths: StudyFolder, table: str, schema: pa.Schema, columns: dict[str, Any]) -> None:
     rows = len(next(iter(columns.values())))
     arrays = [
         pa.array(columns[f.name], type=f.type) if f.name in columns else pa.nulls(rows, f.type)

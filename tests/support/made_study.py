@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mmcaf.files.atomic import write_json
 from mmcaf.stats.metrics import auroc, auroc_interval, rates
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import append_rows, write_rows
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import (
     EVALUATIONS,
     METRICS,
@@ -47,7 +47,7 @@ def made_study(
 ) -> Study:
     """One complete trial of one epoch per array of `scores`; case i is validated in fold i mod
     `folds`. The best has the highest AUROC of all cases."""
-    paths = StudyPaths(root / name)
+    paths = StudyFolder(root / name)
     cases = [f"c{i:03d}" for i in range(len(labels))]
     parts = [[case for i, case in enumerate(cases) if i % folds == f] for f in range(folds)]
     split = [{"train": [case for case in cases if case not in part], "val": part} for part in parts]
@@ -90,13 +90,13 @@ def add_look(
     low, high = auroc_interval(labels, scores)
     row = {"look": look, "number": number, "n": len(labels), "n_positive": int(labels.sum())}
     row |= {**rates(labels, scores), "auroc_low": low, "auroc_high": high, "written": NOW}
-    append_rows(study.paths.evaluations, EVALUATIONS, [row])
+    append_rows(study.folder.evaluations, EVALUATIONS, [row])
     cases = [
         {"number": number, "fold": -1, "epoch": 0}
         | {"case": f"t{i:03d}", "label": int(label), "probability": float(score)}
         for i, (label, score) in enumerate(zip(labels, scores, strict=True))
     ]
-    write_rows(study.paths.test_predictions(look), PREDICTIONS, cases)
+    write_rows(study.folder.test_predictions(look), PREDICTIONS, cases)
 
 
 def _epoch(

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mmcaf.data import cohort as cohorts
 from mmcaf.data.volumes import VolumeSpec, open_volumes
 from mmcaf.errors import DataError
 from mmcaf.stats.thresholds import FIXED
 from mmstudy.errors import MMStudyError
 from mmstudy.study import Study
 
-__all__ = ["CLASSES", "HU_WINDOWS", "Slices", "case_slices", "hard_cases", "reachable_cohort"]
+__all__ = ["CLASSES", "HU_WINDOWS", "Slices", "case_slices", "hard_cases"]
 
 CLASSES = {0: "adenocarcinoma", 1: "squamous"}
 HU_WINDOWS = {"lung": (-1350.0, 150.0), "mediastinum": (-160.0, 240.0), "wide": (-1000.0, 400.0)}
@@ -68,35 +66,13 @@ def hard_cases(study: Study, numbers: Sequence[int]) -> pl.DataFrame:
     )
 
 
-def reachable_cohort(study: Study) -> cohorts.Cohort:
-    """The cohort the study was begun on, where it lay then.
-
-    Raises:
-        MMStudyError: it is not there, or another; says so.
-    """
-    folder = (study.paths.root / str(study.about.get("cohort", "")) / "").resolve()
-    try:
-        found = cohorts.load(Path(folder))
-    except DataError as error:
-        raise MMStudyError(
-            f"The cohort of {study.name} cannot be read from here, so there are no pictures: "
-            "copy it to where it lay beside the study."
-        ) from error
-    if found.digest != study.about.get("cohort_digest"):
-        raise MMStudyError(
-            f"The cohort beside {study.name} is {found.digest}, the study was begun on "
-            f"{study.about.get('cohort_digest')}; no pictures are shown."
-        )
-    return found
-
-
 def case_slices(study: Study, case: str, *, window: str = "lung", count: int = 4) -> Slices:
     """`count` slices spread over the annotated ones, or over all where none is annotated.
 
     Raises:
         MMStudyError: the cohort or the case cannot be read.
     """
-    cohort = reachable_cohort(study)
+    cohort = study.cohort()
     rows = cohort.patients.filter(pl.col("case") == case).to_dicts()
     if not rows:
         raise MMStudyError(f"The cohort of {study.name} has no case {case}.")

@@ -51,7 +51,7 @@ class Filter:
 
 def settings(study: Study, trials: pl.DataFrame) -> list[Setting]:
     """The searched settings that at least one trial has, in the order of the spec."""
-    space: Mapping[str, Any] = study.about["spec"].get("space", {})
+    space = study.about.space
     found = []
     for path, dimension in space.items():
         if PREFIX + path not in trials.columns:

@@ -78,8 +78,7 @@ def running(study: Study, trials: pl.DataFrame, epochs: pl.DataFrame) -> pl.Data
     sooner.
     """
     alive = trials.filter(pl.col("state") == State.RUNNING)
-    train = study.about["spec"].get("train", {})
-    planned = pl.lit(int(train.get("epochs", 0)), dtype=pl.Int64)
+    planned = pl.lit(study.about.epochs, dtype=pl.Int64)
     if "param:train.epochs" in trials.columns:
         planned = pl.coalesce(pl.col("param:train.epochs").cast(pl.Int64), planned)
     seen = epochs.group_by("number").agg(

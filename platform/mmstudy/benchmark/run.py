@@ -194,7 +194,7 @@ def _run_row(
 
     if not _searched(of):
         run_study(of, runner(), notify=notify, progress=progress, say=say)
-    study = open_study(of.paths.root)
+    study = open_study(of.folder.root)
     if not study.counts()[State.COMPLETE]:
         raise _NoTrial(f"no trial of {study.name} is complete")
     best = study.top()
@@ -213,9 +213,9 @@ def _run_row(
 
 def _searched(plan: Plan) -> bool:
     """Whether the study has all the trials asked for, so that no runner need start."""
-    if not plan.paths.study.exists():
+    if not plan.folder.study.exists():
         return False
-    counts = open_study(plan.paths.root).counts()
+    counts = open_study(plan.folder.root).counts()
     counted = counts[State.COMPLETE] + counts[State.PRUNED]  # a failed trial is replaced
     return counted >= plan.spec.search.trials and not counts[State.RUNNING]
 

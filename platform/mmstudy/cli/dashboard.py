@@ -40,7 +40,7 @@ def optuna_dashboard(study: StudyArgument, root: RootOption = ROOT, port: Port =
     """Open a copy of the study's journal in Optuna's own dashboard."""
     from mmstudy.serving import optuna_command
 
-    with optuna_command(opened_study(study, root).paths, port) as command:
+    with optuna_command(opened_study(study, root).folder, port) as command:
         _tell_address(port)
         sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603 - our own
 

@@ -43,21 +43,21 @@ def explain(
     """Grad-CAM over the slices, SHAP values, KAN curves, and whether they depend on the weights."""
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.explain import explain as explain_trial
-    from mmstudy.storage.about import cohort_of
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
     found = explain_trial(
         opened,
         number,
-        cohort_of(opened.paths.root, cohort),
+        cohort,
         cases=cases or (),
         per_class=per_class,
         progress=Reporter().steps,
         say=say,
     )
     print_rows_of(opened, [_row(case) for case in found.cases], how)
-    say(f"In {opened.paths.explanations(number)}; the pictures are of patients, keep them as such.")
+    where = opened.folder.working().explanations(number)
+    say(f"In {where}; the pictures are of patients, keep them as such.")
     for name, of, n in (
         ("Grad-CAM", found.sanity[-1].cam, found.sanity[-1].n_cam),
         ("SHAP values", found.sanity[-1].shap, found.sanity[-1].n_shap),

@@ -40,13 +40,12 @@ def rerun(
     """The same trial again, its numbers beside the stored ones."""
     from mmstudy.followup.rerun import drift
     from mmstudy.followup.rerun import rerun as again
-    from mmstudy.storage.about import cohort_of
 
     opened = opened_study(study, root)
     if check and seed is not None:
         raise UsageError("--check compares with what the stored seed gave; leave out --seed.")
     number = trial_number(opened, trial)
-    rows = list(again(opened, number, cohort_of(opened.paths.root, cohort), seed=seed))
+    rows = list(again(opened, number, cohort, seed=seed))
     shown = [row for row in rows if row["metric"] == "auroc" or not row["same"]]
     print_rows_of(opened, shown, how)
     wrong = [row for row in rows if not row["same"]]
@@ -73,13 +72,12 @@ def confirm(
     from mmstudy.cli.progress import Reporter
     from mmstudy.cli.run import runner_for
     from mmstudy.followup.confirm import confirm as confirm_trials
-    from mmstudy.storage.about import cohort_of
 
     opened = opened_study(study, root)
     rows = confirm_trials(
         opened,
         runner_for(inline),
-        cohort=cohort_of(opened.paths.root, cohort),
+        cohort=cohort,
         top=top,
         seeds=seeds,
         progress=Reporter().steps,
@@ -99,12 +97,10 @@ def evaluate(
     """One trial on the patients set aside for testing; every look is logged and counted."""
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.evaluate import evaluate as look_at_test
-    from mmstudy.storage.about import cohort_of
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    link = cohort_of(opened.paths.root, cohort)
-    row = look_at_test(opened, number, link, Reporter().steps)
+    row = look_at_test(opened, number, cohort, Reporter().steps)
     print_rows_of(opened, [row], how)
     times = "once" if row["look"] == 1 else f"{row['look']} times"
     say(f"The test set of {opened.name} has now been looked at {times}.")
@@ -125,12 +121,10 @@ def predict(
     from mmcaf.stats.metrics import auroc_interval, auroc_standard_error, rates
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.predict import predict as predict_other
-    from mmstudy.storage.about import cohort_of
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    link = cohort_of(opened.paths.root, cohort)
-    found = predict_other(opened, number, link, folder, Reporter().steps)
+    found = predict_other(opened, number, folder, Reporter().steps, cohort=cohort)
     synthetic = load_cohort(folder).synthetic
     if cases:
         print_rows_of(opened, found.to_dicts(), how, synthetic=synthetic)

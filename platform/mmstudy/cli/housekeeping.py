@@ -25,14 +25,14 @@ __all__ = ["compact", "doctor", "export", "remove"]
 @app.command()
 def compact(study: StudyArgument, root: RootOption = ROOT) -> None:
     """Gather the tables of ended trials into segments; readers never notice."""
+    from mmstudy.storage.compaction import compact as gather
     from mmstudy.storage.lock import driver_lock
-    from mmstudy.storage.mirror import pull
-    from mmstudy.storage.segments import compact as gather
 
     opened = opened_study(study, root)
-    with driver_lock(opened.paths):
-        pull(opened.paths, at_once=True)
-        moved = gather(opened.paths)
+    folder = opened.folder.working()
+    with driver_lock(folder):
+        folder.refresh(at_once=True)
+        moved = gather(folder)
     print_rows([{"study": opened.name, "trials_moved": moved}], "table")
 
 
@@ -46,13 +46,12 @@ def export(
     import polars as pl
 
     from mmcaf.files.atomic import replacing
-    from mmstudy.storage.segments import read_table
 
     opened = opened_study(study, root)
     tables = {
         "trials": opened.trials(),
         "metrics": opened.metrics(),
-        "predictions": read_table(opened.paths, "predictions"),
+        "predictions": opened.predictions(),
         "confirmations": opened.confirmations(),
         "evaluations": opened.evaluations(),
     }
@@ -71,20 +70,14 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a study's folder; refused while a driver runs it."""
-    from mmcaf.files.remote import origin
     from mmstudy.storage.lock import driver_lock
 
     opened = opened_study(study, root)
     trials = sum(opened.counts().values())
     if not yes:
-        typer.confirm(f"Delete {opened.paths.root} with {trials} trials?", abort=True, err=True)
-    with driver_lock(opened.paths):
-        if (remote := origin(opened.paths.root)) is not None:
-            remote.delete_all()
-        # study.json last: an interrupted deletion is still a study that can be deleted.
-        for path in sorted(opened.paths.root.iterdir(), key=lambda p: p == opened.paths.study):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    opened.paths.root.rmdir()
+        typer.confirm(f"Delete {opened.folder.root} with {trials} trials?", abort=True, err=True)
+    with driver_lock(opened.folder):
+        opened.folder.delete()
     say(f"Deleted {opened.name}, {trials} trials.")
 
 

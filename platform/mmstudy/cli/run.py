@@ -61,14 +61,14 @@ def run(
         from mmstudy.driver.forecast import forecast
         from mmstudy.study import open_study
 
-        here = root / plan.paths.name
+        here = root / plan.folder.name
         begun = open_study(here) if (here / "study.json").is_file() else None
         told = plan.describe() | forecast(plan, begun)
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     reporter = Reporter()
     run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
-    study = opened_study(str(root / plan.paths.name), root)
+    study = opened_study(str(root / plan.folder.name), root)
     tell_origin(study, "table")
     print_rows([short(row) for row in study.trials().to_dicts()], "table")
 

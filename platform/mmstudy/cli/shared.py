@@ -83,9 +83,7 @@ def opened_study(name: str, root: Path) -> Study:
     from mmstudy.study import open_study
 
     if "://" in name:
-        head, mark, query = name.partition("?")
-        above, _, name = head.rstrip("/").rpartition("/")
-        return open_study(located(above + mark + query) / name)
+        return open_study(name)
     path = Path(name)
     return open_study(path if (path / "study.json").is_file() else root / name)
 

@@ -71,7 +71,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     from mmstudy.analysis.optimism import corrected_best
 
     opened = opened_study(study, root)
-    if len(opened.about["spec"]["search"].get("objectives") or ["auroc"]) > 1:
+    if len(opened.about.objectives) > 1:
         front = opened.front()
         kept = front.select("seconds_per_epoch", "parameters").to_dicts()
         rows = [short(row) | of for row, of in zip(front.to_dicts(), kept, strict=True)]
@@ -149,6 +149,6 @@ def _summary(study: Study) -> dict[str, Any]:
         **study.counts(),
         "best": top["value"] if top else None,
         "trial": top["number"] if top else None,
-        "n": study.about["n_cases"] - len(study.about["split"]["test"]),  # the value is of these
-        "set_aside": len(study.about["split"]["test"]),
+        "n": study.about.n_cases - len(study.about.split.test),  # the value is of these
+        "set_aside": len(study.about.split.test),
     }

@@ -82,11 +82,11 @@ def stop(study: StudyArgument, root: RootOption = ROOT, address: Address = None)
     from mmstudy.storage.stop import ask_to_stop
 
     opened = opened_study(study, root)
-    found = holder(opened.paths)
+    found = holder(opened.folder)
     if found is None:
         raise MMStudyError(f"No driver runs {opened.name}.")
     host, process = found
-    ask_to_stop(opened.paths)
+    ask_to_stop(opened.folder)
     say(
         f"Asked process {process} on {host} to stop; `mmstudy run` or `mmstudy submit` goes on "
         "with the study."

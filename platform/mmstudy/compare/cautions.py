@@ -57,7 +57,7 @@ def caution_of(study: Study, number: int, tested: bool, chosen: str | None) -> s
 def notes(study: Study, ours: MethodRow, *, tested: bool) -> tuple[str, ...]:
     """How to read a comparison that tests the row `ours`, of test or of validation patients."""
     trials, looks = sum(study.counts().values()), study.evaluations().height
-    own_43 = tested and study.about["spec"].get("protocol", {}).get("kind") == "paper43"
+    own_43 = tested and study.about.protocol == "paper43"
     gap, majority, own = GAP, Proportion(28, _PAPER_N), ours.counts.majority
     return (
         "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, of published rows logit-"

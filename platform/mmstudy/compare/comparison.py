@@ -18,7 +18,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mmcaf.data.cohort import load
 from mmcaf.data.splits import Split
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
@@ -30,8 +29,6 @@ from mmstudy.compare.published import published
 from mmstudy.compare.row import Kind, MethodRow, row_of
 from mmstudy.compare.verdict import Verdict, against_published, against_same_cases
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.parquet import read_tables
-from mmstudy.storage.schema import PREDICTIONS
 from mmstudy.study import Study
 
 __all__ = ["Comparison", "Section", "compare", "sections_of", "threshold_rows"]
@@ -175,16 +172,18 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
     Raises:
         MMStudyError: no trial is complete yet, or the cohort is another.
     """
+    study = study.read()
     best = study.best_trial()
     if best is None:
         raise MMStudyError(f"{study.name} has no complete trial yet; nothing to compare.")
-    number, split = int(best["number"]), Split.from_json(study.about["split"])
+    number, split = int(best["number"]), study.about.split
     found, method = study.out_of_fold(number), _named(study, number)
     validated = threshold_rows(found, split, method=method)
     tested = _test_rows(study, number, found, method)
+    found_baselines, without = _baselines(study, cohort)
     simple = {
         name: threshold_rows(rows, split, method=name, kind="baseline", table="baseline")
-        for name, rows in _baselines(study, cohort, split).items()
+        for name, rows in found_baselines.items()
     }
     ours = (tested or validated)[0]
     baselines = [rows[0] for rows in simple.values()]
@@ -210,7 +209,7 @@ def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) 
         expected=resampled.auroc if resampled else None,
         looks=study.evaluations().height,
         gap=GAP,
-        notes=notes(study, ours, tested=bool(tested)),
+        notes=(*without, *notes(study, ours, tested=bool(tested))),
     )
 
 
@@ -232,8 +231,7 @@ def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> l
     if not looks.height:
         return []
     look = int(looks["look"][-1])
-    path = study.paths.test_predictions(look)
-    cases = read_tables([path], PREDICTIONS).select("case", "label", "probability")
+    cases = study.test_predictions(look)
     words = f"test, look {look}"
     fixed = row_of(cases, method=method, cases=words)
     chosen = youden(*_labels_and_scores(found))
@@ -249,14 +247,14 @@ def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[
     return by_case["label"].to_numpy().astype(np.int64), by_case["probability"].to_numpy()
 
 
-def _baselines(study: Study, cohort: Path | None, split: Split) -> dict[str, pl.DataFrame]:
-    folder = cohort or (study.paths.root / str(study.about.get("cohort", ""))).resolve()
-    if not (folder / "cohort.json").is_file():
-        return {}
-    patients = load(folder)
-    if patients.digest != study.about.get("cohort_digest"):
-        raise MMStudyError(
-            f"The cohort in {folder} is {patients.digest}, the study was begun on "
-            f"{study.about.get('cohort_digest')}; give the right one with --cohort."
-        )
-    return out_of_fold_baselines(patients.patients, split)
+def _baselines(
+    study: Study, cohort: Path | None
+) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
+    """Name -> out-of-fold predictions; without a cohort none, and a note that says why."""
+    try:
+        patients = study.cohort(cohort)
+    except MMStudyError as error:
+        if cohort is not None:
+            raise
+        return {}, (f"Baselines are missing: {error}",)
+    return out_of_fold_baselines(patients.patients, study.about.split), ()

@@ -27,9 +27,9 @@ from mmstudy.search.scoring import (
     wilcoxon_p,
 )
 from mmstudy.spec.study_spec import StudySpec, trial_config
+from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.ledger import Ledger
 from mmstudy.storage.schema import INFEASIBLE, EpochRow, State, TrialRow
-from mmstudy.storage.segments import SEGMENT_TRIALS
 from mmstudy.trial.task import TrialTask
 
 __all__ = ["StudyConductor"]

@@ -28,13 +28,11 @@ from mmstudy.search.importance import keep_importance
 from mmstudy.search.optuna_study import Known, Proposal, Search
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
-from mmstudy.storage import mirror as copies
-from mmstudy.storage.about import check_continues, write_study
+from mmstudy.storage.about import check_continues, write_about
+from mmstudy.storage.compaction import SEGMENT_TRIALS
+from mmstudy.storage.folder import StudyFolder, working_root
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.mirror import working
-from mmstudy.storage.paths import StudyPaths
-from mmstudy.storage.segments import SEGMENT_TRIALS
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import open_study
 from mmstudy.trial.compute import derive_seed
@@ -53,7 +51,7 @@ class Plan:
 
     spec: StudySpec
     cohort: Cohort
-    paths: StudyPaths
+    folder: StudyFolder
     split: Split
     shared: Path | None = None  # earlier stages and features of several studies; None: its own
 
@@ -74,7 +72,7 @@ class Plan:
         """What a dry run prints."""
         train = trial_config(self.spec, {}, constrained=False).train
         return {
-            "study": address_of(self.paths.root),
+            "study": self.folder.address,
             "question": self.spec.question,
             "cohort": f"{self.cohort.patients.height} patients"
             + (" (SYNTHETIC)" if self.cohort.synthetic else ""),
@@ -101,9 +99,9 @@ def plan_study(
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
     patients = load_cohort(cohort)
     split = split_cohort(spec.protocol, patients)
-    plan = Plan(spec, patients, StudyPaths(working(root) / name), split, shared)
-    before = StudyPaths(root / name)
-    copies.pull(before, at_once=True)
+    plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
+    before = StudyFolder(root / name)
+    before.refresh(at_once=True)
     check_continues(before, spec, patients.digest, plan.split)
     largest = max(plan.in_plane_px, default=0)
     if largest > patients.in_plane_px:
@@ -139,26 +137,26 @@ def run_study(
         TooManyFailures: more trials failed than the spec allows.
         Interrupted: the user stopped it; the same call goes on from there.
     """
-    with driver_lock(plan.paths):
-        copies.pull(plan.paths, at_once=True)
-        copies.pull_journal(plan.paths)
+    with driver_lock(plan.folder):
+        plan.folder.refresh(at_once=True)
+        plan.folder.fetch_journal()
         for side in plan.in_plane_px:
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         known = _known(plan)
-        if len([*plan.paths.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
-            FolderLedger(plan.paths).compact()
-        write_study(plan.paths, plan.spec, plan.cohort, plan.split, plan.shared)
+        if len([*plan.folder.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
+            FolderLedger(plan.folder).compact()
+        write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
             conductor = _conductor(plan, resources, notify, known)
             try:
-                with stoppable(plan.paths, conductor.interrupt, lambda: conductor.interrupted):
+                with stoppable(plan.folder, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
             except KeyboardInterrupt:
                 conductor.interrupt()
         if not conductor.halted:
             with suppress(StorageError):  # a study that ended well has not failed for this
-                keep_importance(open_study(plan.paths.root))
+                keep_importance(open_study(plan.folder.root))
     return _ended(plan, conductor)
 
 
@@ -192,7 +190,7 @@ def _conductor(
 
     def task(proposal: Proposal) -> TrialTask:
         return TrialTask(
-            study=address_of(plan.paths.root),
+            study=plan.folder.address,
             cohort=address_of(plan.cohort.folder),
             number=proposal.number,
             params=json.dumps(proposal.params),
@@ -205,9 +203,9 @@ def _conductor(
         )
 
     return StudyConductor(
-        ledger=FolderLedger(plan.paths),
+        ledger=FolderLedger(plan.folder),
         spec=plan.spec,
-        search=Search(plan.paths.journal, plan.spec, known),
+        search=Search(plan.folder.journal, plan.spec, known),
         folds=len(plan.split.folds),
         task=task,
         notify=notify,
@@ -217,13 +215,13 @@ def _conductor(
 
 def _known(plan: Plan) -> Sequence[Known]:
     source = plan.spec.search.warm_start
-    if source is None or plan.paths.journal.exists():
+    if source is None or plan.folder.journal.exists():
         return ()
     return known_trials(
         plan.spec,
         place(source),
         cohort_digest=plan.cohort.digest,
-        split=plan.split.to_json(),
+        split=plan.split,
     )
 
 
@@ -236,6 +234,6 @@ def _ended(plan: Plan, conductor: StudyConductor) -> Standing:
         raise TooManyFailures(
             f"{conductor.failed} trials failed, more than limits.failed_trials = "
             f"{plan.spec.limits.failed_trials}. "
-            f"`mmstudy trials {address_of(plan.paths.root)}` shows why."
+            f"`mmstudy trials {plan.folder.address}` shows why."
         )
     return conductor.standing()

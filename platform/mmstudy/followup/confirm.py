@@ -16,17 +16,14 @@ from typing import Any
 
 import polars as pl
 
+from mmcaf.data.cohort import Cohort
 from mmcaf.files.atomic import StorageError
-from mmcaf.files.remote import place
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import adapted
 from mmstudy.errors import Interrupted, MMStudyError, StudyHalted, TooManyFailures, TrialFailed
 from mmstudy.followup.rerun import split_of, task_of
-from mmstudy.spec.study_spec import StudySpec, parse_spec
-from mmstudy.storage import mirror as copies
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.parquet import append_rows, read_rows
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import CONFIRMATIONS, RATES, EpochRow
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import Study, open_study
@@ -40,10 +37,10 @@ def confirm(
     study: Study,
     runner: Runner,
     *,
-    cohort: Path,
-    top: int,
-    seeds: int,
-    progress: Callable[[str, int, int], None],
+    cohort: Path | None = None,
+    top: int = 3,
+    seeds: int = 5,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Run what is missing of `seeds` runs of the `top` trials; one row per confirmed trial.
@@ -54,22 +51,23 @@ def confirm(
         UsageError: a driver runs the study.
         Interrupted: the user stopped it; the same call goes on from there.
     """
-    spec = parse_spec(study.about["spec"])
+    spec = study.about.spec
     complete = study.trials().filter(state="complete")
     if not complete.height:
         raise MMStudyError(f"{study.name} has no complete trial to confirm.")
-    chosen = complete.head(top)["number"].to_list()
-    with driver_lock(study.paths), runner:
-        copies.pull(study.paths, at_once=True)
+    chosen, own = complete.head(top)["number"].to_list(), study.cohort(cohort)
+    folder = study.folder.working()
+    with driver_lock(folder), runner:
+        folder.refresh(at_once=True)
         resources = adapted(spec.resources, runner, say)
         device = "cuda" if resources.gpu else "cpu"
         tasks = [
             replace(task, device=device, gpu=resources.gpu, threads=resources.cpu)
-            for task in _tasks(study, spec, cohort, chosen, seeds)
+            for task in _tasks(Study(folder, study.about), own, chosen, seeds)
         ]
         conductor = _Conductor(tasks, progress)
         try:
-            with stoppable(study.paths, conductor.interrupt, lambda: conductor.interrupted):
+            with stoppable(folder, conductor.interrupt, lambda: conductor.interrupted):
                 runner.run(conductor, run_confirmation, resources)
         except KeyboardInterrupt:
             conductor.interrupt()
@@ -79,7 +77,7 @@ def confirm(
         raise MMStudyError(conductor.halted)
     if conductor.faults:
         raise TooManyFailures(f"{len(conductor.faults)} runs failed: {conductor.faults[0]}")
-    copies.pull(study.paths, at_once=True)
+    study.refresh()
     return summary(study)
 
 
@@ -118,11 +116,11 @@ def run_confirmation(task: TrialTask) -> Iterator[EpochRow | None]:
 
 def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
     number, run = task.confirms or (task.number, 0)
-    paths = StudyPaths(place(task.study, "trial"))
-    path = paths.confirmation(number, run)
-    copies.fetch(paths, path)
-    done = len({row["fold"] for row in read_rows(path, CONFIRMATIONS)})
-    study = open_study(place(task.study))
+    folder = StudyFolder.at(task.study, "trial")
+    path = folder.confirmation(number, run)
+    folder.fetch(path)
+    done = len({row["fold"] for row in folder.rows(path, CONFIRMATIONS)})
+    study = open_study(task.study)
     split = split_of(study, replace(task, number=number))
     seconds = 0.0  # of the fold
     for epoch in train(load_plan(task), first_fold=done, last_epoch=task.last_epoch, split=split):
@@ -131,19 +129,17 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
             continue
         seconds += epoch.report.seconds
         if epoch.report.epoch == task.last_epoch:
-            append_rows(path, CONFIRMATIONS, [_row(task, number, run, epoch, seconds)])
-            copies.publish(paths, path)
+            row = _row(task, number, run, epoch, seconds)
+            folder.add_rows(path, CONFIRMATIONS, [row])
             seconds = 0.0
-        yield _reported(task, epoch)
+        yield epoch.row(task.number)
 
 
-def _tasks(
-    study: Study, spec: StudySpec, cohort: Path, numbers: list[int], seeds: int
-) -> Iterator[TrialTask]:
-    index = 0
+def _tasks(study: Study, cohort: Cohort, numbers: list[int], seeds: int) -> Iterator[TrialTask]:
+    index, spec = 0, study.about.spec
     for run in range(seeds):
         for number in numbers:
-            rows = read_rows(study.paths.confirmation(number, run), CONFIRMATIONS)
+            rows = study.folder.rows(study.folder.confirmation(number, run), CONFIRMATIONS)
             if len({row["fold"] for row in rows}) < study.folds:
                 yield replace(
                     task_of(study, number, cohort),
@@ -211,22 +207,3 @@ def _row(
         "seconds": seconds,
         "written": datetime.now(UTC),
     }
-
-
-def _reported(task: TrialTask, epoch: FoldEpoch) -> EpochRow:
-    report = epoch.report
-    return EpochRow(
-        number=task.number,
-        fold=epoch.fold,
-        epoch=report.epoch,
-        attempt=1,
-        n_train=epoch.n_train,
-        n_val=epoch.n_val,
-        n_val_positive=epoch.n_val_positive,
-        train_loss=report.train_loss,
-        val_loss=report.val_loss,
-        rates=report.rates,
-        lr=report.lr,
-        seconds=report.seconds,
-        written=datetime.now(UTC),
-    )

@@ -15,9 +15,7 @@ from mmcaf.stats.metrics import auroc_interval, rates
 from mmstudy.errors import UsageError
 from mmstudy.followup.predict import predict_test
 from mmstudy.provenance import code_version
-from mmstudy.storage import mirror as copies
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.parquet import append_rows, write_rows
 from mmstudy.storage.schema import EVALUATIONS, PREDICTIONS
 from mmstudy.study import Study
 
@@ -25,23 +23,34 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    study: Study, number: int, cohort: Path, progress: Callable[[str, int, int], None]
+    study: Study,
+    number: int,
+    cohort: Path | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.
+
+    Args:
+        study: where the trial is.
+        number: a complete trial.
+        cohort: the study's own, if it was moved.
+        progress: told of every step.
 
     Raises:
         UsageError: the protocol sets no test patients aside, or a driver runs the study.
         MMStudyError: the trial is not complete, or the cohort is another.
     """
-    if not study.about["split"]["test"]:
+    if not study.about.split.test:
         raise UsageError(
             f"{study.name} set no patients aside for testing (protocol.test), and the others were "
             "used to choose. Begin a study with protocol.test, or use `mmstudy predict` on "
             "another cohort."
         )
-    with driver_lock(study.paths):
-        copies.pull(study.paths, at_once=True)
-        found = predict_test(study, number, cohort, progress)
+    folder, own = study.folder.working(), study.cohort(cohort)
+    with driver_lock(folder):
+        folder.refresh(at_once=True)
+        study = Study(folder, study.about)
+        found = predict_test(study, number, own, progress)
         labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
         low, high = auroc_interval(labels, scores)
         look, epoch = study.evaluations().height + 1, study.trial(number)["best_epoch"]
@@ -58,7 +67,6 @@ def evaluate(
         }
         of = {"number": number, "fold": -1, "epoch": epoch}  # the mean over all folds' networks
         cases = [{**of, **case} for case in found.to_dicts()]
-        append_rows(study.paths.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
-        write_rows(study.paths.test_predictions(look), PREDICTIONS, cases)
-        copies.publish(study.paths, study.paths.evaluations, study.paths.test_predictions(look))
+        folder.add_rows(folder.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
+        folder.put_rows(folder.test_predictions(look), PREDICTIONS, cases)
     return row

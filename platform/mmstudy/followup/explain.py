@@ -20,15 +20,13 @@ import polars as pl
 import torch
 
 from mmcaf.data import volumes
-from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.registry import reads_image
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.followup.predict import networks
 from mmstudy.followup.rerun import task_of
 from mmstudy.provenance import code_version
-from mmstudy.spec.study_spec import parse_spec, trial_config
+from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.explanations import (
     FORMAT,
     Agreement,
@@ -51,11 +49,11 @@ Progress = Callable[[str, int, int], None]
 def explain(
     study: Study,
     number: int,
-    cohort: Path,
+    cohort: Path | None = None,
     *,
     cases: Sequence[str] = (),
     per_class: int = 2,
-    progress: Progress,
+    progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Explanations:
     """Explain some cases of trial `number` and write it into the trial's artifacts.
@@ -63,7 +61,7 @@ def explain(
     Args:
         study: where the trial is.
         number: a complete trial.
-        cohort: the study's own.
+        cohort: the study's own, if it was moved.
         cases: which to explain; none: see `choose`.
         per_class: how many of the most wrong, and of the most sure, of either class.
         progress: told of every step.
@@ -77,21 +75,24 @@ def explain(
     _need_packages()
     from mmstudy.followup.explain_fold import FoldExplainer  # captum and shap, which may be absent
 
-    epoch, patients = _best_epoch(study, number), _own(study, cohort)
+    epoch, patients = _best_epoch(study, number), study.cohort(cohort)
     chosen = choose(study, number, cases, per_class)
-    task = task_of(study, number, cohort)
+    task = task_of(study, number, patients)
     if task.device.startswith("cuda") and not torch.cuda.is_available():
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
-    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    config = trial_config(study.about.spec, json.loads(task.params))
     if reads_image(config.model):
         volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
     _tell_time(study, number, epoch, say)
-    paths = networks(study, task, epoch, progress)
+    paths, folder = networks(study, task, epoch, progress), study.folder.working()
+    folder.refresh_files(folder.explanations(number))
     done: list[ExplainedCase] = []
     curves: list[Curve] = []
     for fold in sorted(set(chosen["fold"])):
-        explainer = FoldExplainer(study, task, config, patients, fold, paths[fold])
+        explainer = FoldExplainer(
+            Study(folder, study.about), task, config, patients, fold, paths[fold]
+        )
         before = len(done)
         for row in chosen.filter(fold=fold).to_dicts():
             what = f"explaining trial {number}, case {len(done) + 1} of {chosen.height}"
@@ -110,7 +111,7 @@ def explain(
         curves=tuple(curves),
         sanity=_agreement(done),
     )
-    save_index(study.paths, found)
+    save_index(folder, found)
     return found
 
 
@@ -155,7 +156,7 @@ def _why(case: dict[str, Any], if_wrong: Chosen, if_right: Chosen) -> Chosen:
 
 
 def _fault(study: Study, case: str) -> str:
-    if case in study.about["split"]["test"]:
+    if case in study.about.split.test:
         return (
             f"Case {case} is set aside for testing and is not explained: what is learnt from it "
             "would find its way into the next search."
@@ -170,16 +171,6 @@ def _best_epoch(study: Study, number: int) -> int:
     return int(row["best_epoch"])
 
 
-def _own(study: Study, cohort: Path) -> Cohort:
-    patients = load_cohort(cohort)
-    if patients.digest != study.about["cohort_digest"]:
-        raise MMStudyError(
-            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
-            f"{patients.digest}. Give the original one with --cohort."
-        )
-    return patients
-
-
 def _need_packages() -> None:
     absent = [name for name in ("captum", "shap") if find_spec(name) is None]
     if absent:
@@ -190,8 +181,8 @@ def _need_packages() -> None:
 
 
 def _tell_time(study: Study, number: int, epoch: int, say: Callable[[str], None]) -> None:
-    folder = study.paths.trial_artifacts(number)
-    if all((folder / f"fold-{fold}.safetensors").exists() for fold in range(study.folds)):
+    folder = study.folder.working()
+    if all(folder.network(number, fold).exists() for fold in range(study.folds)):
         return
     epochs = study.metrics(number).filter(pl.col("epoch") <= epoch)
     seconds = float(epochs["seconds"].sum() or 0)

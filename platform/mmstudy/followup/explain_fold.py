@@ -16,7 +16,7 @@ from mmcaf.data.augment import centre_crop, stream
 from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
-from mmcaf.data.splits import Fold, Split
+from mmcaf.data.splits import Fold
 from mmcaf.data.volumes import VolumeSpec, open_volumes
 from mmcaf.explain.case import CaseExplained, explain_case
 from mmcaf.explain.gradcam import over_slices
@@ -77,7 +77,7 @@ class FoldExplainer:
         self._rows, self._number = patients.patients, fold
         spec = VolumeSpec(config.data.in_plane_px)
         self._opened = open_volumes(patients, spec) if reads_image(config.model) else {}
-        self._fold: Fold = Split.from_json(study.about["split"]).folds[fold]
+        self._fold: Fold = study.about.split.folds[fold]
         kept = checkpoint.load(path)
         self._net = build_model(config, derive_seed(task.seed, fold))
         self._net.load_state_dict(kept.part("model."))
@@ -106,10 +106,10 @@ class FoldExplainer:
             MMStudyError: the fold trained on it, or does not validate on it.
             ArithmeticError: SHAP values do not add up.
         """
-        case, paths = chosen["case"], self._study.paths
+        case, folder = chosen["case"], self._study.folder
         if case in self._fold.train or case not in self._fold.val:
             raise MMStudyError(f"Fold {self._number} does not validate on case {case} alone.")
-        known = case_of(paths, self._task.number, case)
+        known = case_of(folder, self._task.number, case)
         if (
             known is not None
             and known.made_of == self._made_of
@@ -137,7 +137,7 @@ class FoldExplainer:
             cells=found.cells,
             made_of=self._made_of,
         )
-        save_case(paths, self._task.number, done)
+        save_case(folder, self._task.number, done)
         return done
 
     def curves(self, cases: list[ExplainedCase]) -> list[Curve]:
@@ -220,12 +220,15 @@ class FoldExplainer:
         whole = over_slices(found.maps, starts, size, len(hu))
         box = _box(row, self._config.data.in_plane_px, size[1])
         slices = shown_slices(whole, box)
-        folder = self._study.paths.explanations(self._task.number)
+        folder = self._study.folder
+        beside = folder.explanations(self._task.number)
         scale = float(np.nan_to_num(whole).max()) / 255
         coarse = np.nan_to_num(whole) / scale if scale else np.zeros_like(whole)
-        write_array(folder / f"{row['case']}.map.npy", np.rint(coarse).astype(np.uint8))
+        whole_map = np.rint(coarse).astype(np.uint8)
+        folder.put(beside / f"{row['case']}.map.npy", lambda path: write_array(path, whole_map))
         note = "SYNTHETIC" if self._study.synthetic else ""
-        write_png(folder / f"{row['case']}.png", strip(hu, whole, slices, box, note=note))
+        picture = strip(hu, whole, slices, box, note=note)
+        folder.put(beside / f"{row['case']}.png", lambda path: write_png(path, picture))
         inside, by_chance = mass_inside(whole, box) if box else (None, None)
         covered = ~np.isnan(whole[:, 0, 0])
         means = whole.mean((1, 2), dtype=np.float64).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from mmcaf.net.registry import reads_image
 from mmcaf.training.loop import predict as predict_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.followup.rerun import Progress, split_of, task_of
-from mmstudy.spec.study_spec import parse_spec, trial_config
+from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
 from mmstudy.trial.compute import build_model, derive_seed, load_plan, train
@@ -32,20 +33,28 @@ __all__ = ["networks", "predict", "predict_test"]
 def predict(
     study: Study,
     number: int,
-    cohort: Path,
     other: Path,
-    progress: Progress,
+    progress: Progress = lambda *_: None,
+    *,
+    cohort: Path | None = None,
 ) -> pl.DataFrame:
     """Probabilities of every case of the cohort `other`: case, label, probability.
 
     The mean over the networks of all folds at the trial's best epoch. They are kept in the trial's
     artifacts; where they are missing they are trained again first.
 
+    Args:
+        study: where the trial is.
+        number: a complete trial.
+        other: folder of a cohort of other patients.
+        progress: told of every step.
+        cohort: the study's own, if it was moved.
+
     Raises:
         MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
     """
     patients = load_cohort(other)
-    own = load_cohort(cohort)
+    own = study.cohort(cohort)
     # Synthetic patients of every cohort have the same ids; their series do not.
     key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"
     shared = patients.patients[key].is_in(own.patients[key].to_list()).sum()
@@ -55,34 +64,28 @@ def predict(
             "begun on, in whatever form; a trial is judged on others. `mmstudy evaluate` has its "
             "test patients."
         )
-    return _ensemble(study, number, cohort, (patients, patients.patients), progress)
+    return _ensemble(study, number, own, (patients, patients.patients), progress)
 
 
-def predict_test(study: Study, number: int, cohort: Path, progress: Progress) -> pl.DataFrame:
+def predict_test(study: Study, number: int, own: Cohort, progress: Progress) -> pl.DataFrame:
     """Probabilities of the study's own test patients; only `evaluate` calls it and logs the look.
 
     Raises:
-        MMStudyError: the trial is not complete, or the cohort is not the study's own.
+        MMStudyError: the trial is not complete.
     """
-    patients = load_cohort(cohort)
-    if patients.digest != study.about["cohort_digest"]:
-        raise MMStudyError(
-            f"The study was begun on cohort {study.about['cohort_digest']}, the one given is "
-            f"{patients.digest}. Give the original one with --cohort."
-        )
-    test = patients.patients.filter(pl.col("case").is_in(study.about["split"]["test"]))
-    return _ensemble(study, number, cohort, (patients, test), progress)
+    test = own.patients.filter(pl.col("case").is_in(study.about.split.test))
+    return _ensemble(study, number, own, (own, test), progress)
 
 
 def _ensemble(
-    study: Study, number: int, cohort: Path, of: tuple[Cohort, pl.DataFrame], progress: Progress
+    study: Study, number: int, own: Cohort, of: tuple[Cohort, pl.DataFrame], progress: Progress
 ) -> pl.DataFrame:
     row = study.trial(number)
     if row["state"] != State.COMPLETE:
         raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
     patients, cases = of[0], of[1].sort("case")
-    task = task_of(study, number, cohort)
-    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    task = task_of(study, number, own)
+    config = trial_config(study.about.spec, json.loads(task.params))
     images = reads_image(config.model)
     spec = VolumeSpec(config.data.in_plane_px)
     if images:
@@ -109,8 +112,9 @@ def _ensemble(
 
 def networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
     """Checkpoints of all folds at the trial's best epoch; trained again where one is missing."""
-    folder = study.paths.trial_artifacts(task.number)
-    paths = [folder / f"fold-{fold}.safetensors" for fold in range(study.folds)]
+    folder = study.folder.working()
+    paths = [folder.network(task.number, fold) for fold in range(study.folds)]
+    folder.fetch(*paths)
     if all(path.exists() for path in paths):
         return paths
     split = split_of(study, task)
@@ -120,5 +124,6 @@ def networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> l
         progress(f"training trial {task.number} again, fold", done.fold + 1, study.folds)
         if done.report.epoch == epoch:
             weights = {f"model.{name}": t for name, t in done.net.state_dict().items()}
-            checkpoint.save(paths[done.fold], Checkpoint(weights, done.report.snapshot().meta))
+            kept = Checkpoint(weights, done.report.snapshot().meta)
+            folder.put(paths[done.fold], partial(checkpoint.save, checkpoint=kept))
     return paths

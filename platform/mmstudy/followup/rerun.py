@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
+from mmcaf.data.cohort import Cohort
 from mmcaf.files.remote import address_of
 from mmstudy.errors import MMStudyError
 from mmstudy.provenance import code_version, cpu_name, versions
-from mmstudy.spec.study_spec import parse_spec, trial_config
+from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import RATES
 from mmstudy.study import Study
@@ -32,14 +33,14 @@ Progress = Callable[[str, int, int], None]
 _COMPARED = ("train_loss", "val_loss", *RATES)
 
 
-def task_of(study: Study, number: int, cohort: Path, seed: int | None = None) -> TrialTask:
+def task_of(study: Study, number: int, cohort: Cohort, seed: int | None = None) -> TrialTask:
     """The task of a stored trial, with another seed if given."""
-    row = FolderLedger(study.paths).trial(number)
+    row = FolderLedger(study.folder).trial(number)
     if row is None:
         raise MMStudyError(f"{study.name} has no trial {number}.")
     return TrialTask(
-        study=address_of(study.paths.root),
-        cohort=address_of(cohort),
+        study=study.folder.address,
+        cohort=address_of(cohort.folder),
         number=number,
         params=row.params,
         seed=row.seed if seed is None else seed,
@@ -49,17 +50,26 @@ def task_of(study: Study, number: int, cohort: Path, seed: int | None = None) ->
 
 
 def rerun(
-    study: Study, number: int, cohort: Path, *, seed: int | None = None
+    study: Study, number: int, cohort: Path | None = None, *, seed: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """Train trial `number` again; one row per fold, epoch and metric, stored beside computed.
 
     Goes as far as the stored trial went; writes nothing. `difference` is null where either is
     undefined.
+
+    Args:
+        study: where the trial is.
+        number: the trial's.
+        cohort: the study's own, if it was moved.
+        seed: another than the trial had.
+
+    Raises:
+        MMStudyError: there is no such trial, it has no stored epoch, or the cohort is another.
     """
     stored = {(row["fold"], row["epoch"]): row for row in study.metrics(number).to_dicts()}
     if not stored:
         raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
-    task = task_of(study, number, cohort, seed)
+    task = task_of(study, number, study.cohort(cohort), seed)
     with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
         # Earlier stages are trained again too, not read from where the study keeps them.
         plan = replace(load_plan(task), shared=Path(scratch))
@@ -117,7 +127,7 @@ def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
 def split_of(study: Study, task: TrialTask) -> int:
     """How many times more micro-batches a step had than the config says, after running out of
     memory; exact where it did so before the first epoch was done."""
-    config = trial_config(parse_spec(study.about["spec"]), json.loads(task.params))
+    config = trial_config(study.about.spec, json.loads(task.params))
     stored = study.metrics(task.number)["accumulate"].drop_nulls()
     base = config.train.accumulate
     return int(stored[0]) // base if len(stored) else 1

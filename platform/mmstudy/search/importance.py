@@ -7,11 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from mmcaf.files.atomic import write_json
 from mmstudy.errors import MMStudyError
 from mmstudy.search.optuna_study import importances
-from mmstudy.spec.study_spec import parse_spec
-from mmstudy.storage import mirror as copies
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
@@ -31,10 +28,10 @@ def importance(study: Study) -> list[dict[str, Any]]:
     Raises:
         MMStudyError: too few complete trials, or all have one value.
     """
-    spec = parse_spec(study.about["spec"])
+    spec = study.about.spec
     done = [
         (json.loads(row.params), row.value)
-        for row in FolderLedger(study.paths).trials()
+        for row in FolderLedger(study.folder).trials()
         if row.state is State.COMPLETE and row.value is not None
     ]
     if len(done) < _LEAST_TRIALS or len({value for _, value in done}) < 2:
@@ -75,5 +72,4 @@ def keep_importance(study: Study) -> None:
         said["rows"] = importance(study)
     except MMStudyError as error:
         said["fault"] = str(error)
-    write_json(study.paths.importance, said)
-    copies.publish(study.paths, study.paths.importance)
+    study.folder.put_json(study.folder.importance, said)

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mmcaf.data.splits import Split
 from mmstudy.errors import UsageError
 from mmstudy.search.optuna_study import Known
 from mmstudy.search.scoring import outcome
 from mmstudy.spec.sections import TrialConfig, network_name
 from mmstudy.spec.space import in_order, is_active
-from mmstudy.spec.study_spec import StudySpec, parse_spec, trial_config
-from mmstudy.storage import mirror as copies
+from mmstudy.spec.study_spec import StudySpec, trial_config
+from mmstudy.storage.about import read_about
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.parquet import read_json
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import State
 
 __all__ = ["known_trials"]
 
 
-def known_trials(
-    spec: StudySpec, source: Path, *, cohort_digest: str, split: dict[str, object]
-) -> list[Known]:
+def known_trials(spec: StudySpec, source: Path, *, cohort_digest: str, split: Split) -> list[Known]:
     """The complete trials of the study in `source` that `spec` could have proposed.
 
     A value found on other patients or other folds is another quantity: such a study is refused. A
@@ -31,15 +29,15 @@ def known_trials(
     Raises:
         UsageError: the study was run on another cohort or other folds.
     """
-    paths = StudyPaths(source)
-    copies.pull(paths)
-    about = read_json(paths.study)
-    if about["cohort_digest"] != cohort_digest or about["split"] != json.loads(json.dumps(split)):
+    folder = StudyFolder(source)
+    folder.refresh()
+    about = read_about(folder)
+    if about.cohort_digest != cohort_digest or about.split != split:
         raise UsageError(
             f"search.warm_start: {source} was run on another cohort or other folds, so its values "
             "cannot be compared; enqueue its best params instead (search.enqueue)."
         )
-    before, ledger = parse_spec(about["spec"]), FolderLedger(paths)
+    before, ledger = about.spec, FolderLedger(folder)
     found = []
     for row in ledger.trials():
         if row.state is not State.COMPLETE or row.value is None:

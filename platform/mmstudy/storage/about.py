@@ -4,61 +4,176 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
-from mmcaf.files.atomic import write_json
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.spec.study_spec import StudySpec, parse_spec, resolved
-from mmstudy.storage import mirror as copies
-from mmstudy.storage.parquet import read_json
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.schema import SCHEMA_VERSION
 
-__all__ = ["check_continues", "cohort_of", "write_study"]
+__all__ = ["About", "check_continues", "cohort_place", "read_about", "write_about"]
 
 # What may change while a study goes on.
 _FREE = ("question", "cohort", "search.trials", "limits", "resources")
+_NEEDED = ("synthetic", "question", "spec", "split")
 
 
-def write_study(
-    paths: StudyPaths, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
+@dataclass(frozen=True, kw_only=True)  # no slots: the spec is parsed at most once, when asked for
+class About:
+    """What `study.json` says, with defaults where an earlier version said nothing."""
+
+    name: str  # the folder's
+    schema_version: int
+    synthetic: bool  # whether any patient is
+    question: str
+    created: str  # ISO time; empty where unknown
+    split: Split
+    cohort: str | None  # an address, or the way from the study's folder
+    cohort_digest: str | None
+    n_cases: int
+    shared: str | None  # the way to earlier stages of several studies
+    written: Mapping[str, Any]  # the spec with every default, as it was kept
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """The spec, checked: settings an earlier version did not know have their defaults.
+
+        Raises:
+            UsageError: this version cannot read it; lists every fault.
+        """
+        return parse_spec(self.written, source=f"the spec of {self.name}")
+
+    @property
+    def asked(self) -> int:
+        """Number of trials asked for."""
+        return int(self._section("search")["trials"])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search is for, `auroc` first where nothing else is said."""
+        return tuple(self._section("search").get("objectives") or ("auroc",))
+
+    @property
+    def protocol(self) -> str:
+        """How cases were split: holdout, kfold or paper43."""
+        return str(self._section("protocol").get("kind", "kfold"))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs planned for each fold of a trial, unless the space says otherwise."""
+        return int(self._section("train").get("epochs", 0))
+
+    @property
+    def space(self) -> Mapping[str, Mapping[str, Any]]:
+        """Dotted path -> the searched dimension as it was written."""
+        return self._section("space")
+
+    @property
+    def network(self) -> str:
+        """The name of the network that is studied."""
+        return str(self._section("model").get("name", "mmcaf_net"))
+
+    @property
+    def oracle(self) -> bool:
+        """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
+        if self.network == "lesion_box":  # reads nothing else
+            return True
+        options = self.space.get("data.location", {}).get("choice", ())
+        return "oracle" in (self._section("data").get("location"), *options)
+
+    def _section(self, name: str) -> Mapping[str, Any]:
+        found = self.written.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def check_cohort(self, cohort: Cohort) -> None:
+        """Refuse a cohort of other content than the study was begun on.
+
+        Raises:
+            MMStudyError: names both digests.
+        """
+        if cohort.digest != self.cohort_digest:
+            raise MMStudyError(
+                f"The study was begun on cohort {self.cohort_digest}, the one in {cohort.folder} "
+                f"is {cohort.digest}. Give the original one with --cohort, or begin a new study."
+            )
+
+
+def read_about(folder: StudyFolder) -> About:
+    """What the study in `folder` is.
+
+    Raises:
+        MMStudyError: no study there, half-copied, of a later version, or without what it needs.
+    """
+    if not folder.study.is_file():
+        raise MMStudyError(
+            f"No study in {folder.address}: it has no study.json. "
+            "`mmstudy ls` lists the studies of a root."
+        )
+    raw = folder.json(folder.study)
+    version = raw.get("schema_version")
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise MMStudyError(
+            f"The study {folder.name} has version {version}, this program reads 1 to "
+            f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
+        )
+    if lacking := [key for key in _NEEDED if key not in raw]:
+        raise MMStudyError(f"The study.json of {folder.name} lacks {', '.join(lacking)}.")
+    split = Split.from_json(raw["split"])
+    cases = {case for fold in split.folds for case in (*fold.train, *fold.val)}
+    return About(
+        name=folder.name,
+        schema_version=version,
+        synthetic=bool(raw["synthetic"]),
+        question=str(raw["question"]),
+        created=str(raw.get("created", "")),
+        split=split,
+        cohort=raw.get("cohort"),
+        cohort_digest=raw.get("cohort_digest"),
+        n_cases=int(raw.get("n_cases") or len(cases) + len(split.test)),
+        shared=raw.get("shared"),
+        written=raw["spec"],
+    )
+
+
+def write_about(
+    folder: StudyFolder, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
 ) -> None:
     """Write the file, keeping when the study was begun.
 
     `shared` is where earlier stages and features are kept, if other studies have them too.
     """
     rows = cohort.patients
-    known = read_json(paths.study) if paths.study.exists() else {}
-    write_json(
-        paths.study,
-        {
-            "schema_version": SCHEMA_VERSION,
-            "name": paths.name,
-            "synthetic": cohort.synthetic,
-            "question": spec.question,
-            "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
-            "spec": resolved(spec),
-            "space_digest": spec.digest(),
-            "shared": _shared_link(paths.root, shared),
-            "cohort": _link(paths.root, cohort.folder),
-            "cohort_digest": cohort.digest,
-            "n_cases": rows.height,
-            "n_positive": int(rows["label"].sum()),
-            "split": split.to_json(),
-            "versions": versions(),
-            "code_version": code_version(),
-        },
-    )
-    copies.publish(paths, paths.study)
+    known = folder.json(folder.study) if folder.study.exists() else {}
+    value = {
+        "schema_version": SCHEMA_VERSION,
+        "name": folder.name,
+        "synthetic": cohort.synthetic,
+        "question": spec.question,
+        "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
+        "spec": resolved(spec),
+        "space_digest": spec.digest(),
+        "shared": _shared_link(folder.root, shared),
+        "cohort": _link(folder.root, cohort.folder),
+        "cohort_digest": cohort.digest,
+        "n_cases": rows.height,
+        "n_positive": int(rows["label"].sum()),
+        "split": split.to_json(),
+        "versions": versions(),
+        "code_version": code_version(),
+    }
+    folder.put_json(folder.study, value)
 
 
-def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str, split: Split) -> None:
+def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, split: Split) -> None:
     """Refuse to go on with a study whose space, protocol or cohort was another.
 
     A study of an earlier version is read as this one would have written it: settings it did not
@@ -67,18 +182,18 @@ def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str, spli
     Raises:
         UsageError: says what changed.
     """
-    if not paths.study.exists():
+    if not folder.study.exists():
         return
-    known = read_json(paths.study)
+    known = read_about(folder)
     faults = []
-    if known.get("cohort_digest") != cohort_digest:
+    if known.cohort_digest != cohort_digest:
         faults.append(
-            f"the cohort is {cohort_digest}, the study was begun on {known['cohort_digest']}"
+            f"the cohort is {cohort_digest}, the study was begun on {known.cohort_digest}"
         )
-    before = parse_spec(known.get("spec", {}), source=f"the spec of {paths.name}")
+    before = known.spec
     if before.digest() != spec.digest():
         faults += _differences(resolved(before), resolved(spec)) or ["the spec differs"]
-    if not faults and known.get("split") != json.loads(json.dumps(split.to_json())):
+    if not faults and known.split != split:
         faults.append(
             "the folds are of other case names: the cohort was ingested anew, under another key; "
             "give the folder the study was begun on, with its cohort.key"
@@ -86,23 +201,22 @@ def check_continues(paths: StudyPaths, spec: StudySpec, cohort_digest: str, spli
     if faults:
         raise UsageError(
             *faults,
-            heading=f"{paths.root} holds a study that cannot go on with this spec; "
+            heading=f"{folder.root} holds a study that cannot go on with this spec; "
             "choose another --name, or undo the change:",
         )
 
 
-def cohort_of(study: Path, given: Path | None) -> Path:
-    """The cohort folder of a study: `given`, or where it lay beside the study.
+def cohort_place(about: About, folder: StudyFolder) -> Path:
+    """Where the cohort of a study lay when the study was begun; fetched later if at an address.
 
     Raises:
         MMStudyError: the study does not say.
     """
-    if given is not None:
-        return given
-    link = read_json(StudyPaths(study).study).get("cohort")
-    if not isinstance(link, str):
-        raise MMStudyError(f"{study.name} does not say where its cohort is; give --cohort.")
-    return place(link, "cohort") if "://" in link else (study / link).resolve()
+    if not isinstance(about.cohort, str):
+        raise MMStudyError(f"{about.name} does not say where its cohort is; give --cohort.")
+    if "://" in about.cohort:
+        return place(about.cohort, "cohort")
+    return (folder.root / about.cohort).resolve()
 
 
 def _link(study: Path, cohort: Path) -> str | None:

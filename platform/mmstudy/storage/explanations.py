@@ -26,7 +26,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mmcaf.files.atomic import replacing
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 
 __all__ = [
     "FORMAT",
@@ -167,15 +167,15 @@ class Explanations:
     curves: tuple[Curve, ...]  # empty where the network reads no table
     sanity: tuple[Agreement, ...]  # the last step has no learnt weights left
 
-    def picture(self, paths: StudyPaths, case: str) -> Path | None:
+    def picture(self, folder: StudyFolder, case: str) -> Path | None:
         """The strip of a case; None where it has none, or the file is no PNG."""
-        path = paths.explanations(self.number) / f"{self._known(case)}.png"
+        path = folder.explanations(self.number) / f"{self._known(case)}.png"
         if not path.is_file() or path.is_symlink():
             return None
         with path.open("rb") as file:
             return path if file.read(len(_PNG)) == _PNG else None
 
-    def map(self, paths: StudyPaths, case: str) -> NDArray[np.uint8] | None:
+    def map(self, folder: StudyFolder, case: str) -> NDArray[np.uint8] | None:
         """The whole map of a case, [slices, rows, columns]; None where it has none.
 
         Raises:
@@ -184,7 +184,7 @@ class Explanations:
         cam = next(one for one in self.cases if one.case == self._known(case)).cam
         if cam is None:
             return None
-        path = paths.explanations(self.number) / f"{case}.map.npy"
+        path = folder.explanations(self.number) / f"{case}.map.npy"
         try:
             found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -203,13 +203,14 @@ _INDEX = TypeAdapter(Explanations)
 _CASE = TypeAdapter(ExplainedCase)
 
 
-def load(paths: StudyPaths, number: int) -> Explanations | None:
+def load(folder: StudyFolder, number: int) -> Explanations | None:
     """The explanations of trial `number`; None where there are none.
 
     Raises:
         MMStudyError: they are damaged, or of another version; says how to make them anew.
     """
-    path = paths.explanations(number) / "index.json"
+    folder.refresh_files(folder.explanations(number))
+    path = folder.explanations(number) / "index.json"
     if not path.exists():
         return None
     found: Explanations = _read(path, _INDEX, number)
@@ -218,9 +219,9 @@ def load(paths: StudyPaths, number: int) -> Explanations | None:
     return found
 
 
-def case_of(paths: StudyPaths, number: int, case: str) -> ExplainedCase | None:
+def case_of(folder: StudyFolder, number: int, case: str) -> ExplainedCase | None:
     """What an earlier run has made of a case; None where it has nothing that can be used."""
-    path = paths.explanations(number) / f"{case}.json"
+    path = folder.explanations(number) / f"{case}.json"
     try:
         found: ExplainedCase = _read(path, _CASE, number)
     except MMStudyError:
@@ -228,18 +229,21 @@ def case_of(paths: StudyPaths, number: int, case: str) -> ExplainedCase | None:
     return found
 
 
-def save_case(paths: StudyPaths, number: int, case: ExplainedCase) -> None:
+def save_case(folder: StudyFolder, number: int, case: ExplainedCase) -> None:
     """Write the entry of a case; its map and picture must be there."""
-    path = paths.explanations(number) / f"{case.case}.json"
-    with replacing(path) as beside:
-        beside.write_bytes(_CASE.dump_json(case))
+    _write(folder, folder.explanations(number) / f"{case.case}.json", _CASE.dump_json(case))
 
 
-def save_index(paths: StudyPaths, found: Explanations) -> None:
+def save_index(folder: StudyFolder, found: Explanations) -> None:
     """Write the index; everything it names must be there."""
-    path = paths.explanations(found.number) / "index.json"
-    with replacing(path) as beside:  # without indents, which would double it
-        beside.write_bytes(_INDEX.dump_json(found))
+    path = folder.explanations(found.number) / "index.json"
+    _write(folder, path, _INDEX.dump_json(found))  # without indents, which would double it
+
+
+def _write(folder: StudyFolder, path: Path, content: bytes) -> None:
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+    folder.store(path)
 
 
 def _read(path: Path, kind: TypeAdapter[Any], number: int) -> Any:

@@ -16,18 +16,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from mmcaf.files.atomic import write_json
-from mmstudy.storage import mirror as copies
+from mmstudy.storage.compaction import compact
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import check_held
-from mmstudy.storage.parquet import read_json, write_rows
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import METRICS, PREDICTIONS, TRIALS, Claim, EpochRow, TrialRow
-from mmstudy.storage.segments import compact, read_table, rows_of
 
 __all__ = ["FolderLedger", "Ledger", "MemoryLedger"]
 
@@ -85,57 +79,54 @@ class Ledger(ABC):
 
 
 class FolderLedger(Ledger):
-    """A study folder, or a copy of one: then each file is stored as it is written."""
+    """The rows as they lie in a study folder, or in a store."""
 
-    def __init__(self, paths: StudyPaths) -> None:
-        self._paths = paths
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
 
     def trials(self) -> list[TrialRow]:
-        table = read_table(self._paths, "trials")
+        table = self._folder.read_table("trials")
         return [TrialRow.from_dict(row) for row in table.sort("number").to_dicts()]
 
     def trial(self, number: int) -> TrialRow | None:
-        rows = rows_of(self._paths, "trials", number).to_dicts()
+        rows = self._folder.rows_of("trials", number).to_dicts()
         return TrialRow.from_dict(rows[0]) if rows else None
 
     def put_trial(self, row: TrialRow) -> None:
-        check_held(self._paths)
-        copies.publish_journal(self._paths)  # a trial that has a row is in the journal
-        self._write(self._paths.trial(row.number), TRIALS, [row.as_dict()])
+        check_held(self._folder)
+        self._folder.store_journal()  # a trial that has a row is in the journal
+        self._folder.put_rows(self._folder.trial(row.number), TRIALS, [row.as_dict()])
 
     def epochs(self, number: int) -> list[EpochRow]:
-        copies.fetch(self._paths, self._paths.trial_metrics(number))
-        table = rows_of(self._paths, "metrics", number).sort("fold", "epoch")
+        self._folder.fetch(self._folder.trial_metrics(number))
+        table = self._folder.rows_of("metrics", number).sort("fold", "epoch")
         return [EpochRow.from_dict(row) for row in table.to_dicts()]
 
     def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
-        self._write(self._paths.trial_metrics(number), METRICS, [row.as_dict() for row in rows])
+        self._folder.put_rows(
+            self._folder.trial_metrics(number), METRICS, [row.as_dict() for row in rows]
+        )
 
     def predictions(self, number: int) -> list[dict[str, Any]]:
-        copies.fetch(self._paths, self._paths.trial_predictions(number))
-        return rows_of(self._paths, "predictions", number).to_dicts()
+        self._folder.fetch(self._folder.trial_predictions(number))
+        return self._folder.rows_of("predictions", number).to_dicts()
 
     def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._write(self._paths.trial_predictions(number), PREDICTIONS, rows)
+        self._folder.put_rows(self._folder.trial_predictions(number), PREDICTIONS, rows)
 
     def claim(self, number: int) -> Claim | None:
-        path = self._paths.claim(number)
-        copies.fetch(self._paths, path)
-        return Claim(**read_json(path)) if path.exists() else None
+        path = self._folder.claim(number)
+        self._folder.fetch(path)
+        return Claim(**self._folder.json(path)) if path.exists() else None
 
     def put_claim(self, number: int, claim: Claim) -> None:
-        write_json(self._paths.claim(number), asdict(claim))
-        copies.publish(self._paths, self._paths.claim(number))
+        self._folder.put_json(self._folder.claim(number), asdict(claim))
 
     def drop_checkpoint(self, number: int) -> None:
-        copies.withdraw(self._paths, self._paths.checkpoint(number))
+        self._folder.drop(self._folder.checkpoint(number))
 
     def compact(self) -> None:
-        compact(self._paths)
-
-    def _write(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
-        write_rows(path, schema, rows)
-        copies.publish(self._paths, path)
+        compact(self._folder)
 
 
 class MemoryLedger(Ledger):

@@ -1,10 +1,9 @@
 """A study in an object store: its local copies, and what goes there and back.
 
-The store is the study; a copy only lets the same code work on files. Drivers and trials write into
-a working copy of their machine and store each file as soon as it is whole, in the order that also
-makes a study folder safe: what the sampler knows, then the trial's row; metrics, then the
-checkpoint, then the report. Readers look at a copy of their own, which `pull` brings up to date by
-fetching only what has changed. On a study folder that is no copy, all of this does nothing.
+Only `mmstudy.storage.folder` calls this. Files are stored in the order that also makes a study
+folder safe: what the sampler knows, then the trial's row; metrics, then the checkpoint, then the
+report. `pull` fetches only what has changed. On a study folder that is no copy, all of this does
+nothing.
 
 Optuna's journal grows without end and is kept in parts of a fixed size, of which only the last is
 stored again.
@@ -16,7 +15,7 @@ import time
 from pathlib import Path
 
 from mmcaf.files.atomic import StorageError, locked
-from mmcaf.files.remote import Remote, address_of, origin, place
+from mmcaf.files.remote import Remote, origin
 from mmstudy.storage.paths import StudyPaths
 
 __all__ = [
@@ -26,11 +25,11 @@ __all__ = [
     "publish_journal",
     "publish_stages",
     "pull",
+    "pull_folder",
     "pull_journal",
     "pull_stages",
     "pull_studies",
     "withdraw",
-    "working",
 ]
 
 _TABLES = ("trials", "metrics", "predictions", "confirmations")
@@ -40,14 +39,6 @@ _PULL_EVERY_SECONDS = 2.0
 _PART_BYTES = 1 << 20
 _JOURNAL = "journal"
 _stored: dict[Path, int] = {}  # of each journal this process writes: bytes that are stored
-
-
-def working(root: Path) -> Path:
-    """The folder in which this machine works on the studies of `root`.
-
-    Another one than readers look at: these bring theirs up to date whenever they like.
-    """
-    return place(address_of(root), "work") if origin(root) else root
 
 
 def pull_studies(root: Path) -> None:
@@ -93,6 +84,24 @@ def _pull(remote: Remote, root: Path) -> None:
         gone.append(root / "study.json")
     for path in gone:  # last, when what replaces them is there
         path.unlink(missing_ok=True)
+
+
+def pull_folder(paths: StudyPaths, folder: Path) -> None:
+    """Bring every file of one folder of a copy up to date; what the store lacks is deleted.
+
+    Raises:
+        DataError: the store cannot be reached.
+    """
+    remote = origin(paths.root)
+    if remote is None:
+        return
+    with locked(paths.root / ".pulled"):
+        listed = remote.listed(_name(paths, folder))
+        wanted = [(name, paths.root / name, mark) for name, mark in listed.items()]
+        remote.get_all([one for one in wanted if _mark(one[1]) != one[2]])
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if not file.name.startswith(".") and _name(paths, file) not in listed:
+                file.unlink()
 
 
 def fetch(paths: StudyPaths, *files: Path) -> None:

@@ -125,6 +125,10 @@ class StudyPaths:
         """What a living trial goes on from; large."""
         return self.trial_artifacts(number) / "last.safetensors"
 
+    def network(self, number: int, fold: int) -> Path:
+        """Weights of one fold at a trial's best epoch, kept once they were needed."""
+        return self.trial_artifacts(number) / f"fold-{fold}.safetensors"
+
     def claim(self, number: int) -> Path:
         """Which attempt owns the trial's files."""
         return self.trial_artifacts(number) / "claim.json"

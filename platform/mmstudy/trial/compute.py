@@ -31,12 +31,11 @@ from mmcaf.files.remote import origin, place
 from mmcaf.net.registry import reads_image, table_columns
 from mmcaf.training.loop import fit
 from mmcaf.training.stages import last_stage, whole_network
-from mmstudy.errors import CannotSplit, MMStudyError
+from mmstudy.errors import CannotSplit
 from mmstudy.spec.sections import TrialConfig
-from mmstudy.spec.study_spec import parse_spec, trial_config
-from mmstudy.storage import mirror as copies
-from mmstudy.storage.parquet import read_json
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.spec.study_spec import trial_config
+from mmstudy.storage.about import read_about
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.trial.folds import split_cohort
 from mmstudy.trial.task import FoldEpoch, TrialTask
 from mmstudy.trial.threads import pin_threads
@@ -74,20 +73,15 @@ def load_plan(task: TrialTask) -> TrialPlan:
         MMStudyError: the cohort's content is not what the study was begun with.
         DataError: the cohort cannot be read.
     """
-    paths = StudyPaths(place(task.study, "trial"))
-    copies.fetch(paths, paths.study)
-    study = read_json(paths.study)
+    folder = StudyFolder.at(task.study, "trial")
+    folder.fetch(folder.study)
+    about = read_about(folder)
     patients = load_cohort(place(task.cohort, "cohort"))
-    if patients.digest != study["cohort_digest"]:
-        raise MMStudyError(
-            f"The study was begun on cohort {study['cohort_digest']}, but the cohort given is "
-            f"{patients.digest}. Give the original one with --cohort, or begin a new study."
-        )
-    spec = parse_spec(study["spec"])
+    about.check_cohort(patients)
+    spec, split = about.spec, about.split
     config = trial_config(spec, json.loads(task.params))
     if len(config.train.stages) > 1:
-        copies.pull_stages(paths)
-    split = Split.from_json(study["split"])
+        folder.fetch_stages()
     if task.split_seed is not None:
         split = split_cohort(spec.protocol, patients, seed=task.split_seed)
     return TrialPlan(
@@ -99,7 +93,7 @@ def load_plan(task: TrialTask) -> TrialPlan:
         # A confirming run has stages of its own: new seeds all the way.
         shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
         source=patients.digest,
-        shared=paths.shared_with(study.get("shared")),
+        shared=folder.shared_with(about.shared),
         threads=task.threads,
         device=task.device,
         gpu=task.gpu,

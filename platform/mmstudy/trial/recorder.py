@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -23,12 +22,10 @@ import torch
 from mmcaf.files import checkpoint
 from mmcaf.files.atomic import StorageError, replacing
 from mmcaf.files.checkpoint import Checkpoint
-from mmcaf.files.remote import place
 from mmstudy.errors import CannotSplit, StudyHalted, TrialFailed
 from mmstudy.provenance import code_version, cpu_name, versions
-from mmstudy.storage import mirror as copies
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import Claim, EpochRow
 from mmstudy.trial.gpu_meter import GpuMeter
 from mmstudy.trial.task import Compute, FoldEpoch, TrialTask
@@ -57,11 +54,11 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     except StorageError as error:
         raise StudyHalted(error.strerror) from error
     except Exception as error:
-        paths = StudyPaths(place(task.study, "trial"))
-        log = paths.trial_artifacts(task.number) / "error.txt"
+        folder = StudyFolder.at(task.study, "trial")
+        log = folder.trial_artifacts(task.number) / "error.txt"
         with replacing(log) as beside:
             beside.write_text(traceback.format_exc(), encoding="utf-8")
-        copies.publish(paths, log)
+        folder.store(log)
         raise TrialFailed(_reason(error)) from error
 
 
@@ -114,11 +111,11 @@ class _Record:
     """The trial's own files, owned by this attempt."""
 
     def __init__(self, task: TrialTask) -> None:
-        self._paths = paths = StudyPaths(place(task.study, "trial"))
+        self._folder = folder = StudyFolder.at(task.study, "trial")
         self._number = task.number
-        self._ledger = FolderLedger(paths)
-        self._checkpoint = paths.checkpoint(task.number)
-        copies.fetch(paths, self._checkpoint)
+        self._ledger = FolderLedger(folder)
+        self._checkpoint = folder.checkpoint(task.number)
+        folder.fetch(self._checkpoint)
         start = self.resume()
         end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
         # Rows after the checkpoint are computed again.
@@ -137,7 +134,7 @@ class _Record:
     def resume(self) -> Checkpoint | None:
         """What to go on from."""
         if not self._checkpoint.exists():
-            copies.fetch(self._paths, self._checkpoint)
+            self._folder.fetch(self._checkpoint)
         return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
 
     def split(self) -> int:
@@ -163,10 +160,10 @@ class _Record:
         self._ledger.put_epochs(self._number, self._epochs)
         snapshot = epoch.report.snapshot()
         meta = {**snapshot.meta, "fold": epoch.fold, "split": split}
-        checkpoint.save(self._checkpoint, Checkpoint(tensors=snapshot.tensors, meta=meta))
-        copies.hand_over(self._paths, self._checkpoint)
+        kept = Checkpoint(tensors=snapshot.tensors, meta=meta)
+        self._folder.hand_over(self._checkpoint, lambda path: checkpoint.save(path, kept))
         if epoch.report.epoch == 0:  # what came before it is complete
-            copies.publish_stages(self._paths)
+            self._folder.store_stages()
         return row
 
     def _claim(self, task: TrialTask) -> int:
@@ -200,29 +197,18 @@ class _Record:
         self._meter.end()
 
     def _row(self, epoch: FoldEpoch) -> EpochRow:
-        report, now = epoch.report, time.perf_counter()
+        seconds, now = epoch.report.seconds, time.perf_counter()
         # Loading, stages that trials share, writing the row before: all that is not the epoch.
-        prepare = max(0.0, now - self._last - report.seconds)
+        prepare = max(0.0, now - self._last - seconds)
         self._last = now
-        return EpochRow(
-            number=self._number,
-            fold=epoch.fold,
-            epoch=report.epoch,
+        return epoch.row(
+            self._number,
             attempt=self._attempt,
-            n_train=epoch.n_train,
-            n_val=epoch.n_val,
-            n_val_positive=epoch.n_val_positive,
-            train_loss=report.train_loss,
-            val_loss=report.val_loss,
-            rates=report.rates,
-            lr=report.lr,
-            seconds=report.seconds,
-            written=datetime.now(UTC),
-            gpu_seconds=(prepare + report.seconds) * self._gpu,
+            gpu_seconds=(prepare + seconds) * self._gpu,
             accumulate=epoch.accumulate,
             parameters=epoch.parameters,
             prepare_seconds=prepare,
-            data_seconds=report.data_seconds,
+            data_seconds=epoch.report.data_seconds,
             gpu_utilisation=self._meter.reading(),
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmstudy.storage.schema import EpochRow
 
@@ -51,6 +52,29 @@ class FoldEpoch:
     net: nn.Module  # the whole network; only before the next epoch is begun
     parameters: int | None = None  # trainable weights
     accumulate: int = 1  # micro-batches a step was made of
+
+    def row(self, number: int, *, attempt: int = 1, **costs: Any) -> EpochRow:
+        """What the record keeps of it, as an epoch of trial `number`.
+
+        `costs` are fields of `EpochRow` that say what it took.
+        """
+        report = self.report
+        return EpochRow(
+            number=number,
+            fold=self.fold,
+            epoch=report.epoch,
+            attempt=attempt,
+            n_train=self.n_train,
+            n_val=self.n_val,
+            n_val_positive=self.n_val_positive,
+            train_loss=report.train_loss,
+            val_loss=report.val_loss,
+            rates=report.rates,
+            lr=report.lr,
+            seconds=report.seconds,
+            written=datetime.now(UTC),
+            **costs,
+        )
 
 
 Compute: TypeAlias = "Callable[[TrialTask, Checkpoint | None, int], Iterator[FoldEpoch | None]]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.volumes import VolumeSpec, open_volumes
-from mmstudy.analysis.cases import HU_WINDOWS, case_slices, reachable_cohort
+from mmstudy.analysis.cases import HU_WINDOWS, case_slices
 from mmstudy.errors import MMStudyError
 from mmstudy.study import Study, open_study
 
@@ -48,15 +49,15 @@ def test_the_box_lies_where_the_cohort_has_it(study: Study, cohort: Cohort) -> N
 
 
 def test_another_cohort_gives_no_pictures(study: Study) -> None:
-    study.about["cohort_digest"] = "f" * 16
-    with pytest.raises(MMStudyError, match="no pictures are shown"):
-        reachable_cohort(study)
+    other = Study(study.folder, replace(study.about, cohort_digest="f" * 16))
+    with pytest.raises(MMStudyError, match="was begun on cohort ffff"):
+        case_slices(other, "x")
 
 
 def test_no_cohort_says_what_to_do(study: Study) -> None:
-    study.about["cohort"] = "nowhere"
+    lost = Study(study.folder, replace(study.about, cohort="nowhere"))
     with pytest.raises(MMStudyError, match="copy it to where it lay"):
-        case_slices(study, "x")
+        case_slices(lost, "x")
 
 
 def test_an_unknown_case_is_told(study: Study) -> None:

@@ -13,13 +13,15 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.splits import Fold, Split
 from mmstudy.analysis.filters import Filter, differing, matching, settings
 from mmstudy.analysis.overview import band, mean_curves, overview, running, timeline
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.spec.study_spec import parse_spec
-from mmstudy.storage.paths import StudyPaths
-from mmstudy.storage.schema import EpochRow
+from mmstudy.storage.about import About
+from mmstudy.storage.folder import StudyFolder
+from mmstudy.storage.schema import SCHEMA_VERSION, EpochRow
 from mmstudy.study import Study, found_studies, open_study
 from mmstudy.trial.task import TrialTask
 from support.cheap_trial import run_cheap
@@ -36,8 +38,20 @@ def study(tmp_path: Path) -> Study:
         "train.batch_size": {"int": [2, 8]},
     }
     spec = {"search": {"trials": 10}, "train": {"epochs": 4}, "space": space}
-    about = {"spec": spec, "split": {"folds": [{}, {}]}, "synthetic": True, "question": "?"}
-    return Study(StudyPaths(tmp_path / "s"), about)
+    about = About(
+        name="s",
+        schema_version=SCHEMA_VERSION,
+        synthetic=True,
+        question="?",
+        created="",
+        split=Split((), (Fold((), ()), Fold((), ()))),
+        cohort=None,
+        cohort_digest=None,
+        n_cases=0,
+        shared=None,
+        written=spec,
+    )
+    return Study(StudyFolder(tmp_path / "s"), about)
 
 
 def trials(*rows: dict[str, Any]) -> pl.DataFrame:

@@ -84,7 +84,7 @@ def test_all_rows_stand_on_the_same_cases_and_are_tested_as_one_family(root: Pat
 
 
 def test_rows_share_folds_and_earlier_stages(root: Path) -> None:
-    splits = [open_study(root / f"bench-{key}").about["split"] for key in CHEAP]
+    splits = [open_study(root / f"bench-{key}").about.split for key in CHEAP]
     assert all(split == splits[0] for split in splits)
     shared = root / "bench-shared"
     assert len(list(shared.glob("trunk-*.safetensors"))) == 4  # two folds, and two of the new split
@@ -142,7 +142,7 @@ def test_a_failed_trial_does_not_count_as_searched(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(("kan",), cohort, tmp_path)
-    ledger = FolderLedger(open_study(tmp_path / "bench-kan").paths)
+    ledger = FolderLedger(open_study(tmp_path / "bench-kan").folder)
     ledger.put_trial(replace(ledger.trials()[0], state=State.FAIL, value=None, reason="made"))
     gone_on = []
     monkeypatch.setattr(benchmark_run, "run_study", lambda *_, **__: gone_on.append(True))

@@ -17,8 +17,8 @@ import yaml
 
 from mmcaf.data.cohort import Cohort
 from mmstudy.search.scoring import curve_of, objective_value
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.study import Study, open_study
 from support.cutting_proxy import CuttingProxy
 from support.ray_nodes import RayNodes, free_port, kill, ray_token
@@ -108,7 +108,7 @@ def assert_exact(study: Study) -> None:
     places = study.metrics().select("number", "fold", "epoch").rows()
     expected = [(n, f, e) for n in range(TRIALS) for f in range(2) for e in range(EPOCHS)]
     assert places == expected
-    ledger = FolderLedger(StudyPaths(study.paths.root))
+    ledger = FolderLedger(StudyFolder(study.folder.root))
     values = {n: objective_value(curve_of(ledger.epochs(n)), 2) for n in range(TRIALS)}
     best = study.best_trial()
     assert best is not None

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.splits import Split
 from mmcaf.stats.metrics import auroc
 from mmcaf.stats.paired import delong
 from mmcaf.training.baselines import BASELINES, out_of_fold_baselines
@@ -48,7 +47,7 @@ def study(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_repeated_folds_score_every_case_once_by_their_mean(study: Study, cohort: Cohort) -> None:
-    assert len(study.about["split"]["folds"]) == 4
+    assert len(study.about.split.folds) == 4
     found = study.out_of_fold(0)
     assert found["case"].to_list() == sorted(cohort.patients["case"])
     case = found["case"][0]
@@ -61,7 +60,7 @@ def test_repeated_folds_score_every_case_once_by_their_mean(study: Study, cohort
 def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohort: Cohort) -> None:
     found = compare(study)
     assert [section.table for section in found.sections[:3]] == ["ours", "baseline", "1"]
-    split = Split.from_json(study.about["split"])
+    split = study.about.split
     expected = out_of_fold_baselines(cohort.patients, split)
     for row in found.sections[1].rows:
         scored = expected[row.method]
@@ -73,7 +72,7 @@ def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohor
 
 def test_baselines_are_tested_on_the_same_cases(study: Study, cohort: Cohort) -> None:
     verdicts = compare(study).against_baselines
-    split = Split.from_json(study.about["split"])
+    split = study.about.split
     ours = study.out_of_fold(0)
     for verdict, scored in zip(
         verdicts, out_of_fold_baselines(cohort.patients, split).values(), strict=True
@@ -92,7 +91,7 @@ def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:
 def test_a_study_that_lost_its_cohort_is_compared_without_baselines(
     study: Study, tmp_path: Path
 ) -> None:
-    alone = shutil.copytree(study.paths.root, tmp_path / "elsewhere" / "s")
+    alone = shutil.copytree(study.folder.root, tmp_path / "elsewhere" / "s")
     found = compare(open_study(alone))
     assert len(found.rows) == len(found.sections[0].rows) + len(published())
     assert found.against_baselines == ()
@@ -102,7 +101,7 @@ def test_another_cohort_is_refused(study: Study, cohort: Cohort, tmp_path: Path)
     other = shutil.copytree(cohort.folder, tmp_path / "other")
     text = (other / "cohort.json").read_text()
     (other / "cohort.json").write_text(text.replace(cohort.digest, "0" * 16))
-    with pytest.raises(MMStudyError, match="give the right one with --cohort"):
+    with pytest.raises(MMStudyError, match="Give the original one with --cohort"):
         compare(study, other)
 
 
@@ -127,7 +126,7 @@ def everything_written(folder: Path) -> str:
 def test_a_study_holds_no_patient_uid_date_or_path(
     study: Study, cohort: Cohort, dicom_folder: Path
 ) -> None:
-    written = everything_written(study.paths.root)
+    written = everything_written(study.folder.root)
     assert cohort.patients["case"][0] in written  # the hashes are there: it was really read
     rows = cohort.patients
     named = [*rows["patient_id"], *rows["series_uid"], *rows["study_uid"]]

@@ -20,8 +20,8 @@ from mmcaf.data.cohort import Cohort
 from mmstudy.search.optuna_study import Search
 from mmstudy.search.scoring import curve_of, objective_value
 from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import State
 from mmstudy.study import open_study
 from mmstudy.trial.task import TrialTask
@@ -106,18 +106,18 @@ def folder(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_trial_is_accounted_for(folder: Path) -> None:
-    rows = FolderLedger(StudyPaths(folder)).trials()
+    rows = FolderLedger(StudyFolder(folder)).trials()
     numbers = [row.number for row in rows]
     assert len(set(numbers)) == len(numbers)
     states = [row.state for row in rows]
     assert State.RUNNING not in states
     assert sum(state in (State.COMPLETE, State.PRUNED) for state in states) == TRIALS
-    told = Search(StudyPaths(folder).journal, parse_spec(SPEC)).told()
+    told = Search(StudyFolder(folder).journal, parse_spec(SPEC)).told()
     assert {n: one.state for n, one in told.items()} == dict(zip(numbers, states, strict=True))
 
 
 def test_only_what_had_to_fail_failed_with_its_reason(folder: Path) -> None:
-    rows = {row.number: row for row in FolderLedger(StudyPaths(folder)).trials()}
+    rows = {row.number: row for row in FolderLedger(StudyFolder(folder)).trials()}
     failed = {number: row.reason for number, row in rows.items() if row.state is State.FAIL}
     reasons = {
         cheap_trial.ALWAYS_FAILS: "ValueError: on purpose, every time",
@@ -141,7 +141,7 @@ def test_every_epoch_of_every_complete_trial_is_there_once(folder: Path) -> None
 
 
 def test_the_best_trial_is_the_best_of_the_metrics_files(folder: Path) -> None:
-    study, ledger = open_study(folder), FolderLedger(StudyPaths(folder))
+    study, ledger = open_study(folder), FolderLedger(StudyFolder(folder))
     values = {
         row.number: objective_value(curve_of(ledger.epochs(row.number)), 2)
         for row in ledger.trials()
@@ -156,7 +156,7 @@ def test_the_best_trial_is_the_best_of_the_metrics_files(folder: Path) -> None:
 def test_five_complete_trials_run_again_give_the_stored_values(
     folder: Path, tmp_path: Path
 ) -> None:
-    ledger = FolderLedger(StudyPaths(folder))
+    ledger = FolderLedger(StudyFolder(folder))
     complete = [row for row in ledger.trials() if row.state is State.COMPLETE]
     for row in sorted(complete, key=lambda row: -row.attempts)[:5]:
         task = TrialTask(

@@ -18,8 +18,8 @@ from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.tally import Standing
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.spec.study_spec import ResourceSpec, parse_spec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import RATES, EpochRow, State
 from mmstudy.trial.task import TrialTask
 from support.tiny_spec import TINY_SPEC
@@ -85,7 +85,7 @@ def test_a_study_outlives_a_node_and_its_trials_cost_the_same_to_the_end(
 ) -> None:
     from mmstudy.driver.on_ray import RayRunner
 
-    spec, ledger = parse_spec(SPEC), FolderLedger(StudyPaths(tmp_path))
+    spec, ledger = parse_spec(SPEC), FolderLedger(StudyFolder(tmp_path))
     begun = tmp_path / "begun"
     begun.mkdir()
     ended: list[tuple[float, float]] = []  # wall and driver's CPU clock

@@ -19,8 +19,8 @@ from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import StudyHalted, TrialFailed
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.spec.study_spec import ResourceSpec, parse_spec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
 from mmstudy.trial.task import TrialTask
 from support.tiny_spec import TINY_SPEC
@@ -78,7 +78,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
 
 @pytest.fixture(params=["folder", "memory"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    return MemoryLedger() if request.param == "memory" else FolderLedger(StudyPaths(tmp_path))
+    return MemoryLedger() if request.param == "memory" else FolderLedger(StudyFolder(tmp_path))
 
 
 def conductor(ledger: Ledger, journal: Path | None = None, **changes: Any) -> StudyConductor:

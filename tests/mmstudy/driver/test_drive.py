@@ -90,7 +90,7 @@ def test_a_trials_seconds_are_accounted_for(done: Study) -> None:
 
 def test_each_case_is_validated_once_per_epoch(done: Study) -> None:
     assert sorted(done.out_of_fold(0)["case"]) == sorted(
-        case for fold in done.about["split"]["folds"] for case in fold["val"]
+        case for fold in done.about.split.folds for case in fold.val
     )
 
 
@@ -110,7 +110,7 @@ def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
     code, _, stderr = command(*check)
     assert code == 0
     assert "stored values hold exactly (difference 0)" in stderr
-    path = study.paths.trial_metrics(0)
+    path = study.folder.trial_metrics(0)
     rows = read_rows(path, METRICS)
     rows[-1]["brier"] += 1e-9
     write_rows(path, METRICS, rows)
@@ -119,8 +119,8 @@ def test_a_rerun_gives_every_stored_number_and_notices_an_altered_one(
     assert "1 of" in stderr
     assert "brier of fold 1 epoch 1" in stderr
     assert "Computed elsewhere" not in stderr
-    trial = read_rows(study.paths.trial(0), TRIALS)[0]
-    write_rows(study.paths.trial(0), TRIALS, [trial | {"hardware": "an abacus"}])
+    trial = read_rows(study.folder.trial(0), TRIALS)[0]
+    write_rows(study.folder.trial(0), TRIALS, [trial | {"hardware": "an abacus"}])
     assert "Computed elsewhere: hardware was an abacus, is " in command(*check)[2]
 
 
@@ -315,12 +315,12 @@ def test_a_cohort_ingested_under_another_key_is_refused_and_nothing_is_changed(
     cohort: Cohort, dicom_folder: Path, tmp_path: Path
 ) -> None:
     study = run(cohort, tmp_path)
-    before = study.paths.study.read_bytes()
+    before = study.folder.study.read_bytes()
     other = ingest([dicom_folder], tmp_path / "again", in_plane_px=48)
     assert other.digest == cohort.digest
     with pytest.raises(UsageError, match="ingested anew, under another key"):
         run(other, tmp_path, search={"trials": 3, "startup_trials": 2})
-    assert study.paths.study.read_bytes() == before
+    assert study.folder.study.read_bytes() == before
 
 
 def test_patients_of_the_studys_own_cohort_in_another_form_are_not_predicted(
@@ -330,7 +330,7 @@ def test_patients_of_the_studys_own_cohort_in_another_form_are_not_predicted(
     other = ingest([dicom_folder], tmp_path / "larger", in_plane_px=64)
     assert other.digest != cohort.digest
     with pytest.raises(MMStudyError, match="12 of the 12 patients are of the cohort"):
-        predict(study, 0, cohort.folder, other.folder, lambda *_: None)
+        predict(study, 0, other.folder, cohort=cohort.folder)
 
 
 def test_a_window_larger_than_the_cohorts_slices_is_refused_before_anything_is_written(

@@ -76,7 +76,7 @@ def test_it_gives_the_same_numbers_again(study: Study, cohort: Cohort) -> None:
 
 def test_its_parameters_and_learning_rate_are_recorded_where_there_are_any(study: Study) -> None:
     rows = study.metrics(0)
-    network = study.about["spec"]["model"]["name"]
+    network = study.about.network
     assert rows["parameters"].to_list() == [rows["parameters"][0]] * rows.height
     assert rows["parameters"][0] > 0
     solved = network in ("pefusion", "lesion_box")
@@ -92,12 +92,12 @@ def test_it_is_confirmed_evaluated_and_predicts(
     assert row["runs"] == 1
     number = int(row["number"])
     looked = evaluate(study, number, cohort.folder, lambda *_: None)
-    assert (looked["look"], looked["n"]) == (1, len(study.about["split"]["test"]))
-    found = predict(study, number, cohort.folder, other.folder, lambda *_: None)
+    assert (looked["look"], looked["n"]) == (1, len(study.about.split.test))
+    found = predict(study, number, other.folder, cohort=cohort.folder)
     assert found["probability"].is_between(0, 1).all()
     assert found["probability"].n_unique() > 1
     # What is kept of its networks says the same without training again.
-    kept = predict(study, number, cohort.folder, other.folder, lambda *_: None)
+    kept = predict(study, number, other.folder, cohort=cohort.folder)
     assert kept.equals(found)
 
 

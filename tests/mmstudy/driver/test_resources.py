@@ -16,8 +16,8 @@ from mmstudy.driver.drive import adapted
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import UsageError
 from mmstudy.spec.study_spec import ResourceSpec, parse_spec
-from mmstudy.storage.about import write_study
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.about import write_about
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import open_study
 from mmstudy.trial.compute import load_plan, train
 from mmstudy.trial.folds import split_cohort
@@ -82,8 +82,8 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory(
 ) -> None:
     """The calls that cap it; that CUDA obeys them takes a GPU to see."""
     shares: list[float] = []
-    spec, paths = parse_spec(TINY_SPEC), StudyPaths(tmp_path / "s")
-    write_study(paths, spec, cohort, split_cohort(spec.protocol, cohort))
+    spec, paths = parse_spec(TINY_SPEC), StudyFolder(tmp_path / "s")
+    write_about(paths, spec, cohort, split_cohort(spec.protocol, cohort))
     task = TrialTask(
         study=str(paths.root),
         cohort=str(cohort.folder),
@@ -104,8 +104,8 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory(
 
 
 def test_threads_are_limited_to_the_trials_cpus(cohort: Cohort, tmp_path: Path) -> None:
-    spec, paths = parse_spec(TINY_SPEC), StudyPaths(tmp_path / "s")
-    write_study(paths, spec, cohort, split_cohort(spec.protocol, cohort))
+    spec, paths = parse_spec(TINY_SPEC), StudyFolder(tmp_path / "s")
+    write_about(paths, spec, cohort, split_cohort(spec.protocol, cohort))
     task: dict[str, Any] = {"study": str(paths.root), "cohort": str(cohort.folder), "number": 0}
     plan = load_plan(TrialTask(**task, params="{}", seed=0, threads=2, device="cpu"))
     next(train(plan))

@@ -44,7 +44,7 @@ def study(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_trials_share_image_sides_and_features(study: Study) -> None:
     assert study.counts()["complete"] == 3
-    shared = study.paths.shared
+    shared = study.folder.shared
     for part in ("trunk", "image"):
         assert len(list(shared.glob(f"{part}-*.safetensors"))) == study.folds
     assert len(list(shared.glob("*-draw-*.npy"))) == study.folds * 2
@@ -57,7 +57,7 @@ def test_a_rerun_gives_the_same_numbers_with_and_without_what_was_kept(
     study: Study, cohort: Cohort
 ) -> None:
     assert all(row["same"] for row in rerun(study, 1, cohort.folder))
-    for path in study.paths.shared.iterdir():
+    for path in study.folder.shared.iterdir():
         path.unlink()
     assert all(row["same"] for row in rerun(study, 1, cohort.folder))
 
@@ -65,7 +65,7 @@ def test_a_rerun_gives_the_same_numbers_with_and_without_what_was_kept(
 def test_its_networks_predict_other_patients(study: Study, cohort: Cohort, tmp_path: Path) -> None:
     write(tmp_path / "other", SyntheticSpec(patients=4, size=48, slices=12, seed=9))
     other = ingest([tmp_path / "other"], tmp_path / "cohort", in_plane_px=48)
-    found = predict(study, 0, cohort.folder, other.folder, lambda *_: None)
+    found = predict(study, 0, other.folder, cohort=cohort.folder)
     assert found["probability"].is_between(0, 1).all()
     assert found["probability"].n_unique() == 4
 
@@ -78,4 +78,4 @@ def test_the_time_limit_is_of_an_epoch_not_of_all_stages(cohort: Cohort, tmp_pat
     run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
     study = open_study(tmp_path / "s")
     assert study.counts()["complete"] == 1
-    assert not list(study.paths.shared.glob("*-last*"))
+    assert not list(study.folder.shared.glob("*-last*"))

@@ -74,7 +74,7 @@ def confirmed(study: Study, larger: Cohort) -> list[dict[str, Any]]:
 def test_confirmation_is_over_new_folds_that_never_hold_a_test_patient(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
-    spec, test = parse_spec(study.about["spec"]), set(study.about["split"]["test"])
+    spec, test = study.about.spec, set(study.about.split.test)
     assert len(test) == 5
     splits = [
         split_cohort(spec.protocol, larger, seed=derive_seed(0, "confirm", run)) for run in range(3)
@@ -84,7 +84,7 @@ def test_confirmation_is_over_new_folds_that_never_hold_a_test_patient(
         assert not test & {case for fold in split.folds for case in (*fold.train, *fold.val)}
     folds = {split.folds for split in splits}
     assert len(folds) == 3
-    assert splits[0].to_json() != study.about["split"]
+    assert splits[0] != study.about.split
 
 
 def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
@@ -110,7 +110,7 @@ def test_a_confirming_run_is_the_trial_trained_on_those_folds(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
     row = study.confirmations().row(0, named=True)
-    task = replace(task_of(study, row["number"], larger.folder), seed=row["seed"])
+    task = replace(task_of(study, row["number"], larger), seed=row["seed"])
 
     def first_fold(split_seed: int | None) -> float | None:
         epochs = train(load_plan(replace(task, split_seed=split_seed)))
@@ -133,7 +133,7 @@ def test_a_confirmation_that_was_stopped_runs_only_what_is_missing(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
     before = study.confirmations()
-    gone = study.paths.confirmation(confirmed[0]["number"], 1)
+    gone = study.folder.confirmation(confirmed[0]["number"], 1)
     whole = pl.read_parquet(gone)
     whole.head(1).write_parquet(gone)  # its second fold was never reached
     again = confirm(
@@ -147,7 +147,7 @@ def test_a_confirmation_that_was_stopped_runs_only_what_is_missing(
 def test_the_test_set_is_looked_at_once_per_look_and_logged(
     study: Study, larger: Cohort, command: Command
 ) -> None:
-    root = str(study.paths.root.parent)
+    root = str(study.folder.root.parent)
     arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
     for times in ("once", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
@@ -158,15 +158,15 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
     log = study.evaluations()
     assert log["look"].to_list() == [1, 2]
     assert log["auroc"][0] == log["auroc"][1]
-    cases = pl.read_parquet(study.paths.test_predictions(1))
-    assert sorted(cases["case"]) == sorted(study.about["split"]["test"])
+    cases = pl.read_parquet(study.folder.test_predictions(1))
+    assert sorted(cases["case"]) == sorted(study.about.split.test)
     assert row["auroc"] == auroc(cases["label"].to_numpy(), cases["probability"].to_numpy())
     code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
     assert json.loads(stdout)[0]["test_looks"] == 2
 
 
 def test_no_trial_ever_sees_a_test_patient(study: Study) -> None:
-    test = set(study.about["split"]["test"])
+    test = set(study.about.split.test)
     for number in study.trials()["number"]:
         assert not test & set(study.predictions(number)["case"])
 
@@ -182,7 +182,7 @@ def test_without_test_patients_there_is_nothing_to_evaluate(
 
 
 def test_another_cohort_is_not_the_test_set(study: Study, cohort: Cohort, command: Command) -> None:
-    where = ["--root", str(study.paths.root.parent), "--cohort", str(cohort.folder)]
+    where = ["--root", str(study.folder.root.parent), "--cohort", str(cohort.folder)]
     code, _, stderr = command("evaluate", "s", "best", *where)
     assert code == 1
     assert cohorts.load(cohort.folder).digest in stderr
@@ -190,7 +190,7 @@ def test_another_cohort_is_not_the_test_set(study: Study, cohort: Cohort, comman
 
 def test_best_shows_what_to_expect_of_it(study: Study, command: Command) -> None:
     code, stdout, stderr = command(
-        "best", "s", "--root", str(study.paths.root.parent), "-f", "json"
+        "best", "s", "--root", str(study.folder.root.parent), "-f", "json"
     )
     row = json.loads(stdout)[0]
     assert code == 0
@@ -216,7 +216,7 @@ def test_what_a_machine_reads_says_that_it_is_synthetic(
 ) -> None:
     where = ["0"] if name == "show" else []
     code, stdout, _ = command(
-        name, "s", *where, "--root", str(study.paths.root.parent), "-f", "csv"
+        name, "s", *where, "--root", str(study.folder.root.parent), "-f", "csv"
     )
     lines = stdout.splitlines()
     assert code == 0
@@ -234,7 +234,7 @@ def test_a_root_without_studies_says_so(command: Command, tmp_path: Path) -> Non
 
 
 def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Command) -> None:
-    where = ["--root", str(study.paths.root.parent), "-f", "json"]
+    where = ["--root", str(study.folder.root.parent), "-f", "json"]
     code, stdout, _ = command("importance", "s", *where)
     rows = json.loads(stdout)
     assert code == 0
@@ -254,7 +254,7 @@ def test_importance_of_too_few_trials_is_refused(cohort: Cohort, tmp_path: Path)
 def test_a_warm_start_adopts_what_fits_exactly(
     study: Study, larger: Cohort, cohort: Cohort, tmp_path: Path
 ) -> None:
-    source = {"trials": 2, "warm_start": str(study.paths.root)}
+    source = {"trials": 2, "warm_start": str(study.folder.root)}
     narrow = {"train.lr": {"float": [1e-4, 1e-2], "log": True}}
     warm = run(larger, tmp_path, search=source, space=narrow, model=SPEC["model"])
     # Its scales are fixed at ones that the source never had: nothing fits.
@@ -295,7 +295,7 @@ def test_hours_tell_what_was_spent_on_trials_that_gave_nothing(study: Study) -> 
 
 
 def test_an_export_has_every_row(study: Study, tmp_path: Path, command: Command) -> None:
-    where = ["--root", str(study.paths.root.parent)]
+    where = ["--root", str(study.folder.root.parent)]
     code, _, _ = command("export", "s", "--out", str(tmp_path / "out"), *where)
     assert code == 0
     text = (tmp_path / "out" / "metrics.csv").read_text()
@@ -320,18 +320,18 @@ def test_compact_moves_the_tables_and_changes_no_number(
 
 
 def test_a_running_study_is_neither_compacted_nor_deleted(study: Study, command: Command) -> None:
-    root = ["--root", str(study.paths.root.parent)]
-    study.paths.lock.write_text("host h, process 1")  # as a killed driver leaves it
-    assert holder(study.paths) is None
+    root = ["--root", str(study.folder.root.parent)]
+    study.folder.lock.write_text("host h, process 1")  # as a killed driver leaves it
+    assert holder(study.folder) is None
     assert not study.live()
     assert command("stop", "s", *root)[0] == 1
-    with driver_lock(study.paths):
+    with driver_lock(study.folder):
         assert study.live()
         for arguments in (["compact", "s"], ["rm", "s", "--yes"]):
             code, _, stderr = command(*arguments, *root)
             assert code == 2
             assert "Another driver runs the study s: host " in stderr
-    assert study.paths.study.exists()
+    assert study.folder.study.exists()
 
 
 def test_rm_deletes_the_study_it_was_told_to(

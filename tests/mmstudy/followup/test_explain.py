@@ -26,7 +26,7 @@ from mmstudy.followup.explain_fold import FoldExplainer
 from mmstudy.followup.rerun import task_of
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.explanations import Explanations, load
-from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import load_plan
 from support.tiny_spec import TINY_SPEC
@@ -61,7 +61,7 @@ def found(study: Study, cohort: Cohort) -> Explanations:
 def test_the_command_explains_prints_and_leaves_what_the_reader_reads(
     study: Study, found: Explanations, command: Command
 ) -> None:
-    folder = str(study.paths.root)
+    folder = str(study.folder.root)
     code, out, err = command("explain", folder, "best", "--per-class", "1", "-f", "json")
     assert code == 0
     rows = json.loads(out)
@@ -69,14 +69,14 @@ def test_the_command_explains_prints_and_leaves_what_the_reader_reads(
     assert len(rows) == 4
     assert "SYNTHETIC" in err
     assert "median rank correlation" in err
-    assert load(study.paths, 0) == found
-    assert load(study.paths, 1) is None
+    assert load(study.folder, 0) == found
+    assert load(study.folder, 1) is None
 
 
 def test_a_case_is_explained_by_the_network_that_never_trained_on_it(
     study: Study, cohort: Cohort, found: Explanations
 ) -> None:
-    folds = load_plan(task_of(study, 0, cohort.folder)).split.folds
+    folds = load_plan(task_of(study, 0, cohort)).split.folds
     for case in found.cases:
         assert case.case in folds[case.fold].val
         assert case.case not in folds[case.fold].train
@@ -90,15 +90,15 @@ def test_a_case_is_explained_by_the_network_that_never_trained_on_it(
 
 
 def fold_explainer(study: Study, cohort: Cohort, fold: int) -> FoldExplainer:
-    task = task_of(study, 0, cohort.folder)
-    path = study.paths.trial_artifacts(0) / f"fold-{fold}.safetensors"
+    task = task_of(study, 0, cohort)
+    path = study.folder.trial_artifacts(0) / f"fold-{fold}.safetensors"
     return FoldExplainer(study, task, load_plan(task).config, cohort, fold, path)
 
 
 def test_every_case_has_map_picture_values_and_check(study: Study, found: Explanations) -> None:
     for case in found.cases:
         assert case.cam is not None
-        whole = found.map(study.paths, case.case)
+        whole = found.map(study.folder, case.case)
         assert whole is not None
         assert whole.shape == (12, 32, 32)
         assert whole.max() == (255 if case.cam.scale else 0)  # nothing may speak for the class
@@ -106,7 +106,7 @@ def test_every_case_has_map_picture_values_and_check(study: Study, found: Explan
             whole.mean((1, 2)) * case.cam.scale, case.cam.profile, atol=case.cam.scale
         )
         assert case.cam.n_windows == 2
-        picture = found.picture(study.paths, case.case)
+        picture = found.picture(study.folder, case.case)
         assert picture is not None
         assert cv2.imread(str(picture))[:22].max() > 200  # SYNTHETIC is written there
         assert case.shap is not None
@@ -143,7 +143,7 @@ def test_there_is_a_curve_of_every_attribute_in_every_fold_explained(found: Expl
 def test_nothing_tells_who_a_patient_is_or_when_or_where(
     study: Study, cohort: Cohort, found: Explanations
 ) -> None:
-    folder = study.paths.explanations(0)
+    folder = study.folder.explanations(0)
     text = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
     names = ("patient_id", "study_uid", "series_uid")
     for column in names:
@@ -164,7 +164,7 @@ def test_a_second_run_goes_on_with_what_is_missing_and_finds_the_same(
 
     real = explaining.explain_case
     monkeypatch.setattr(explaining, "explain_case", counted)
-    folder = study.paths.explanations(0)
+    folder = study.folder.explanations(0)
     before = (folder / "index.json").read_bytes()
     (folder / "index.json").unlink()  # as when it was stopped
     lost, damaged = found.cases[1].case, found.cases[2].case
@@ -178,9 +178,9 @@ def test_a_second_run_goes_on_with_what_is_missing_and_finds_the_same(
 def test_other_weights_are_explained_anew(
     study: Study, cohort: Cohort, found: Explanations, tmp_path: Path
 ) -> None:
-    shutil.copytree(study.paths.root, tmp_path / "s")
+    shutil.copytree(study.folder.root, tmp_path / "s")
     copied = open_study(tmp_path / "s")
-    artifacts = copied.paths.trial_artifacts(0)
+    artifacts = copied.folder.trial_artifacts(0)
     first, second = (artifacts / f"fold-{fold}.safetensors" for fold in range(2))
     shutil.copy(second, first)  # as if fold 0 had learnt otherwise
     heard: list[str] = []
@@ -193,9 +193,9 @@ def test_other_weights_are_explained_anew(
 def test_without_kept_networks_it_says_how_long_training_takes(
     study: Study, cohort: Cohort, found: Explanations, tmp_path: Path
 ) -> None:
-    shutil.copytree(study.paths.root, tmp_path / "s")
+    shutil.copytree(study.folder.root, tmp_path / "s")
     copied = open_study(tmp_path / "s")
-    for path in copied.paths.trial_artifacts(0).glob("fold-*"):
+    for path in copied.folder.trial_artifacts(0).glob("fold-*"):
         path.unlink()
     heard: list[str] = []
     assert explained(copied, cohort, per_class=1, say=heard.append) == found
@@ -221,12 +221,12 @@ def test_the_most_wrong_and_the_most_sure_of_either_class_are_chosen(study: Stud
 
 
 def test_cases_can_be_named_but_no_test_patient(study: Study, command: Command) -> None:
-    test = study.about["split"]["test"][0]
+    test = study.about.split.test[0]
     with pytest.raises(UsageError, match="set aside for testing"):
         choose(study, 0, [test])
-    asked = study.about["split"]["folds"][0]["val"][:1]
+    asked = study.about.split.folds[0].val[:1]
     assert choose(study, 0, asked)["chosen"].to_list() == ["asked for"]
-    code, out, err = command("explain", str(study.paths.root), "0", "--case", "../x")
+    code, out, err = command("explain", str(study.folder.root), "0", "--case", "../x")
     assert (code, out) == (2, "")
     assert "no case '../x' that validates" in err
 
@@ -238,7 +238,7 @@ def test_missing_packages_are_named_in_one_sentence(
         return None if name in ("captum", "shap") else find_spec(name)
 
     monkeypatch.setattr(explain_module, "find_spec", without)
-    code, out, err = command("explain", str(study.paths.root), "0")
+    code, out, err = command("explain", str(study.folder.root), "0")
     assert (code, out) == (2, "")
     assert err.strip() == (
         "Explanations need captum and shap, not installed here: "
@@ -257,7 +257,7 @@ def test_a_network_of_the_table_needs_no_volumes(cohort: Cohort, tmp_path: Path)
 
 
 def test_another_cohort_is_refused(study: Study, tmp_path: Path, cohort: Cohort) -> None:
-    shutil.copytree(study.paths.root, tmp_path / "s")
+    shutil.copytree(study.folder.root, tmp_path / "s")
     about = json.loads((tmp_path / "s" / "study.json").read_text())
     (tmp_path / "s" / "study.json").write_text(json.dumps(about | {"cohort_digest": "other"}))
     with pytest.raises(MMStudyError, match="begun on cohort other"):
@@ -292,8 +292,8 @@ def edited(value: Any, path: str, new: Any) -> Any:
 def test_what_is_read_back_is_checked(
     study: Study, found: Explanations, tmp_path: Path, path: str, new: Any
 ) -> None:
-    paths = StudyPaths(tmp_path)
-    value = json.loads((study.paths.explanations(0) / "index.json").read_text())
+    paths = StudyFolder(tmp_path)
+    value = json.loads((study.folder.explanations(0) / "index.json").read_text())
     file = paths.explanations(0) / "index.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(edited(value, path, new)), encoding="utf-8")
@@ -304,14 +304,14 @@ def test_what_is_read_back_is_checked(
 def test_files_that_are_not_what_the_index_says_are_not_shown(
     study: Study, found: Explanations, tmp_path: Path
 ) -> None:
-    paths, case = StudyPaths(tmp_path), found.cases[0].case
+    paths, case = StudyFolder(tmp_path), found.cases[0].case
     folder = paths.explanations(0)
     folder.mkdir(parents=True)
     assert found.picture(paths, case) is None
     (folder / f"{case}.png").write_bytes(b"<svg/>")
     assert found.picture(paths, case) is None
     (folder / f"{case}.png").unlink()
-    (folder / f"{case}.png").symlink_to(study.paths.explanations(0) / f"{case}.png")
+    (folder / f"{case}.png").symlink_to(study.folder.explanations(0) / f"{case}.png")
     assert found.picture(paths, case) is None
     with pytest.raises(MMStudyError, match="cannot be read"):
         found.map(paths, case)

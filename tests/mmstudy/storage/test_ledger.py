@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from mmstudy.errors import MMStudyError
+from mmstudy.storage.compaction import compact
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import RATES, Claim, EpochRow, State, TrialRow
-from mmstudy.storage.segments import compact, read_table, rows_of, table_files
+from mmstudy.storage.segments import read_table, rows_of, table_files
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def case(number: int, name: str = "c0") -> dict[str, Any]:
 
 @pytest.fixture(params=["folder", "memory"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    return MemoryLedger() if request.param == "memory" else FolderLedger(StudyPaths(tmp_path))
+    return MemoryLedger() if request.param == "memory" else FolderLedger(StudyFolder(tmp_path))
 
 
 class TestContract:
@@ -121,13 +122,13 @@ class TestContract:
         assert [row.state for row in ledger.trials()] == [State.COMPLETE] * 5
 
 
-def filled(folder: Path, trials: int) -> StudyPaths:
-    ledger = FolderLedger(StudyPaths(folder))
+def filled(folder: Path, trials: int) -> StudyFolder:
+    ledger = FolderLedger(StudyFolder(folder))
     for number in range(trials):
         ledger.put_trial(trial(number))
         ledger.put_epochs(number, [epoch(number)])
         ledger.put_predictions(number, [case(number)])
-    return StudyPaths(folder)
+    return StudyFolder(folder)
 
 
 def test_compaction_leaves_three_segments_and_a_manifest(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage import lease
 from mmstudy.storage import mirror as copies
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import check_held, driver_lock, holder
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 from mmstudy.study import Study, list_studies, open_study
 from mmstudy.trial.task import TrialTask
@@ -186,7 +186,7 @@ def test_a_study_runs_and_reads_as_in_a_folder(
     assert [study.name for study in there] == ["s"]
     assert there[0].trials().equals(ours.trials())
     assert not there[0].live()
-    remote = origin(ours.paths.root)
+    remote = origin(ours.folder.root)
     assert remote is not None
     assert not remote.listed("artifacts/00000").keys() & {"artifacts/00000/last.safetensors"}
 
@@ -219,7 +219,7 @@ def test_a_killed_driver_is_continued_on_another_machine(
 
 def test_what_a_reader_asks_for_does_not_grow_once_trials_are_compacted(store: Store) -> None:
     address, requests = store
-    work, read = (StudyPaths(place(address, kind) / "s") for kind in ("work", "read"))
+    work, read = (StudyFolder(place(address, kind) / "s") for kind in ("work", "read"))
     ledger, asked = FolderLedger(work), []
     work.root.mkdir(parents=True)
     work.study.write_text("{}")
@@ -244,7 +244,7 @@ def test_what_a_reader_asks_for_does_not_grow_once_trials_are_compacted(store: S
     assert asked[0] == asked[1] == asked[2] == Counter(LIST=6)
     assert not [*read.trials.glob("*.parquet")]
     requests.count.clear()
-    copies.pull(StudyPaths(place(address, "fresh") / "s"))
+    copies.pull(StudyFolder(place(address, "fresh") / "s"))
     assert requests.count["GET"] <= 3 * 3 + 2  # segments, manifest, study.json
 
 
@@ -252,7 +252,7 @@ def test_a_reader_between_any_two_steps_of_compaction_finds_each_row_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, _ = store
-    work, read = (StudyPaths(place(address, kind) / "s") for kind in ("work", "read"))
+    work, read = (StudyFolder(place(address, kind) / "s") for kind in ("work", "read"))
     ledger = FolderLedger(work)
     for number in range(5):
         ledger.put_trial(ended(number))
@@ -277,7 +277,7 @@ def test_the_journal_is_stored_in_parts_and_put_together(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies, "_PART_BYTES", 10)
-    paths = StudyPaths(place(store[0], "work") / "s")
+    paths = StudyFolder(place(store[0], "work") / "s")
     paths.root.mkdir(parents=True)
     lines = b""
     for line in (b"one\n", b"two, a long one\n", b"three\n", b"four, the longest of them all\n"):
@@ -286,7 +286,7 @@ def test_the_journal_is_stored_in_parts_and_put_together(
         store[1].count.clear()
         copies.publish_journal(paths)
         assert store[1].count["PUT"] <= len(line) // 10 + 2
-        there = StudyPaths(place(store[0], f"at {len(lines)}") / "s")
+        there = StudyFolder(place(store[0], f"at {len(lines)}") / "s")
         copies.pull_journal(there)
         assert there.journal.read_bytes() == lines
     remote = origin(paths.root)
@@ -300,7 +300,7 @@ def test_the_journal_is_stored_in_parts_and_put_together(
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(store: Store) -> None:
-    here, there = (StudyPaths(place(store[0], kind) / "s") for kind in ("work", "there"))
+    here, there = (StudyFolder(place(store[0], kind) / "s") for kind in ("work", "there"))
     with driver_lock(here):
         assert holder(there) is not None
         with (
@@ -320,7 +320,7 @@ def silent(owner: str, host: str) -> bytes:
 
 
 def test_the_lease_of_a_machine_that_fell_silent_is_taken_after_a_while(store: Store) -> None:
-    paths = StudyPaths(place(store[0], "work") / "s")
+    paths = StudyFolder(place(store[0], "work") / "s")
     remote = origin(paths.root)
     assert remote is not None
     remote.write("driver.lease.json", silent("dead", "elsewhere"))
@@ -332,7 +332,7 @@ def test_the_lease_of_a_machine_that_fell_silent_is_taken_after_a_while(store: S
 
 
 def test_who_lost_the_lease_writes_nothing_more(store: Store) -> None:
-    paths = StudyPaths(place(store[0], "work") / "s")
+    paths = StudyFolder(place(store[0], "work") / "s")
     remote = origin(paths.root)
     assert remote is not None
     with driver_lock(paths):
@@ -349,7 +349,7 @@ def test_who_cannot_renew_the_lease_stops_before_another_may_take_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert lease._OWN_SECONDS + lease._BEAT_SECONDS < 60.0  # the real `_STALE_SECONDS`
-    paths = StudyPaths(place(store[0], "work") / "s")
+    paths = StudyFolder(place(store[0], "work") / "s")
     with driver_lock(paths):
         monkeypatch.setattr(lease, "_OWN_SECONDS", 0.2)
 
@@ -409,12 +409,12 @@ def test_a_volume_that_is_not_the_cohorts_is_refused(stored: str, cohort: Cohort
 
 
 def test_a_study_finds_its_cohort_by_address(stored: str, store: Store, cohort: Cohort) -> None:
-    from mmstudy.storage.about import cohort_of
+    from mmstudy.storage.about import cohort_place
 
     study = run(store[0], place(stored, "cohort"))
-    assert cohort_of(study.paths.root, None) == place(stored, "cohort")
-    assert study.about["cohort_digest"] == cohort.digest
-    assert str(cohort.folder) not in json.dumps(study.about)
+    assert cohort_place(study.about, study.folder) == place(stored, "cohort")
+    assert study.about.cohort_digest == cohort.digest
+    assert str(cohort.folder) not in study.folder.study.read_text()
 
 
 # Stages, and the commands.
@@ -423,8 +423,8 @@ def test_a_study_finds_its_cohort_by_address(stored: str, store: Store, cohort: 
 def test_a_stage_learnt_on_one_machine_is_used_on_another_and_never_replaced(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def here(content: bytes | None) -> tuple[StudyPaths, Path]:
-        paths = StudyPaths(place(store[0], "trial") / "s")
+    def here(content: bytes | None) -> tuple[StudyFolder, Path]:
+        paths = StudyFolder(place(store[0], "trial") / "s")
         file = paths.shared / "trunk-ab.safetensors"
         file.parent.mkdir(parents=True)
         if content is not None:
@@ -470,7 +470,7 @@ def test_every_command_that_writes_does_so_in_the_store(
     opened = open_study(place(store[0]) / "s")
     assert opened.confirmations().height == 2
     assert opened.evaluations()["look"].to_list() == [1]
-    remote = origin(opened.paths.root)
+    remote = origin(opened.folder.root)
     assert remote is not None
     assert not remote.listed("trials")
     assert len(remote.listed("segments")) == 4

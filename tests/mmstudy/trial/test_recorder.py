@@ -15,8 +15,8 @@ from mmcaf.files.checkpoint import Checkpoint
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import CannotSplit, TrialFailed
 from mmstudy.spec.study_spec import ResourceSpec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.paths import StudyPaths
 from mmstudy.trial.compute import split_steps
 from mmstudy.trial.recorder import record
 from mmstudy.trial.task import FoldEpoch, TrialTask
@@ -40,7 +40,7 @@ def task(folder: Path, number: int = 0, **changes: object) -> TrialTask:
 
 
 def ledger(folder: Path) -> FolderLedger:
-    return FolderLedger(StudyPaths(folder))
+    return FolderLedger(StudyFolder(folder))
 
 
 def test_a_trial_leaves_its_epochs_predictions_and_where_it_ran(tmp_path: Path) -> None:

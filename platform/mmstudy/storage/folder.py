@@ -1,0 +1,226 @@
+"""The one door to a study's files: where they lie, how they are read, and what goes to a store.
+
+A study in an object store is worked with through local copies. The store is the study; a copy only
+lets the same code work on files. Readers look at a copy that `refresh` brings up to date. Drivers
+and trials write into a copy of their own (`working`, `at(address, "trial")`), and each file is
+stored as soon as it is whole. On a plain folder a file is written, and that is all.
+
+No other module knows of the mirror, so none can forget it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import polars as pl
+import pyarrow as pa
+
+from mmcaf.files.atomic import write_json
+from mmcaf.files.remote import address_of, origin, place
+from mmstudy.storage import mirror, segments
+from mmstudy.storage.parquet import append_rows, read_json, read_rows, write_rows, write_table
+from mmstudy.storage.paths import StudyPaths
+from mmstudy.storage.segments import Table
+
+__all__ = ["StudyFolder", "refresh_root", "working_root"]
+
+Use = Literal["read", "work", "trial"]
+
+
+def working_root(root: Path) -> Path:
+    """The folder in which this machine's drivers work on the studies of `root`: itself, or a copy.
+
+    Readers have another copy, which they bring up to date whenever they like.
+    """
+    return place(address_of(root), "work") if origin(root) else root
+
+
+def refresh_root(root: Path) -> None:
+    """Make a folder for each study of the store that `root` is a copy of."""
+    mirror.pull_studies(root)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder(StudyPaths):
+    """The files of one study, in a folder or in an object store.
+
+    >>> folder = StudyFolder(Path("studies/heads"))
+    >>> folder.trial(3).as_posix()
+    'studies/heads/trials/00003.parquet'
+
+    `read_table` and `rows_of` give tables, `put_rows` and `put_json` write small files, `put` has
+    any other file written, `drop` deletes. All of them do the same on a study in a store.
+    """
+
+    @classmethod
+    def at(cls, address: str, use: Use = "read") -> Self:
+        """The study at a path or an address; `use` says whose local copy it is.
+
+        Raises:
+            DataError: an address that cannot be opened.
+        """
+        if "://" not in address:
+            return cls(Path(address))
+        head, mark, query = address.partition("?")
+        above, _, name = head.rstrip("/").rpartition("/")
+        return cls(place(above + mark + query, use) / name)
+
+    @property
+    def address(self) -> str:
+        """How another machine finds it: an address, or an absolute path."""
+        return address_of(self.root)
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is the copy of a study in an object store."""
+        return origin(self.root) is not None
+
+    def working(self) -> StudyFolder:
+        """The folder to write into: itself, or the copy that drivers of this machine have."""
+        return StudyFolder(working_root(self.root.parent) / self.name) if self.stored else self
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Bring tables and study.json of a copy up to date, unless that was done a moment ago.
+
+        Raises:
+            DataError: the store cannot be reached.
+        """
+        mirror.pull(self, at_once=at_once)
+
+    def refresh_files(self, folder: Path) -> None:
+        """Bring every file of one folder of a copy up to date; what the store lacks is deleted."""
+        mirror.pull_folder(self, folder)
+
+    def fetch(self, *files: Path) -> None:
+        """Bring single files of a copy up to date; those that the store lacks are deleted."""
+        mirror.fetch(self, *files)
+
+    def read_table(self, table: Table) -> pl.DataFrame:
+        """All rows of a table, whether its files are gathered or not.
+
+        Raises:
+            MMStudyError: a file cannot be read; names it.
+        """
+        return segments.read_table(self, table)
+
+    def rows_of(self, table: Table, number: int) -> pl.DataFrame:
+        """The rows of trial `number`; no rows where there are none.
+
+        Raises:
+            MMStudyError: a file cannot be read; names it.
+        """
+        return segments.rows_of(self, table, number)
+
+    def rows(self, path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+        """The rows of one file; none where there is no file."""
+        return read_rows(path, schema)
+
+    def json(self, path: Path) -> dict[str, Any]:
+        """The JSON object in one file.
+
+        Raises:
+            MMStudyError: missing, half-copied or no JSON object.
+        """
+        return read_json(path)
+
+    def put_rows(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write one table file, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written; an older file is unchanged.
+        """
+        write_rows(path, schema, rows)
+        self.store(path)
+
+    def add_rows(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write what a file holds, then `rows`; for short tables with one writer at a time.
+
+        Raises:
+            StorageError: it cannot be written; an older file is unchanged.
+        """
+        append_rows(path, schema, rows)
+        self.store(path)
+
+    def put_table(self, path: Path, table: pa.Table) -> None:
+        """Write an Arrow table as one file, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written; an older file is unchanged.
+        """
+        write_table(path, table)
+        self.store(path)
+
+    def put_json(self, path: Path, value: Mapping[str, Any]) -> None:
+        """Write one JSON file, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written; an older file is unchanged.
+        """
+        write_json(path, value)
+        self.store(path)
+
+    def put(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Have `write` make the file `path`, whole or not at all, then store it.
+
+        Raises:
+            StorageError: it cannot be written or stored.
+        """
+        write(path)
+        self.store(path)
+
+    def hand_over(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Have a large file written and stored; a copy then keeps none, and `fetch` brings it back.
+
+        Raises:
+            StorageError: it cannot be written or stored.
+        """
+        write(path)
+        mirror.hand_over(self, path)
+
+    def store(self, *files: Path) -> None:
+        """Store files of a copy, in this order.
+
+        Raises:
+            StorageError: one cannot be stored.
+        """
+        mirror.publish(self, *files)
+
+    def drop(self, *files: Path) -> None:
+        """Delete files, here and in the store.
+
+        Raises:
+            StorageError: one cannot be deleted there.
+        """
+        mirror.withdraw(self, *files)
+
+    def delete(self) -> None:
+        """Delete the whole study; `study.json` last, so that an interrupted deletion can go on."""
+        if (remote := origin(self.root)) is not None:
+            remote.delete_all()
+        for path in sorted(self.root.iterdir(), key=lambda path: path == self.study):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.root.rmdir()
+
+    def store_journal(self) -> None:
+        """Store what was added to the journal since the last time."""
+        mirror.publish_journal(self)
+
+    def fetch_journal(self) -> None:
+        """Put the journal of a copy together from its parts.
+
+        Raises:
+            StorageError: a part is missing.
+        """
+        mirror.pull_journal(self)
+
+    def store_stages(self) -> None:
+        """Store what earlier stages of training have learnt here."""
+        mirror.publish_stages(self)
+
+    def fetch_stages(self) -> None:
+        """Fetch what earlier stages of training have learnt on other machines."""
+        mirror.pull_stages(self)
