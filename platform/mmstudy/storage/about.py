@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
-from mmstudy.spec.study_spec import StudySpec, parse_spec, resolved
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from mmstudy.spec.study_spec import StudySpec
 
 __all__ = ["About", "check_continues", "cohort_place", "read_about", "write_about"]
 
@@ -50,6 +52,9 @@ class About:
         Raises:
             UsageError: this version cannot read it; lists every fault.
         """
+        # Imported when asked for: pydantic takes longer than everything a reader of tables needs.
+        from mmstudy.spec.study_spec import parse_spec
+
         return parse_spec(self.written, source=f"the spec of {self.name}")
 
     @property
@@ -151,6 +156,8 @@ def write_about(
 
     `shared` is where earlier stages and features are kept, if other studies have them too.
     """
+    from mmstudy.spec.study_spec import resolved
+
     rows = cohort.patients
     known = folder.json(folder.study) if folder.study.exists() else {}
     value = {
@@ -182,6 +189,8 @@ def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, sp
     Raises:
         UsageError: says what changed.
     """
+    from mmstudy.spec.study_spec import resolved
+
     if not folder.study.exists():
         return
     known = read_about(folder)
