@@ -10,7 +10,7 @@ DEMO := demo
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
 $(VENV)/.run: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[run]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "Entry", "study_name"]
+from mmstudy.errors import UsageError
+from mmstudy.spec.sections import nearest
+
+__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "Entry", "study_name", "wanted_rows"]
 
 REFERENCE = "mmcaf_net"
 """The row all others are tested against."""
@@ -57,3 +60,18 @@ ROWS: dict[str, Entry] = {
 def study_name(key: str) -> str:
     """The study of a row."""
     return f"bench-{key}"
+
+
+def wanted_rows(text: str) -> tuple[str, ...]:
+    """The rows that `--models` means: `all`, or names with commas between them.
+
+    Raises:
+        UsageError: a row nobody knows; names the nearest.
+    """
+    if text == "all":
+        return tuple(ROWS)
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    faults = [f"no row {name!r}.{nearest(name, ROWS)}" for name in found if name not in ROWS]
+    if faults or not found:
+        raise UsageError(*faults, heading=f"--models is `all` or some of {', '.join(ROWS)}:")
+    return found

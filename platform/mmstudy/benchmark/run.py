@@ -26,13 +26,12 @@ from mmstudy.driver.tally import Standing
 from mmstudy.errors import MMStudyError, TooManyFailures, UsageError
 from mmstudy.followup.confirm import confirm
 from mmstudy.spec.reading import find_spec, load_spec
-from mmstudy.spec.sections import nearest
 from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.parquet import read_json
 from mmstudy.storage.schema import State
 from mmstudy.study import open_study
 
-__all__ = ["BenchmarkPlan", "Budget", "plan_benchmark", "run_benchmark", "wanted_rows"]
+__all__ = ["BenchmarkPlan", "Budget", "plan_benchmark", "run_benchmark"]
 
 _SHARED = "bench-shared"
 _CONFIRMED = 1  # the best trial of a row
@@ -64,21 +63,6 @@ class BenchmarkPlan:
     budget: Budget
     plans: dict[str, Plan]
     faults: dict[str, str]  # row -> why it cannot be reproduced here
-
-
-def wanted_rows(text: str) -> tuple[str, ...]:
-    """The rows that `--models` means: `all`, or names with commas between them.
-
-    Raises:
-        UsageError: a row nobody knows; names the nearest.
-    """
-    if text == "all":
-        return tuple(ROWS)
-    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    faults = [f"no row {name!r}.{nearest(name, ROWS)}" for name in found if name not in ROWS]
-    if faults or not found:
-        raise UsageError(*faults, heading=f"--models is `all` or some of {', '.join(ROWS)}:")
-    return found
 
 
 def plan_benchmark(

@@ -44,13 +44,15 @@ def benchmark(
     from contextlib import nullcontext
 
     from mmstudy.benchmark.read import read_benchmark
-    from mmstudy.benchmark.run import Budget, plan_benchmark, run_benchmark, wanted_rows
-    from mmstudy.cli.progress import Reporter
-    from mmstudy.cli.run import runner_for
+    from mmstudy.benchmark.rows import wanted_rows
     from mmstudy.report.benchmark import render_benchmark
 
     wanted = wanted_rows(models)
     if not show:
+        from mmstudy.benchmark.run import Budget, plan_benchmark, run_benchmark
+        from mmstudy.cli.progress import Reporter
+        from mmstudy.cli.run import runner_for
+
         budget = Budget(
             trials=trials,
             seeds=seeds,

@@ -86,24 +86,27 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """What this machine offers a study: versions, disk, processors, GPUs, browser, Ray."""
     import os
 
-    from mmstudy.provenance import cpu_name, versions
+    from mmstudy.provenance import INSTALL_RUN, cpu_name, missing_to_run, versions
 
     here = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    rows: list[dict[str, Any]] = [
-        {"what": name, "found": found, "ok": found != "absent"}
-        for name, found in versions().items()
-    ]
     free = shutil.disk_usage(here).free
-    rows += [
+    missing = missing_to_run()
+    machine: list[dict[str, Any]] = [
         {"what": "free disk", "found": f"{free / 2**30:.1f} GiB", "ok": free > 2**30},
         {"what": "processors", "found": f"{os.cpu_count()} x {cpu_name()}", "ok": True},
-        _gpus(),
+        *([] if missing else [_gpus()]),
         {"what": "browser", "found": browser or "none", "ok": browser is not None},
         {"what": "Ray", "found": os.environ.get("RAY_ADDRESS", "started when needed"), "ok": True},
     ]
-    print_rows(rows, how)
-    bad = [str(row["what"]) for row in rows if not row["ok"]]
+    installed: list[dict[str, Any]] = [
+        {"what": "install", "found": "reads results" if missing else "full", "ok": not missing},
+        *({"what": k, "found": found, "ok": found != "absent"} for k, found in versions().items()),
+    ]
+    print_rows([*installed, *machine], how)
+    if missing:
+        say(f"Studies can be read here, not run: {INSTALL_RUN} adds {', '.join(missing)}.")
+    bad = [str(row["what"]) for row in machine if not row["ok"]]
     if bad:
         say(f"Not there: {', '.join(bad)}. Studies run without, on a CPU far slower.")
 

@@ -7,6 +7,9 @@ that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import typer
 
 from mmcaf.errors import DataError
 from mmstudy.cli import benchmark, data, explain, run, submit
@@ -15,12 +18,29 @@ from mmstudy.cli import followup as after
 from mmstudy.cli import housekeeping as keep
 from mmstudy.cli import studies as look
 from mmstudy.cli.shared import app
-from mmstudy.errors import MMStudyError
+from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.provenance import INSTALL_RUN, RUN_IMPORTS, package_version
 
 __all__ = ["app", "main"]
 
 # Importing them has added their commands.
 _THEMES = (data, run, submit, look, after, benchmark, explain, keep, serve)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{package_version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Hyperparameter studies of MMCAF-Net: run them, read them, compare them with the paper."""
 
 
 def main() -> None:
@@ -30,8 +50,9 @@ def main() -> None:
         sys.argv.remove("--debug")
     try:
         app()
-    except (MMStudyError, DataError, OSError, ValueError) as error:
-        if debug:
+    except (MMStudyError, DataError, OSError, ValueError, ModuleNotFoundError) as raised:
+        error = _explained(raised)
+        if debug or isinstance(error, ModuleNotFoundError):
             raise
         message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         sys.stderr.write(f"\n{message}\n")
@@ -40,6 +61,19 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         sys.exit(130)
+
+
+def _explained(error: Exception) -> Exception:
+    """A missing package of the extra `run` as what to do about it; other errors as they are."""
+    if not isinstance(error, ModuleNotFoundError):
+        return error
+    absent = (error.name or "").partition(".")[0]
+    if absent not in RUN_IMPORTS:
+        return error
+    return UsageError(
+        f"This command needs {absent}, which an install that only reads results leaves out: "
+        f"{INSTALL_RUN}."
+    )
 
 
 if __name__ == "__main__":

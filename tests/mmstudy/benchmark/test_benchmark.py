@@ -22,8 +22,8 @@ from mmcaf.stats.metrics import auroc
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
 from mmstudy.benchmark import run as benchmark_run
 from mmstudy.benchmark.read import read_benchmark
-from mmstudy.benchmark.rows import ROWS
-from mmstudy.benchmark.run import Budget, plan_benchmark, run_benchmark, wanted_rows
+from mmstudy.benchmark.rows import ROWS, wanted_rows
+from mmstudy.benchmark.run import Budget, plan_benchmark, run_benchmark
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
