@@ -31,8 +31,8 @@ INSTALL_RUN = "pip install 'mmcaf-study[run]'"
 """The command that turns an install that reads results into one that computes them."""
 
 RUN_IMPORTS = (
-    *("cmaes", "cv2", "defusedxml", "jaxtyping", "kan", "openpyxl", "optuna", "pydicom"),
-    *("ray", "safetensors", "sklearn", "sympy", "torch", "tqdm"),
+    *("aiohttp", "cmaes", "cv2", "defusedxml", "jaxtyping", "kan", "openpyxl", "optuna"),
+    *("pydicom", "ray", "safetensors", "sklearn", "sympy", "torch", "tqdm"),
 )
 """What the extra `run` brings, by the names that code imports."""
 
