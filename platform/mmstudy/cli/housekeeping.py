@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,8 +85,6 @@ def remove(
 @app.command()
 def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """What this machine offers a study: versions, disk, processors, GPUs, browser, Ray."""
-    import os
-
     from mmstudy.provenance import INSTALL_RUN, cpu_name, missing_to_run, versions
 
     here = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
@@ -95,9 +94,8 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     machine: list[dict[str, Any]] = [
         {"what": "free disk", "found": f"{free / 2**30:.1f} GiB", "ok": free > 2**30},
         {"what": "processors", "found": f"{os.cpu_count()} x {cpu_name()}", "ok": True},
-        *([] if missing else [_gpus()]),
         {"what": "browser", "found": browser or "none", "ok": browser is not None},
-        {"what": "Ray", "found": os.environ.get("RAY_ADDRESS", "started when needed"), "ok": True},
+        *([] if missing else _to_run()),
     ]
     installed: list[dict[str, Any]] = [
         {"what": "install", "found": "reads results" if missing else "full", "ok": not missing},
@@ -107,12 +105,15 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     if missing:
         say(f"Studies can be read here, not run: {INSTALL_RUN} adds {', '.join(missing)}.")
     bad = [str(row["what"]) for row in machine if not row["ok"]]
-    if bad:
+    if bad and not missing:
         say(f"Not there: {', '.join(bad)}. Studies run without, on a CPU far slower.")
 
 
-def _gpus() -> dict[str, Any]:
+def _to_run() -> list[dict[str, Any]]:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"what": "GPUs", "found": ", ".join(names) or "none", "ok": bool(names)}
+    return [
+        {"what": "GPUs", "found": ", ".join(names) or "none", "ok": bool(names)},
+        {"what": "Ray", "found": os.environ.get("RAY_ADDRESS", "started when needed"), "ok": True},
+    ]

@@ -19,7 +19,6 @@ from mmstudy.cli import housekeeping as keep
 from mmstudy.cli import studies as look
 from mmstudy.cli.shared import app
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.provenance import INSTALL_RUN, RUN_IMPORTS, package_version
 
 __all__ = ["app", "main"]
 
@@ -29,6 +28,8 @@ _THEMES = (data, run, submit, look, after, benchmark, explain, keep, serve)
 
 def _tell_version(asked: bool) -> None:
     if asked:
+        from mmstudy.provenance import package_version
+
         sys.stdout.write(f"{package_version()}\n")
         raise typer.Exit
 
@@ -67,6 +68,8 @@ def _explained(error: Exception) -> Exception:
     """A missing package of the extra `run` as what to do about it; other errors as they are."""
     if not isinstance(error, ModuleNotFoundError):
         return error
+    from mmstudy.provenance import INSTALL_RUN, RUN_IMPORTS
+
     absent = (error.name or "").partition(".")[0]
     if absent not in RUN_IMPORTS:
         return error

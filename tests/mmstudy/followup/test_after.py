@@ -348,4 +348,5 @@ def test_doctor_names_what_is_not_there(command: Command, tmp_path: Path) -> Non
     found = {row["what"]: row for row in json.loads(stdout)}
     assert code == 0
     assert found["torch"]["ok"]
+    assert found["install"] == {"what": "install", "found": "full", "ok": True}
     assert "GiB" in found["free disk"]["found"]
