@@ -34,6 +34,8 @@ OLD = ROOT / "tests" / "fixtures" / "study_v1"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SLIM: list[str] = PROJECT["project"]["dependencies"]
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+FALLBACK: str = PROJECT["tool"]["hatch"]["version"]["fallback-version"]
+NEXT = Version(FALLBACK).base_version
 KNOWN = modules()
 
 FILES_OF_READERS = ("mmstudy.storage", "mmstudy.spec", "mmstudy.errors", "mmstudy.provenance")
@@ -139,14 +141,13 @@ def test_every_requirement_has_an_exact_version() -> None:
 
 
 def test_the_version_without_history_is_before_the_one_being_written() -> None:
-    fallback = Version(PROJECT["tool"]["hatch"]["version"]["fallback-version"])
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    newest = re.search(r"^## (\d+\.\d+\.\d+)", changelog, flags=re.MULTILINE)
+    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, flags=re.MULTILINE)
     cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
     assert newest is not None
     assert cited is not None
-    assert fallback.base_version == newest[1] == cited[1]
-    assert fallback.is_devrelease
+    assert NEXT == newest[1] == cited[1]
+    assert Version(FALLBACK).is_devrelease
 
 
 def test_the_version_is_printed(
@@ -222,6 +223,11 @@ def test_the_plain_install_reads(slim: Callable[..., str]) -> None:
         if line == "doctor":
             assert "reads results" in out
             assert INSTALL_RUN in err
+
+
+def test_a_benchmark_is_looked_for_without_what_computes_it(slim: Callable[..., str]) -> None:
+    ((_, code, _, err),) = ended(slim(RUN_ALL, "benchmark cohort --show"))
+    assert (code, err) == (1, "\nNo benchmark in studies; leave out --show to begin one.\n")
 
 
 def test_what_computes_says_how_to_install_it(slim: Callable[..., str]) -> None:
@@ -323,15 +329,15 @@ def built(builder: Callable[..., str], folder: Path, target: str) -> Path:
 
 @pytest.mark.slow
 def test_the_version_is_of_the_tag(builder: Callable[..., str], export: Path) -> None:
-    assert builder(export, "version") == "0.1.0.dev0"
+    assert builder(export, "version") == FALLBACK
     git(export, "init", "--quiet")
     git(export, "add", "--all")
     git(export, "commit", "--quiet", "-m", "all")
-    assert builder(export, "version") == "0.1.0.dev1"
-    git(export, "tag", "-a", "v0.1.0", "-m", "0.1.0")
-    assert builder(export, "version") == "0.1.0"
+    assert builder(export, "version") == f"{NEXT}.dev1"
+    git(export, "tag", "-a", "v7.3.0", "-m", "7.3.0")
+    assert builder(export, "version") == "7.3.0"
     git(export, "commit", "--quiet", "--allow-empty", "-m", "more")
-    assert builder(export, "version") == "0.1.1.dev1"
+    assert builder(export, "version") == "7.3.1.dev1"
 
 
 @pytest.mark.slow
@@ -347,7 +353,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(
     assert files == shipped() | {f"{info}/{name}" for name in DIST_INFO}
     assert {"mmcaf/py.typed", "mmstudy/py.typed", "mmstudy/_dashboards/app.py"} < files
     assert not any({"pictures", "tests"} & {*Path(name).parts} for name in files)
-    assert (said["Version"], said["License-Expression"]) == ("0.1.0.dev0", "Apache-2.0")
+    assert (said["Version"], said["License-Expression"]) == (FALLBACK, "Apache-2.0")
     assert "Typing :: Typed" in said.get_all("Classifier", [])
     assert said.get_all("Project-URL")
     plain = [text for text in said.get_all("Requires-Dist", []) if ";" not in text]
@@ -366,7 +372,7 @@ def test_the_source_archive_builds_the_same_wheel(
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     assert {"tests", "constraints.txt", "Makefile"} < {path.name for path in unpacked.iterdir()}
     wheel = built(builder, unpacked, "wheel")
-    assert wheel.name.startswith("mmcaf_study-0.1.0.dev1-")
+    assert wheel.name.startswith(f"mmcaf_study-{NEXT}.dev1-")
     with zipfile.ZipFile(wheel) as found:
         assert shipped() < set(found.namelist())
 
@@ -390,7 +396,7 @@ def test_a_fresh_environment_reads_results_without_what_computes(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert run("mmstudy", "--version") == "0.1.0.dev0\n"
+    assert run("mmstudy", "--version") == f"{FALLBACK}\n"
     assert all(code == 0 for _, code, _, _ in ended(run("python", "-c", RUN_ALL, *READING)))
     assert all(code == 2 for _, code, _, _ in ended(run("python", "-c", RUN_ALL, *COMPUTING)))
     listed = {one["name"].lower() for one in json.loads(run("pip", "list", "--format=json"))}

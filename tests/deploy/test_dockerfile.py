@@ -17,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "platform" / "deploy" / "Dockerfile"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+FALLBACK = PROJECT["tool"]["hatch"]["version"]["fallback-version"]
 STAGES = ("packages", "views", "dashboard", "study")
 
 
@@ -94,7 +96,7 @@ class Build:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "told", "version"), [("packages", "9.8.7", "9.8.7"), ("views", "", "0.1.0.dev0")]
+    ("stage", "told", "version"), [("packages", "9.8.7", "9.8.7"), ("views", "", FALLBACK)]
 )
 def test_the_steps_of_an_image_give_a_command_that_works(
     stage: str, told: str, version: str, tmp_path: Path
@@ -132,7 +134,7 @@ def test_an_image_installs_what_it_is_for(stage: str, extras: list[str], tmp_pat
     (writes,) = (line for line in of(stage, "RUN") if line.endswith("> requirements.txt"))
     shutil.copy2(ROOT / "pyproject.toml", tmp_path)
     subprocess.run(["/bin/sh", "-c", writes], cwd=tmp_path, check=True)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = PROJECT["project"]
     wanted = [*project["dependencies"]]
     for extra in extras:
         wanted += project["optional-dependencies"][extra]
