@@ -21,8 +21,8 @@ from mmstudy.analysis.cases import Slices, case_slices, hard_cases
 from mmstudy.analysis.overview import mean_curves
 from mmstudy.benchmark.read import Benchmark, read_benchmark
 from mmstudy.benchmark.rows import STATE_FILE
-from mmstudy.compare.comparison import Comparison, compare
-from mmstudy.compare.row import MethodRow, row_of
+from mmstudy.comparison.comparison import Comparison, compare
+from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.segments import table_files
 from mmstudy.study import Found, Study, found_studies, open_study

@@ -23,7 +23,7 @@ MMSTUDY = (  # from the ground; a room sees only rooms of lower floors, and is n
     ("mmstudy.storage",),
     ("mmstudy.study", "mmstudy.trial", "mmstudy.serving"),
     ("mmstudy.search", "mmstudy.analysis", "mmstudy.cluster"),
-    ("mmstudy.driver", "mmstudy.compare"),
+    ("mmstudy.driver", "mmstudy.comparison"),
     ("mmstudy.followup", "mmstudy.plots"),
     ("mmstudy.benchmark",),
     ("mmstudy.report",),
@@ -40,7 +40,7 @@ MMCAF = (
 READERS = (  # what only reads results; installed without torch, ray and optuna
     "mmstudy.study",
     "mmstudy.analysis",
-    "mmstudy.compare",
+    "mmstudy.comparison",
     "mmstudy.plots",
     "mmstudy.report",
     "mmstudy.serving",
@@ -52,7 +52,7 @@ MAKERS += ("mmstudy.followup", "mmstudy.benchmark.run", "torch", "ray", "optuna"
 DASHBOARDS_SEE = (
     "mmstudy.study",
     "mmstudy.analysis",
-    "mmstudy.compare",
+    "mmstudy.comparison",
     "mmstudy.benchmark.read",
     "mmstudy.benchmark.rows",
     "mmstudy.report",
@@ -78,7 +78,7 @@ ONLY_IN = {  # vendor: the modules that may import it
 }
 LIGHT = (  # load neither torch nor ray nor optuna
     "mmstudy.study",
-    "mmstudy.compare.comparison",
+    "mmstudy.comparison.comparison",
     "mmstudy.cli.main",
     "mmstudy.spec.reading",
     "mmstudy.analysis.optimism",
@@ -155,7 +155,7 @@ def test_every_import_goes_down_the_house() -> None:
         ("dashboards.views.trial", "def f():\n    from mmstudy.driver import drive"),
         ("mmstudy.plots.study", "from mmstudy.driver.drive import run_study"),
         ("mmstudy.study", "from mmstudy.analysis import overview"),
-        ("mmstudy.compare.verdict", "def f():\n    import optuna"),
+        ("mmstudy.comparison.verdict", "def f():\n    import optuna"),
         ("mmstudy.cli.studies", "__import__('ray')"),
         ("mmcaf.net.penet", "from mmcaf.data.batches import Batch"),
         ("mmcaf.data.cohort", "from mmcaf.data.ingest import rules"),

@@ -10,7 +10,7 @@ import streamlit as st
 from mmcaf.stats.metrics import Proportion
 from mmstudy.analysis.filters import differing
 from mmstudy.analysis.overview import band
-from mmstudy.compare.row import Figure
+from mmstudy.comparison.row import Figure
 from mmstudy.errors import MMStudyError
 from mmstudy.plots import study as charts
 from mmstudy.report.comparison import cell_text

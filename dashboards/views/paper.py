@@ -10,10 +10,10 @@ import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.compare.comparison import Comparison, Section, sections_of
-from mmstudy.compare.published import published
-from mmstudy.compare.row import RATE_NAMES, MethodRow
-from mmstudy.compare.verdict import Verdict
+from mmstudy.comparison.comparison import Comparison, Section, sections_of
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import RATE_NAMES, MethodRow
+from mmstudy.comparison.verdict import Verdict
 from mmstudy.plots import evidence
 from mmstudy.report.comparison import cell_text, render
 from mmstudy.study import Study

@@ -14,7 +14,7 @@ from mmcaf.stats.calibration import Coefficient
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
 from mmstudy.analysis.cases import CLASSES
 from mmstudy.analysis.filters import as_text
-from mmstudy.compare.row import Figure
+from mmstudy.comparison.row import Figure
 from mmstudy.plots import evidence
 from mmstudy.plots.plot import AUROC
 from mmstudy.report.comparison import cell_text

@@ -20,9 +20,9 @@ import polars as pl
 from mmcaf.stats.estimates import Estimate
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
 from mmstudy.benchmark.rows import REFERENCE, ROWS, STATE_FILE, Entry, study_name
-from mmstudy.compare.published import published
-from mmstudy.compare.row import MethodRow, row_of
-from mmstudy.compare.verdict import Verdict, against_same_cases
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import MethodRow, row_of
+from mmstudy.comparison.verdict import Verdict, against_same_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import read_json
 from mmstudy.study import Study, open_study

@@ -132,7 +132,7 @@ def compare(
     ] = "table",
 ) -> None:
     """The best trial beside baselines and the paper's rows, with what a test says of each."""
-    from mmstudy.compare.comparison import compare as beside
+    from mmstudy.comparison.comparison import compare as beside
     from mmstudy.report.comparison import render
 
     sys.stdout.write(render(beside(opened_study(study, root), cohort), how))

@@ -10,7 +10,7 @@ import polars as pl
 from mmcaf.stats.calibration import Calibration
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.roc import RocBand, RocCurve
-from mmstudy.compare.row import MethodRow
+from mmstudy.comparison.row import MethodRow
 from mmstudy.plots.plot import BLUE, CATEGORICAL, GREY, ORANGE, UNIT, VERMILION, Layer, Plot, Rule
 from mmstudy.storage.explanations import Curve, Shap
 

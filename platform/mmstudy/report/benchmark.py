@@ -10,8 +10,8 @@ from collections.abc import Callable
 from mmcaf.stats.estimates import Estimate
 from mmstudy.benchmark.read import Benchmark, BenchmarkRow
 from mmstudy.benchmark.rows import REFERENCE
-from mmstudy.compare.row import RATE_NAMES, MethodRow
-from mmstudy.compare.verdict import Test, Verdict
+from mmstudy.comparison.row import RATE_NAMES, MethodRow
+from mmstudy.comparison.verdict import Test, Verdict
 from mmstudy.report.comparison import Format, cell_text, csv_text, latex_text, markdown_text
 from mmstudy.report.text import as_text
 

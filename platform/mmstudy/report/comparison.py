@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from mmcaf.stats.metrics import Proportion
-from mmstudy.compare.comparison import Comparison, Section
-from mmstudy.compare.row import RATE_NAMES, Figure, MethodRow
+from mmstudy.comparison.comparison import Comparison, Section
+from mmstudy.comparison.row import RATE_NAMES, Figure, MethodRow
 
 __all__ = ["Format", "cell_text", "csv_text", "latex_text", "markdown_text", "render"]
 

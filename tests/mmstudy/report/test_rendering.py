@@ -19,9 +19,9 @@ from markdown_it import MarkdownIt
 
 from mmcaf.stats.metrics import Proportion
 from mmstudy.cli.shared import print_rows_of
-from mmstudy.compare.comparison import Comparison, compare
-from mmstudy.compare.published import published
-from mmstudy.compare.row import Figure
+from mmstudy.comparison.comparison import Comparison, compare
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import Figure
 from mmstudy.report.comparison import cell_text, csv_text, latex_text, markdown_text, render
 from mmstudy.study import Study
 from support.made_study import add_look, made_study

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.paired import delong, mcnemar
-from mmstudy.compare.published import published
-from mmstudy.compare.row import MethodRow, row_of, row_of_counts
-from mmstudy.compare.verdict import against_published, against_same_cases
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import MethodRow, row_of, row_of_counts
+from mmstudy.comparison.verdict import against_published, against_same_cases
 
 COUNTS = st.builds(ConfusionMatrix, *[st.integers(0, 80)] * 4)
 

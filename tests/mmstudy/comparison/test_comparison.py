@@ -14,8 +14,8 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.stats.metrics import auroc
 from mmcaf.stats.paired import delong
 from mmcaf.training.baselines import BASELINES, out_of_fold_baselines
-from mmstudy.compare.comparison import compare
-from mmstudy.compare.published import published
+from mmstudy.comparison.comparison import compare
+from mmstudy.comparison.published import published
 from mmstudy.driver.conductor import Standing
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner

@@ -15,7 +15,7 @@ from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.paired import Discordant, compare_all, holm
 from mmcaf.stats.unpaired import difference_interval, fisher, z_test
-from mmstudy.compare.row import Figure, MethodRow
+from mmstudy.comparison.row import Figure, MethodRow
 
 __all__ = ["ALPHA", "Outcome", "Test", "Verdict", "against_published", "against_same_cases"]
 

@@ -4,7 +4,7 @@ The published rows come from counts: the only integers that reproduce the printe
 were scored on other patients, or hold an impossible figure, are marked, not ranked and not tested.
 Ours stands there on the validation patients of all folds and, where `mmstudy evaluate` looked at
 them, on the test patients; each at 0.5 and at Youden's threshold, which is never chosen on the
-cases it is reported on. What may be said of it is decided in `mmstudy.compare.verdict`.
+cases it is reported on. What may be said of it is decided in `mmstudy.comparison.verdict`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.thresholds import cross_fitted, youden
 from mmcaf.training.baselines import out_of_fold_baselines
 from mmstudy.analysis.optimism import corrected
-from mmstudy.compare.cautions import GAP, caution_of, choice_of, notes
-from mmstudy.compare.published import published
-from mmstudy.compare.row import Kind, MethodRow, row_of
-from mmstudy.compare.verdict import Verdict, against_published, against_same_cases
+from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import Kind, MethodRow, row_of
+from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.study import Study
 

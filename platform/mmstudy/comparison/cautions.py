@@ -11,7 +11,7 @@ import polars as pl
 
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.paired import smallest_gap
-from mmstudy.compare.row import MethodRow
+from mmstudy.comparison.row import MethodRow
 from mmstudy.study import Study
 
 __all__ = ["GAP", "caution_of", "choice_of", "notes"]

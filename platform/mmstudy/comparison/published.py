@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from mmcaf.stats.metrics import ConfusionMatrix
-from mmstudy.compare.row import RATE_NAMES, MethodRow, row_of_counts
+from mmstudy.comparison.row import RATE_NAMES, MethodRow, row_of_counts
 
 __all__ = ["published"]
 

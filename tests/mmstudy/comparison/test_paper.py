@@ -11,8 +11,8 @@ import pytest
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
 from mmcaf.stats.thresholds import youden
 from mmstudy.analysis.optimism import corrected_best
-from mmstudy.compare.comparison import compare
-from mmstudy.compare.published import published
+from mmstudy.comparison.comparison import compare
+from mmstudy.comparison.published import published
 from mmstudy.errors import MMStudyError
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
