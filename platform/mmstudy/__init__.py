@@ -1,1 +1,100 @@
-"""The study engine: hyperparameter studies of MMCAF-Net, their record and the command `mmstudy`."""
+"""Hyperparameter studies of MMCAF-Net: run them, read them, draw them.
+
+    import mmstudy
+
+    study = mmstudy.open_study("demo/studies/demo")   # a folder, or s3://bucket/studies/demo
+    study.trials()                                    # a Polars table; .to_pandas() if you like
+    mmstudy.plots.roc(study).save("roc.pdf")          # the ROC curve of the best trial
+    mmstudy.compare(study).summary                    # what may be said beside the paper's rows
+    spec = mmstudy.load_spec("smoke", ["search.trials=3"])
+    plan = mmstudy.plan_study(spec, cohort="demo/cohort", root="studies", name="mine")
+    mmstudy.run_study(plan, mmstudy.InlineRunner())   # or RayRunner(); goes on where it stopped
+
+A name is loaded when it is first used: only what makes trials loads PyTorch, Ray and Optuna.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmstudy import errors, plots
+    from mmstudy.benchmark.read import read_benchmark
+    from mmstudy.comparison.comparison import compare
+    from mmstudy.driver.drive import plan_study, run_study
+    from mmstudy.driver.inline import InlineRunner
+    from mmstudy.driver.on_ray import RayRunner
+    from mmstudy.followup.confirm import confirm
+    from mmstudy.followup.evaluate import evaluate
+    from mmstudy.followup.predict import predict
+    from mmstudy.search.importance import importance
+    from mmstudy.spec.reading import load_spec
+    from mmstudy.study import Study, list_studies, open_study
+
+    __version__: str
+
+__all__ = [
+    "InlineRunner",
+    "RayRunner",
+    "Study",
+    "__version__",
+    "compare",
+    "confirm",
+    "errors",
+    "evaluate",
+    "importance",
+    "list_studies",
+    "load_spec",
+    "open_study",
+    "plan_study",
+    "plots",
+    "predict",
+    "read_benchmark",
+    "run_study",
+]
+
+# A name is that of a module below, or of nothing below: loading a module binds its name here.
+_HOMES = {
+    "InlineRunner": "driver.inline",
+    "RayRunner": "driver.on_ray",
+    "Study": "study",
+    "compare": "comparison.comparison",
+    "confirm": "followup.confirm",
+    "evaluate": "followup.evaluate",
+    "importance": "search.importance",
+    "list_studies": "study",
+    "load_spec": "spec.reading",
+    "open_study": "study",
+    "plan_study": "driver.drive",
+    "predict": "followup.predict",
+    "read_benchmark": "benchmark.read",
+    "run_study": "driver.drive",
+}
+_MODULES = ("errors", "plots")
+
+
+def _loaded(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: Any = version("mmcaf-study")
+    elif name in _HOMES:
+        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
+        near = get_close_matches(name, __all__, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(__all__)}."
+        raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.{hint}")
+    globals()[name] = found
+    return found
+
+
+if not TYPE_CHECKING:  # to a type checker every name would exist
+    __getattr__ = _loaded
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -235,7 +235,7 @@ class Study:
             DataError: the one given cannot be read.
         """
         if given is not None:
-            found = load_cohort(Path(given))
+            found = load_cohort(place(str(given), "cohort"))
         else:
             lay = cohort_place(self.about, self.folder)
             try:

@@ -76,8 +76,9 @@ class Benchmark:
         }
 
 
-def read_benchmark(root: Path) -> Benchmark | None:
-    """The benchmark in `root`, finished or not; None where none was begun."""
+def read_benchmark(root: str | Path) -> Benchmark | None:
+    """The benchmark in the folder `root`, finished or not; None where none was begun."""
+    root = Path(root)
     if not (root / STATE_FILE).is_file():
         return None
     state = read_json(root / STATE_FILE)

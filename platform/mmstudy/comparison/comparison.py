@@ -161,7 +161,7 @@ def threshold_rows(
     return (fixed, fixed.called(chosen.calls, threshold=name))
 
 
-def compare(study: Study, cohort: Path | None = None, *, expected: bool = True) -> Comparison:
+def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = True) -> Comparison:
     """The study's best trial beside the baselines of its own folds and every published row.
 
     Args:
@@ -248,7 +248,7 @@ def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[
 
 
 def _baselines(
-    study: Study, cohort: Path | None
+    study: Study, cohort: str | Path | None
 ) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
     """Name -> out-of-fold predictions; without a cohort none, and a note that says why."""
     try:

@@ -85,11 +85,21 @@ class Plan:
 
 
 def plan_study(
-    spec: StudySpec, *, cohort: Path, root: Path, name: str, shared: Path | None = None
+    spec: StudySpec,
+    *,
+    cohort: str | Path,
+    root: str | Path,
+    name: str,
+    shared: Path | None = None,
 ) -> Plan:
     """Check that `spec` fits `cohort` and what may already lie in `root/name`.
 
-    With `shared`, earlier stages and features lie there, for other studies too.
+    Args:
+        spec: what the study asks and searches, from `load_spec`.
+        cohort: the folder that `mmstudy data ingest` made, or its address (`s3://bucket/cohort`).
+        root: the folder of studies, or its address.
+        name: of the study's own folder in `root`.
+        shared: where earlier stages and features lie, for other studies too.
 
     Raises:
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
@@ -97,7 +107,8 @@ def plan_study(
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
-    patients = load_cohort(cohort)
+    root = place(str(root))
+    patients = load_cohort(place(str(cohort), "cohort"))
     split = split_cohort(spec.protocol, patients)
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
     before = StudyFolder(root / name)
@@ -117,16 +128,16 @@ def run_study(
     plan: Plan,
     runner: Runner,
     *,
-    notify: Callable[[Standing], None],
-    progress: Progress,
+    notify: Callable[[Standing], None] = lambda _: None,
+    progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
     objective: Objective = run_trial,
 ) -> Standing:
-    """Run, or go on with, the planned study until it has the trials asked for.
+    """Run, or go on with, the planned study until it has the trials asked for; silent by default.
 
     Args:
         plan: what `plan_study` has checked.
-        runner: who executes the trials.
+        runner: who executes the trials: `InlineRunner()`, this process, or `RayRunner()`.
         notify: called after each change with how the study stands.
         progress: called with the steps of long preparations.
         say: called with what a user should know now.

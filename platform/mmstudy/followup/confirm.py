@@ -37,7 +37,7 @@ def confirm(
     study: Study,
     runner: Runner,
     *,
-    cohort: Path | None = None,
+    cohort: str | Path | None = None,
     top: int = 3,
     seeds: int = 5,
     progress: Callable[[str, int, int], None] = lambda *_: None,

@@ -25,7 +25,7 @@ __all__ = ["evaluate"]
 def evaluate(
     study: Study,
     number: int,
-    cohort: Path | None = None,
+    cohort: str | Path | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.

@@ -17,6 +17,7 @@ from mmcaf.data.node_cache import load_cohort
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files import checkpoint
 from mmcaf.files.checkpoint import Checkpoint
+from mmcaf.files.remote import place
 from mmcaf.net.registry import reads_image
 from mmcaf.training.loop import predict as predict_cases
 from mmstudy.errors import MMStudyError
@@ -33,10 +34,10 @@ __all__ = ["networks", "predict", "predict_test"]
 def predict(
     study: Study,
     number: int,
-    other: Path,
+    other: str | Path,
     progress: Progress = lambda *_: None,
     *,
-    cohort: Path | None = None,
+    cohort: str | Path | None = None,
 ) -> pl.DataFrame:
     """Probabilities of every case of the cohort `other`: case, label, probability.
 
@@ -46,14 +47,14 @@ def predict(
     Args:
         study: where the trial is.
         number: a complete trial.
-        other: folder of a cohort of other patients.
+        other: a cohort of other patients, a folder or its address.
         progress: told of every step.
         cohort: the study's own, if it was moved.
 
     Raises:
         MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
     """
-    patients = load_cohort(other)
+    patients = load_cohort(place(str(other), "cohort"))
     own = study.cohort(cohort)
     # Synthetic patients of every cohort have the same ids; their series do not.
     key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"

@@ -56,7 +56,7 @@ def find_spec(name: str) -> Path:
 
 
 def load_spec(
-    path: Path,
+    spec: str | Path,
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     change: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -64,7 +64,7 @@ def load_spec(
     """Read a YAML spec, apply the environment, then `path=value` overrides, check everything.
 
     Args:
-        path: the YAML file.
+        spec: the YAML file, or the name of a ready search space.
         overrides: as given with `--set`.
         environment: `os.environ` unless given.
         change: what a command makes of the file's content before all others.
@@ -72,6 +72,7 @@ def load_spec(
     Raises:
         UsageError: lists every fault.
     """
+    path = find_spec(str(spec))
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

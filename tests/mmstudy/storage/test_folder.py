@@ -17,7 +17,7 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.files.remote import Remote, place
-from mmstudy.compare.comparison import compare
+from mmstudy.comparison.comparison import compare
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError
