@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from mmstudy.plots.plot import GREY, Layer, Plot, Rule
+from mmstudy.plots.plot import COUNTED, GREY, LOW_TO_HIGH, Axis, Layer, Plot, Rule
 
 __all__ = ["option"]
 
 Option = dict[str, Any]
-_COUNTED = ("epoch", "trial")  # axes without fractions
 
 
 def option(plot: Plot) -> Option:
     """The whole chart."""
+    if plot.axes:
+        return _parallel(plot)
+    if plot.columns:
+        return _heatmap(plot)
     series = [one for layer in plot.layers for one in _series(layer, plot)]
     names = [layer.name for layer in plot.layers if layer.shown and layer.name]
     legend = len(set(names)) > 1
@@ -39,9 +42,99 @@ def option(plot: Plot) -> Option:
     }
 
 
+def _parallel(plot: Plot) -> Option:
+    """Upright axes, on which a reader can mark ranges with the mouse."""
+    (layer,) = plot.layers
+    width = len(plot.axes)
+    paths = [layer.y[start : start + width] for start in range(0, len(layer.y), width)]
+    low, high = layer.shades
+    return {
+        "animation": False,
+        "parallelAxis": [_upright_axis(dim, axis) for dim, axis in enumerate(plot.axes)],
+        "parallel": {
+            "left": 70,
+            "right": 60,
+            "top": 64,
+            "bottom": 30,
+            "parallelAxisDefault": {
+                "nameLocation": "end",
+                "nameRotate": 18 if width > 5 else 0,
+                "nameTextStyle": {"fontSize": 11},
+                "nameTruncate": {"maxWidth": 140},
+            },
+        },
+        "visualMap": {
+            "show": False,
+            "dimension": width - 1,  # the last axis is the value
+            "min": low,
+            "max": high,
+            "inRange": {"color": list(LOW_TO_HIGH)},
+        },
+        "tooltip": {"show": False},
+        "series": [
+            {
+                "type": "parallel",
+                "smooth": False,
+                "lineStyle": {"width": layer.size, "opacity": 0.5 if len(paths) < 500 else 0.12},
+                "progressive": 2000,
+                "data": [[_r(value) for value in path] for path in paths],
+            }
+        ],
+    }
+
+
+def _upright_axis(dim: int, axis: Axis) -> Option:
+    if axis.names:
+        return {"dim": dim, "name": axis.name, "type": "category", "data": list(axis.names)}
+    return {"dim": dim, "name": axis.name, "min": axis.low, "max": axis.high}
+
+
+def _heatmap(plot: Plot) -> Option:
+    (layer,) = plot.layers
+    low, high = layer.shades
+    places = zip(layer.x, layer.y, layer.shade, layer.count, strict=True)
+    return {
+        "animation": False,
+        "grid": {"left": 8, "right": 90, "top": 16, "bottom": 34, "containLabel": True},
+        "xAxis": _category(plot.x, plot.columns) | {"nameLocation": "middle", "nameGap": 30},
+        "yAxis": _category(plot.y, plot.rows)
+        | {"inverse": True, "nameLocation": "middle", "nameRotate": 90, "nameGap": 62},
+        "visualMap": {
+            "min": low,
+            "max": high,
+            "dimension": 2,
+            "precision": 3,
+            "calculable": True,
+            "right": 0,
+            "top": "middle",
+            "inRange": {"color": list(LOW_TO_HIGH)},
+        },
+        "tooltip": {"confine": True},
+        "series": [
+            {
+                "type": "heatmap",
+                "name": f"{plot.shade}, trials",
+                "dimensions": ["x", "y", plot.shade, "trials"],
+                "encode": {"x": 0, "y": 1, "value": 2, "tooltip": [2, 3]},
+                "data": [[x, y, round(shade, 4), n] for x, y, shade, n in places],
+            }
+        ],
+    }
+
+
+def _category(name: str, labels: Sequence[str]) -> Option:
+    return {
+        "type": "category",
+        "name": name,
+        "data": list(labels),
+        "splitArea": {"show": True},
+        "axisLabel": {"hideOverlap": True},
+    }
+
+
 def _axis(name: str, limits: tuple[float, float] | None, *, log: bool = False) -> Option:
     axis: Option = {"type": "log" if log else "value", "name": name, "scale": True}
-    if name in _COUNTED:
+    if name in COUNTED:
         axis["minInterval"] = 1
     if limits:
         axis |= {"min": limits[0], "max": limits[1]}
@@ -49,7 +142,7 @@ def _axis(name: str, limits: tuple[float, float] | None, *, log: bool = False) -
 
 
 def _upright(name: str) -> Option:
-    gap = 26 if name in _COUNTED else 42  # counts are short, rates have decimals
+    gap = 26 if name in COUNTED else 42  # counts are short, rates have decimals
     return {"name": name, "nameLocation": "middle", "nameRotate": 90, "nameGap": gap}
 
 

@@ -12,7 +12,6 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ import streamlit as st
 
 from mmcaf.errors import DataError
 from mmstudy.errors import MMStudyError
-from mmstudy.plots.plot import Plot
+from mmstudy.plots.plot import Layer, Plot
 from mmstudy.report.comparison import csv_text
 from mmstudy.study import Study
 
@@ -146,12 +145,11 @@ def chart(plot: Plot, study: Study, *, key: str = "") -> None:
         key=f"chart-{named}",
         alt=plot.alt,
     )
-    marked = _noted(plot, study)
     with st.popover("Save", key=f"save-{named}"):
         for how, what in (("pdf", "application/pdf"), ("svg", "image/svg+xml")):
             st.download_button(
                 how.upper(),
-                data=_drawn(marked, how),  # drawn when it is clicked
+                data=_drawn(plot, how),  # drawn when it is clicked
                 file_name=f"{study.name}-{named}.{how}",
                 mime=what,
                 key=f"{how}-{named}",
@@ -167,11 +165,6 @@ def chart(plot: Plot, study: Study, *, key: str = "") -> None:
         )
 
 
-def _noted(plot: Plot, study: Study) -> Plot:
-    note = f"{study.name} · {SYNTHETIC}" if study.synthetic else study.name
-    return replace(plot, note=note)
-
-
 def _drawn(plot: Plot, how: Any) -> Callable[[], bytes]:
     def file() -> bytes:
         from mmstudy.plots.file import (
@@ -184,25 +177,26 @@ def _drawn(plot: Plot, how: Any) -> Callable[[], bytes]:
 
 
 def _points(plot: Plot) -> pl.DataFrame:
-    """Every point of every layer; where rows have names, the name of its row."""
-    parts = [
-        pl.DataFrame(
-            {
-                "layer": [layer.name] * len(layer.x),
-                plot.x: pl.Series(layer.x, dtype=pl.Float64, strict=False),
-                plot.y or "row": pl.Series(layer.y, dtype=pl.Float64, strict=False),
-                "upper edge": pl.Series(
-                    layer.high or [None for _ in layer.x], dtype=pl.Float64, strict=False
-                ),
-            }
-        )
-        for layer in plot.layers
-    ]
-    points = pl.concat(parts)
-    if not plot.rows:
-        return points
-    names = pl.col("row").cast(pl.Int64).replace_strict(dict(enumerate(plot.rows)), default=None)
-    return points.with_columns(names)
+    """Every point of every layer; where a place has a name, its name."""
+    x, y = plot.x or "axis", plot.y or "row"
+    points = pl.concat([_points_of(layer, x, y, plot.shade) for layer in plot.layers])
+    named = {x: plot.columns or tuple(axis.name for axis in plot.axes), y: plot.rows}
+    return points.with_columns(
+        pl.col(column).cast(pl.Int64).replace_strict(dict(enumerate(names)), default=None)
+        for column, names in named.items()
+        if names
+    )
+
+
+def _points_of(layer: Layer, x: str, y: str, shade: str) -> pl.DataFrame:
+    high: Sequence[float | None] = layer.high or [None] * len(layer.x)
+    numbers: dict[str, Sequence[Any]] = {x: layer.x, y: layer.y, "upper edge": high}
+    numbers |= {shade: layer.shade} if layer.shade else {}
+    numbers |= {"trials": layer.count} if layer.count else {}
+    columns = {
+        name: pl.Series(values, dtype=pl.Float64, strict=False) for name, values in numbers.items()
+    }
+    return pl.DataFrame({"layer": [layer.name] * len(layer.x)} | columns)
 
 
 def csv_of(table: pl.DataFrame, study: Study) -> str:

@@ -8,27 +8,24 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 import streamlit as st
 
-from mmcaf.stats.calibration import Calibration, calibration
-from mmcaf.stats.roc import RocBand, RocCurve, roc, roc_band
 from mmstudy.analysis.cases import Slices, case_slices, hard_cases
 from mmstudy.analysis.overview import mean_curves
 from mmstudy.benchmark.read import Benchmark, read_benchmark
 from mmstudy.benchmark.rows import STATE_FILE
 from mmstudy.comparison.comparison import Comparison, compare
-from mmstudy.comparison.row import MethodRow, row_of
+from mmstudy.comparison.diagnosis import Diagnosis
+from mmstudy.comparison.diagnosis import diagnosis as diagnosis_of
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.segments import table_files
 from mmstudy.study import Found, Study, found_studies, open_study
 
 __all__ = [
-    "Diagnosis",
     "benchmark",
     "comparison",
     "diagnosis",
@@ -42,16 +39,6 @@ __all__ = [
 ]
 
 Seen = tuple[tuple[str, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Diagnosis:
-    """What one trial says of the validation cases, each once, out of fold."""
-
-    row: MethodRow
-    curve: RocCurve | None
-    band: RocBand | None
-    calibration: Calibration
 
 
 def found(root: Path) -> list[Found]:
@@ -154,14 +141,7 @@ def _means(folder: str, seen: Seen) -> pl.DataFrame:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _diagnosis(folder: str, number: int, seen: Seen) -> Diagnosis:
-    cases = open_study(Path(folder)).out_of_fold(number)
-    labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
-    return Diagnosis(
-        row=row_of(cases, method=f"trial {number}", cases="validation, out of fold"),
-        curve=roc(labels, scores),
-        band=roc_band(labels, scores),
-        calibration=calibration(labels, scores),
-    )
+    return diagnosis_of(open_study(Path(folder)), number)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

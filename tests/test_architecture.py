@@ -89,8 +89,7 @@ LIGHT = (  # load neither torch nor ray nor optuna
     "mmstudy.report.benchmark",
     "mmstudy.storage.explanations",
     "mmstudy.benchmark.read",
-    "mmstudy.plots.study",
-    "mmstudy.plots.evidence",
+    "mmstudy.plots",
     "mmcaf.stats.metrics",
     "mmcaf.stats.calibration",
     "mmcaf.net.registry",
@@ -153,7 +152,7 @@ def test_every_import_goes_down_the_house() -> None:
     [
         ("dashboards.views.trial", "def f():\n    import torch"),
         ("dashboards.views.trial", "def f():\n    from mmstudy.driver import drive"),
-        ("mmstudy.plots.study", "from mmstudy.driver.drive import run_study"),
+        ("mmstudy.plots.search", "from mmstudy.driver.drive import run_study"),
         ("mmstudy.study", "from mmstudy.analysis import overview"),
         ("mmstudy.comparison.verdict", "def f():\n    import optuna"),
         ("mmstudy.cli.studies", "__import__('ray')"),

@@ -8,11 +8,10 @@ import polars as pl
 import streamlit as st
 
 from mmcaf.stats.metrics import Proportion
+from mmstudy import plots
 from mmstudy.analysis.filters import differing
-from mmstudy.analysis.overview import band
 from mmstudy.comparison.row import Figure
 from mmstudy.errors import MMStudyError
-from mmstudy.plots import study as charts
 from mmstudy.report.comparison import cell_text
 from mmstudy.study import Study
 
@@ -67,8 +66,7 @@ def _body(study: Study, numbers: list[int]) -> None:
         "that there is one."
     )
     st.subheader("Learning curves")
-    means = loading.means(study)
-    frame.chart(charts.learning_curves(means, band(means), numbers), study)
+    frame.chart(plots.learning_curves(study, numbers, means=loading.means(study)), study)
 
 
 def _rates(study: Study, numbers: list[int]) -> pl.DataFrame:

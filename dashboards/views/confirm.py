@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from mmcaf.stats.estimates import Estimate
-from mmstudy.plots import evidence
+from mmstudy import plots
 from mmstudy.study import Study
 
 __all__ = ["show"]
@@ -32,7 +32,7 @@ def _body(study: Study) -> None:
     trials = loading.trials(study)
     value = dict(trials.select("number", "value").iter_rows())
     seeds = dict(runs.group_by("number").agg(pl.col("run").n_unique()).iter_rows())
-    frame.chart(evidence.confirmed(found, value, runs), study)
+    frame.chart(plots.confirmed(study, trials=trials), study)
     _table(found, value, seeds)
     st.caption(
         "Each run deals new folds and uses a new training seed; the epoch is the trial's own, not "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.analysis.overview import Overview, band, overview, running, timeline
-from mmstudy.plots import study as charts
+from mmstudy import plots
+from mmstudy.analysis.overview import Overview, overview, running
 from mmstudy.study import Study
 
 __all__ = ["show"]
@@ -38,16 +36,15 @@ def _body(study: Study, top: int) -> None:
         if now.best is None:
             frame.tell("info", "No trial is complete yet.")
         else:
-            frame.chart(charts.history(trials), study)
+            frame.chart(plots.history(study, trials=trials), study)
     with right:
         st.subheader("Learning curves")
         means = loading.means(study)
-        best = trials.filter(pl.col("state").is_in(["complete", "running"]))["number"].head(top)
-        frame.chart(charts.learning_curves(means, band(means), best.to_list()), study)
+        frame.chart(plots.learning_curves(study, top=top, trials=trials, means=means), study)
     left, right = st.columns(2)
     with left:
         st.subheader("When trials ran")
-        frame.chart(charts.timeline(timeline(trials, datetime.now(UTC))), study)
+        frame.chart(plots.timeline(study, trials=trials), study)
     with right:
         _failed(trials)
 

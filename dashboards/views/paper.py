@@ -10,18 +10,17 @@ import loading
 import polars as pl
 import streamlit as st
 
+from mmstudy import plots
 from mmstudy.comparison.comparison import Comparison, Section, sections_of
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.plots import evidence
 from mmstudy.report.comparison import cell_text, render
 from mmstudy.study import Study
 from views.benchmark import show_benchmark
 
 __all__ = ["show"]
 
-_MEASURES = ("sensitivity", "specificity", "accuracy", "auroc")
 _FILES = {  # format -> label, ending, type
     "csv": ("CSV", "csv", "text/csv"),
     "markdown": ("Markdown", "md", "text/markdown"),
@@ -42,13 +41,14 @@ def show(study: Study) -> None:
     _looks(found)
     measure = st.segmented_control(
         "Measure",
-        _MEASURES,
-        default=_MEASURES[0],
+        plots.MEASURES_OF_ROWS,
+        default=plots.MEASURES_OF_ROWS[0],
         format_func=lambda name: name.upper() if name == "auroc" else name,
         key="measure",
         bind="query-params",
     )
-    frame.chart(evidence.forest(found.rows, str(measure or _MEASURES[0])), study)
+    shown = str(measure or plots.MEASURES_OF_ROWS[0])
+    frame.chart(plots.forest(study, shown, rows=found.rows), study)
     _sections(found.sections)
     _verdicts("Against the published rows, other patients", found.against_paper)
     st.subheader("How to read this")

@@ -8,30 +8,20 @@ import frame
 import loading
 import polars as pl
 import streamlit as st
-from loading import Diagnosis
 
 from mmcaf.stats.calibration import Coefficient
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
+from mmstudy import plots
 from mmstudy.analysis.cases import CLASSES
 from mmstudy.analysis.filters import as_text
+from mmstudy.comparison.diagnosis import Diagnosis
 from mmstudy.comparison.row import Figure
-from mmstudy.plots import evidence
-from mmstudy.plots.plot import AUROC
 from mmstudy.report.comparison import cell_text
 from mmstudy.study import Study
 from views import explanations
 
 __all__ = ["confusion", "show"]
 
-_MEASURES = {
-    "auroc": AUROC,
-    "sensitivity": "sensitivity at 0.5",
-    "specificity": "specificity at 0.5",
-    "train_loss": "training loss",
-    "val_loss": "validation loss",
-    "brier": "Brier score",
-    "lr": "learning rate",
-}
 _FACTS = ("hardware", "device", "threads", "host", "code_version", "cohort_digest", "seed")
 
 
@@ -124,14 +114,18 @@ def _settings(row: dict[str, Any]) -> pl.DataFrame:
 
 def _curves(study: Study, number: int) -> None:
     epochs = loading.epochs_of(study, [number])
-    known = [name for name in _MEASURES if epochs[name].null_count() < epochs.height]
+    known = [name for name in plots.MEASURES if epochs[name].null_count() < epochs.height]
     if not known:
         frame.tell("info", "No epoch has ended yet.")
         return
     measure = st.selectbox(
-        "Measure", known, format_func=lambda one: _MEASURES[one], key="measure", bind="query-params"
+        "Measure",
+        known,
+        format_func=lambda one: plots.MEASURES[one],
+        key="measure",
+        bind="query-params",
     )
-    frame.chart(evidence.fold_curves(epochs, measure, _MEASURES[measure]), study)
+    frame.chart(plots.folds(study, number, measure), study)
 
 
 def _diagnosis(study: Study, number: int) -> None:
@@ -153,10 +147,9 @@ def _diagnosis(study: Study, number: int) -> None:
         if found.curve is None:
             frame.tell("info", "Without cases of both classes there is no ROC curve.")
         else:
-            label = f"AUROC {cell_text(found.row.auroc)}"
-            frame.chart(evidence.roc(found.curve, found.band, label), study)
+            frame.chart(plots.roc(study, number, found=found), study)
     with right:
-        frame.chart(evidence.reliability(found.calibration), study)
+        frame.chart(plots.calibration(study, number, found=found), study)
     _cases(study, number, found)
     explanations.of_trial(study, number)
 

@@ -48,6 +48,13 @@ class Figure:
             return cls()
         return cls(float(value), *(interval or (None, None)))
 
+    def __str__(self) -> str:
+        """For a human: `0.786 [0.64, 0.89]`, or a dash."""
+        if self.value is None:
+            return "-"
+        known = self.low is not None and self.high is not None
+        return f"{self.value:.3f}" + (f" [{self.low:.2f}, {self.high:.2f}]" if known else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MethodRow:

@@ -1,9 +1,10 @@
-"""Tables of a study -> plots. Pure functions; nothing is computed here that no table holds."""
+"""What a search found: tables -> plots. Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from mmstudy.plots.plot import (
 )
 
 __all__ = [
+    "cheapest",
     "front",
     "history",
     "importances",
@@ -106,7 +108,7 @@ def timeline(rows: pl.DataFrame) -> Plot:
     )
 
 
-def importances(rows: Sequence[dict[str, float | str | None]]) -> Plot:
+def importances(rows: Sequence[Mapping[str, Any]]) -> Plot:
     """Both measures of importance per setting."""
     names = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
     layers = []
@@ -138,7 +140,7 @@ def slices(trials: pl.DataFrame, column: str, label: str, *, log: bool) -> Plot:
     """Value against one numeric setting."""
     done = trials.drop_nulls(["value", column])
     return Plot(
-        name="slice",
+        name="setting",
         x=label,
         y=AUROC,
         x_log=log,
@@ -193,6 +195,13 @@ def front(trials: pl.DataFrame, best: pl.DataFrame, column: str, label: str) -> 
     )
 
 
+def cheapest(trials: pl.DataFrame, cost: str) -> pl.DataFrame:
+    """The trials that none is better than and as cheap: going up the cost, each new best."""
+    ordered = trials.drop_nulls(cost).sort([cost, "value"], descending=[False, True])
+    before = ordered["value"].cum_max().shift(1, fill_value=-1.0)
+    return ordered.filter(ordered["value"] > before)
+
+
 def options(trials: pl.DataFrame, column: str, label: str, known: Sequence[str]) -> Plot:
     """Value against one setting with options: every trial, and the mean of each option."""
     done = trials.drop_nulls("value").select(
@@ -204,7 +213,7 @@ def options(trials: pl.DataFrame, column: str, label: str, known: Sequence[str])
     count = dict(done.group_by("option").len().iter_rows())
     there = [name for name in names if name in mean]
     return Plot(
-        name="slice",
+        name="setting",
         x=AUROC,
         y="",
         rows=tuple(f"{name}  (n={count.get(name, 0)})" for name in names),
