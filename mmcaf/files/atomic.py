@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
             "folder; what was there before is unchanged.",
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # its folder is a file, which the fault above says
+            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -143,8 +143,9 @@ class Plot:
             )
         from mmstudy.plots.file import draw  # matplotlib: half a second that a page need not wait
 
+        content = draw(self, how)
         with replacing(path) as beside:
-            beside.write_bytes(draw(self, how))
+            beside.write_bytes(content)
 
     def _repr_html_(self) -> str:
         """The picture in a notebook, as SVG; `alt` is its title, which a screen reader says."""
