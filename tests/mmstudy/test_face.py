@@ -28,11 +28,9 @@ from support.tiny_spec import TINY_SPEC
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "ray", "optuna", "polars", "streamlit", "pydantic", "numpy", "matplotlib"}
-MODULES = [
-    name
-    for name in modules()
-    if name.startswith("mmstudy.") and name.rpartition(".")[2] not in ("__main__", "probe")
-]
+BELOW = sorted(
+    {name.split(".")[1] for name in modules() if name.startswith("mmstudy.")} - {"__main__"}
+)
 
 
 def python(code: str) -> str:
@@ -59,22 +57,17 @@ def test_all_is_what_can_be_had_and_nothing_else() -> None:
 
 def test_no_name_is_that_of_another_module() -> None:
     """Importing `mmstudy.x` binds x here, over whatever x was."""
-    below = {name.split(".")[1] for name in modules() if name.count(".") and "mmstudy" in name}
-    assert below & set(mmstudy.__all__) == set(mmstudy._MODULES)
+    assert set(BELOW) & set(mmstudy.__all__) == set(mmstudy._MODULES)
 
 
 @pytest.mark.parametrize("first", ["names", "modules"])
 def test_a_name_means_the_same_whatever_was_imported_before(first: str) -> None:
-    steps = {
-        "names": "for name in mmstudy.__all__: seen[name] = getattr(mmstudy, name)",
-        "modules": f"for name in {MODULES}: importlib.import_module(name)",
-    }
-    second = {"names": "modules", "modules": "names"}[first]
-    homes = "import importlib, inspect, mmstudy; seen = {}"
+    use = "for name in mmstudy.__all__: getattr(mmstudy, name)"
+    load = f"for name in {BELOW}: import_module('mmstudy.' + name)"
+    steps = [use, load] if first == "names" else [load, use]
     told = "for name in mmstudy.__all__: print(name, type(getattr(mmstudy, name)).__name__)"
-    found = dict(
-        line.split() for line in python("\n".join([homes, steps[first], steps[second], told])).split("\n")
-    )  # fmt: skip
+    code = ["from importlib import import_module", "import mmstudy", *steps, told]
+    found = dict(line.split() for line in python("\n".join(code)).split("\n"))
     kinds = {"errors": "module", "plots": "module", "__version__": "str"}
     kinds |= {"Study": "type", "InlineRunner": "ABCMeta", "RayRunner": "ABCMeta"}
     assert found == {name: kinds.get(name, "function") for name in mmstudy.__all__}
@@ -91,12 +84,12 @@ def test_reading_and_drawing_load_neither_torch_nor_ray_nor_optuna() -> None:
 
 
 def test_a_name_it_does_not_have_is_told_with_the_nearest() -> None:
-    with pytest.raises(AttributeError, match="'open_studdy'. Did you mean 'open_study'"):
-        mmstudy.open_studdy  # type: ignore[attr-defined]  # noqa: B018
-    with pytest.raises(AttributeError, match="'xyz'. It has InlineRunner, "):
-        mmstudy.xyz  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'open_studdy'\. Did you mean 'open_study'"):
+        mmstudy.open_studdy  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'xyz'\. It has InlineRunner, "):
+        mmstudy.xyz  # noqa: B018
     with pytest.raises(ImportError):
-        from mmstudy import trials  # type: ignore[attr-defined]  # noqa: F401
+        from mmstudy import trials  # noqa: F401
 
 
 SCRIPT = """
@@ -191,17 +184,23 @@ def tables(study: Study) -> dict[str, pl.DataFrame]:
 
 
 def test_tables_become_those_of_pandas_before_and_after_compaction(
-    cohort: Cohort, root: str, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+    cohort: Cohort,
+    root: str,
+    tmp_path: Path,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = run_here(cohort, root, tmp_path)
     before = tables(study)
     assert {name: table.height for name, table in before.items()} == {
         "trials": 3, "metrics": 3 * 2 * 2, "predictions": 3 * 2 * 40, "best": 1,
     }  # fmt: skip
+    drawn = mmstudy.plots.history(study)
     assert command("compact", "mine", "--root", root)[0] == 0
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "elsewhere"))  # of a store: another machine
     assert [one.name for one in mmstudy.list_studies(root)] == ["mine"]
     after = tables(mmstudy.list_studies(root)[0])
-    assert after["trials"].height == 3
+    assert mmstudy.plots.history(mmstudy.list_studies(root)[0]) == drawn
     for name, table in after.items():
         assert_frame_equal(table, before[name], check_row_order=name != "predictions")
         frame = table.to_pandas()
@@ -209,9 +208,6 @@ def test_tables_become_those_of_pandas_before_and_after_compaction(
         assert pl.from_pandas(frame)["number"].to_list() == table["number"].to_list()
     values = after["trials"].to_pandas().set_index("number")["value"]
     assert values.to_dict() == dict(before["trials"].select("number", "value").rows())
-    assert mmstudy.plots.history(study) == mmstudy.plots.history(
-        mmstudy.open_study(study.paths.root)
-    )
 
 
 def test_the_usage_in_the_docstring_is_code_that_compiles() -> None:
