@@ -128,15 +128,16 @@ def forest(rows: Sequence[MethodRow], measure: str) -> Plot:
     rules = (Rule("x", 28 / 43, "always adenocarcinoma"),) if measure == "accuracy" else ()
     if measure == "auroc":
         rules = (Rule("x", 0.5, "chance"),)
+    label = "AUROC" if measure == "auroc" else measure
     return Plot(
         name=f"forest-{measure}",
-        x=f"{'AUROC' if measure == 'auroc' else measure}, 95 % interval",
+        x=f"{label}, 95 % interval",
         y="",
         rows=tuple(_label(row) for row in rows),
         x_range=UNIT,
         layers=tuple(layers),
         rules=rules,
-        alt=f"{measure} of {len(rows)} rows with 95 % intervals.",
+        alt=f"{label[0].upper()}{label[1:]} of {len(rows)} rows with 95 % intervals.",
         height=80 + 28 * len(rows),
     )
 

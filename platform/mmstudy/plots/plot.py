@@ -101,7 +101,7 @@ class Axis:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plot:
     """What is drawn; `alt` says in a sentence what a reader would see.
 
@@ -127,6 +127,10 @@ class Plot:
     height: int = 320
     square: bool = False
     note: str = ""  # printed into files, such as SYNTHETIC
+
+    def __repr__(self) -> str:
+        """In words; the numbers would fill the screen."""
+        return f"<Plot {self.name}: {self.alt}>"
 
     def save(self, path: str | Path) -> None:
         """Write the plot as PDF, SVG or PNG, by the ending of `path`; whole or not at all.
