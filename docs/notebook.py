@@ -82,7 +82,7 @@ The comparison says in words what the numbers allow to say.
 """,
     """
 >>> found = mmstudy.compare(study)
->>> print(found.summary)
+>>> found.summary
 """,
     """
 >>> plots.forest(study, "auroc", rows=found.rows)

@@ -30,13 +30,13 @@ def whole_study(root: Path, name: str = "whole", trials: int = 12) -> Study:
     study = open_study(large_study(root, name, trials=trials, epochs=5, folds=2).root)
     best = int(study.trials()["number"][0])
     for run in range(2):
-        append_rows(study.paths.confirmation(best, run), CONFIRMATIONS, _run(best, run))
-    save_index(study.paths, _explanations(best))
+        append_rows(study.folder.confirmation(best, run), CONFIRMATIONS, _run(best, run))
+    save_index(study.folder, _explanations(best))
     rows = [
         {"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 9},
         {"setting": "train.momentum", "fanova": 0.2, "ped_anova": None, "n": 9},
     ]
-    write_json(study.paths.importance, {"complete": 9, "rows": rows})
+    write_json(study.folder.importance, {"complete": 9, "rows": rows})
     return study
 
 

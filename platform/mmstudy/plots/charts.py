@@ -312,7 +312,7 @@ def _number(study: Study, number: int | None) -> int:
 
 
 def _explained(study: Study, number: int) -> Explanations:
-    found = load(study.paths, number)
+    found = load(study.folder, number)
     if found is None:
         raise MMStudyError(
             f"Nothing was explained of trial {number} of {study.name}. `mmstudy explain` does it."
