@@ -21,6 +21,7 @@ def show(study: Study) -> None:
 
 
 def _body(study: Study) -> None:
+    study = study.read()
     runs, found = study.confirmations(), study.confirmed()
     if runs.is_empty():
         frame.tell("info", "Nothing was confirmed yet. This trains the best few again:")

@@ -62,7 +62,7 @@ def _case(study: Study, found: Explanations, case: str) -> None:
         st.image(str(picture), width="stretch")
         st.caption(_seen(one))
     if one.shap is not None:
-        frame.chart(plots.shap(study, case, found.number), study, key=f"{found.number}-{case}")
+        frame.chart(plots.shap(study, case, found=found), study, key=f"{found.number}-{case}")
         st.caption(
             f"Exact SHAP values over {one.shap.n_background} training rows, with this patient's "
             "image; to the right they speak for squamous."
@@ -89,7 +89,7 @@ def _curves(study: Study, found: Explanations) -> None:
     if not names:
         return
     name = st.selectbox("Clinical attribute", names, key="attribute", bind="query-params")
-    frame.chart(plots.attribute(study, name, found.number), study)
+    frame.chart(plots.attribute(study, name, found=found), study)
 
 
 def _explained(cases: Sequence[ExplainedCase]) -> pl.DataFrame:

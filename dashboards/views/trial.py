@@ -113,7 +113,8 @@ def _settings(row: dict[str, Any]) -> pl.DataFrame:
 
 
 def _curves(study: Study, number: int) -> None:
-    epochs = loading.epochs_of(study, [number])
+    study = study.read()
+    epochs = study.metrics(number)
     known = [name for name in plots.MEASURES if epochs[name].null_count() < epochs.height]
     if not known:
         frame.tell("info", "No epoch has ended yet.")

@@ -228,6 +228,7 @@ def confirmed(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:
     Raises:
         MMStudyError: no confirming run has ended.
     """
+    study = study.read()
     found = study.confirmed()
     if not found:
         raise MMStudyError(
@@ -256,25 +257,29 @@ def forest(
     return _of(study, evidence.forest(found, measure))
 
 
-def attribute(study: Study, name: str, number: int | None = None) -> Plot:
+def attribute(
+    study: Study, name: str, number: int | None = None, *, found: Explanations | None = None
+) -> Plot:
     """The logit of squamous as one clinical attribute moves, one line per fold.
 
     Raises:
         MMStudyError: nothing was explained of the trial, or it has no such attribute.
     """
-    found = _explained(study, _number(study, number)).curves
-    _one({curve.attribute: curve for curve in found}, name, "explained attribute")
-    return _of(study, evidence.attribute_curves([c for c in found if c.attribute == name]))
+    curves = (found or _explained(study, _number(study, number))).curves
+    _one({curve.attribute: curve for curve in curves}, name, "explained attribute")
+    return _of(study, evidence.attribute_curves([c for c in curves if c.attribute == name]))
 
 
-def shap(study: Study, case: str, number: int | None = None) -> Plot:
+def shap(
+    study: Study, case: str, number: int | None = None, *, found: Explanations | None = None
+) -> Plot:
     """What each clinical value of one case adds to the logit of squamous.
 
     Raises:
         MMStudyError: the case was not explained, or the network reads no clinical values.
     """
-    found = _explained(study, _number(study, number)).cases
-    one: ExplainedCase = _one({of.case: of for of in found}, case, "explained case")
+    cases = (found or _explained(study, _number(study, number))).cases
+    one: ExplainedCase = _one({of.case: of for of in cases}, case, "explained case")
     if one.shap is None:
         raise MMStudyError(f"Case {case} has no SHAP values: the network reads no clinical row.")
     return _of(study, evidence.shap_values(one.shap))
