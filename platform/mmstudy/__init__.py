@@ -15,7 +15,6 @@ A name is loaded when it is first used: only what makes trials loads PyTorch, Ra
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +84,16 @@ def _loaded(name: str) -> Any:
     elif name in _HOMES:
         found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     else:
-        near = get_close_matches(name, __all__, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(__all__)}."
-        raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.{hint}")
+        raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.{_hint(name)}")
     globals()[name] = found
     return found
+
+
+def _hint(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, __all__, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(__all__)}."
 
 
 if not TYPE_CHECKING:  # to a type checker every name would exist

@@ -92,6 +92,15 @@ def test_a_name_it_does_not_have_is_told_with_the_nearest() -> None:
         from mmstudy import trials  # noqa: F401
 
 
+def test_a_spec_is_a_file_or_the_name_of_a_ready_space() -> None:
+    found = mmstudy.load_spec("smoke", ["search.trials=3"], environment={})
+    assert found.search.trials == 3
+    path = ROOT / "search_spaces" / "smoke.yaml"
+    assert mmstudy.load_spec(path, ["search.trials=3"], environment={}) == found
+    with pytest.raises(mmstudy.errors.UsageError, match="Did you mean 'smoke'"):
+        mmstudy.load_spec("smoek")
+
+
 SCRIPT = """
 from typing import Any, assert_type
 

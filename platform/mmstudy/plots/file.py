@@ -23,6 +23,7 @@ __all__ = ["draw", "inline"]
 
 _DPI = 100
 _PRINT_DPI = 300  # of PNG, and of what is drawn as points of colour in the other formats
+_SCREEN_DPI = 120  # of the latter in a notebook, which keeps all it shows
 _MANY = 5000  # points; as shapes they would be megabytes that no viewer scrolls
 _STYLE: Any = {
     "pdf.fonttype": 42,  # journals refuse type 3
@@ -44,7 +45,7 @@ _NO_DATE: dict[str, dict[str, Any]] = {
 _ONE = Lock()  # matplotlib's settings are the whole process's
 
 
-def draw(plot: Plot, how: Format) -> bytes:
+def draw(plot: Plot, how: Format, dpi: int = _PRINT_DPI) -> bytes:
     """The file's content; its title is what `alt` says."""
     with _ONE, mpl.rc_context(_STYLE):
         width = 3.5 if plot.square else 5.5
@@ -57,13 +58,13 @@ def draw(plot: Plot, how: Format) -> bytes:
         axes.set_title(plot.note, loc="right", fontsize=7, color=GREY)
         out = io.BytesIO()
         metadata = {"Title": plot.alt} | _NO_DATE[how]
-        figure.savefig(out, format=how, metadata=metadata, dpi=_PRINT_DPI)
+        figure.savefig(out, format=how, metadata=metadata, dpi=dpi)
         return out.getvalue()
 
 
 def inline(plot: Plot) -> str:
     """The plot as an SVG element of a page, with `alt` as its title."""
-    text = draw(plot, "svg").decode("utf-8")
+    text = draw(plot, "svg", _SCREEN_DPI).decode("utf-8")
     element = text[text.index("<svg") :]  # a page has no second head
     return element.replace("<svg", '<svg role="img"', 1)
 
@@ -111,12 +112,14 @@ def _paths(axes: Axes, layer: Layer, scales: tuple[Axis, ...]) -> None:
     high = np.array([len(scale.names) - 1.0 if scale.names else scale.high for scale in scales])
     span = np.where(high > low, high - low, 1.0)
     places = np.broadcast_to(np.arange(width), values.shape)
+    many = len(layer.x) > _MANY
     lines = LineCollection(
         [*np.stack([places, (values - low) / span], axis=2)],
         cmap=_SHADES,
         linewidths=0.7,
         alpha=0.6 if len(values) < 500 else 0.15,
-        rasterized=len(layer.x) > _MANY,
+        rasterized=many,
+        antialiased=not many,  # it takes most of the time, and nobody sees it
     )
     lines.set_array(np.array(layer.shade[::width], float))
     lines.set_clim(*layer.shades)
