@@ -124,7 +124,7 @@ def _refuse_empty(files: pl.DataFrame, found: Ingested, rejected: list[str]) -> 
     ends = ", ".join(f"{count} {end}" for end, count in report.file_counts(files).items())
     raise DataError(
         "No patient with adenocarcinoma or squamous carcinoma and at least 12 usable CT slices was "
-        f"found. Files: {ends}. `mmcaf/data/rules.py` says what each code means."
+        f"found. Files: {ends}. `mmcaf/data/ingest/rules.py` says what each code means."
     )
 
 

@@ -37,7 +37,8 @@ def benchmark(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all rows, run none.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Only print what there is.")] = False,
     how: Annotated[
-        Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
+        Literal["table", "json", "csv", "markdown", "latex"],
+        typer.Option("--format", "-f", help="How rows are printed."),
     ] = "table",
 ) -> None:
     """Train every row of the paper's tables on one footing, or go on with it, and compare."""

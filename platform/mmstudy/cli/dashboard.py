@@ -13,7 +13,7 @@ from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_stud
 
 __all__ = ["dashboard", "optuna_dashboard"]
 
-Port = Annotated[int, typer.Option(min=1, max=65535)]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the browser finds it.")]
 
 
 @app.command()

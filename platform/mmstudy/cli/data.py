@@ -17,15 +17,17 @@ __all__ = ["data_ingest", "data_show", "data_synth"]
 
 @data.command("synth")
 def data_synth(
-    out: Path,
-    patients: int = 24,
-    size: int = 128,
-    slices: int = 24,
-    signal_image: float = 1.5,
-    signal_clinical: float = 1.0,
-    variant: Annotated[str, typer.Option(help="plain, or a trap; see the README.")] = "plain",
+    out: Annotated[Path, typer.Argument(help="Folder of the DICOM tree; made if missing.")],
+    patients: Annotated[int, typer.Option(help="How many, of both classes.")] = 24,
+    size: Annotated[int, typer.Option(help="Pixels per side of a slice.")] = 128,
+    slices: Annotated[int, typer.Option(help="Slices of one patient.")] = 24,
+    signal_image: Annotated[float, typer.Option(help="Of lesions; 1 is the collection's.")] = 1.5,
+    signal_clinical: Annotated[float, typer.Option(help="Of the sheet; 0 is no signal.")] = 1.0,
+    variant: Annotated[
+        str, typer.Option(help="plain, hu-trap, order-trap, multi-phase, scanner-confounded.")
+    ] = "plain",
     faults: Annotated[bool, typer.Option("--faults", help="With all that can go wrong.")] = False,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Decides every random number.")] = 0,
 ) -> None:
     """Write a SYNTHETIC cohort as DICOM in the collection's layout, its truth known."""
     from mmcaf.data.synthetic.faults.strike import patients_needed, strike
@@ -51,7 +53,7 @@ def data_synth(
 
 @data.command("ingest")
 def data_ingest(
-    source: list[Path],
+    source: Annotated[list[Path], typer.Argument(help="Folders with DICOM.")],
     out: Annotated[Path, typer.Option(help="Folder of the cohort.")],
     annotations: Annotated[Path | None, typer.Option(help="Folder of VOC annotations.")] = None,
     clinical: Annotated[Path | None, typer.Option(help="The clinical sheet.")] = None,
@@ -77,7 +79,7 @@ def data_ingest(
 
 
 @data.command("show")
-def data_show(cohort: Path) -> None:
+def data_show(cohort: Annotated[Path, typer.Argument(help="The cohort's folder.")]) -> None:
     """Counts, exclusions by reason, fingerprint."""
     from mmcaf.data.cohort import load
     from mmstudy.storage.parquet import read_json

@@ -128,7 +128,8 @@ def compare(
     root: RootOption = ROOT,
     cohort: CohortOption = None,
     how: Annotated[
-        Literal["table", "json", "csv", "markdown", "latex"], typer.Option("--format", "-f")
+        Literal["table", "json", "csv", "markdown", "latex"],
+        typer.Option("--format", "-f", help="How rows are printed."),
     ] = "table",
 ) -> None:
     """The best trial beside baselines and the paper's rows, with what a test says of each."""

@@ -10,7 +10,7 @@ __all__ = ["StudyPaths"]
 
 @dataclass(frozen=True, slots=True)
 class StudyPaths:
-    """The files of the study folder `root` (layout: README, "The study folder")."""
+    """The files of the study folder `root` (drawn in `docs/reference/study-folder.md`)."""
 
     root: Path
 

@@ -1,0 +1,1 @@
+"""What `docs/generate.py` reads from the program, one module per theme; writes no file."""
