@@ -16,6 +16,7 @@ from pathlib import Path
 
 from generator.architecture import floors, modules
 from generator.commands import commands
+from generator.face import python
 from generator.networks import networks
 from generator.records import exit_codes, reason_codes, study_folder, tables
 from generator.settings import spec
@@ -32,6 +33,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/study-folder.md": study_folder,
     "reference/tables.md": tables,
     "reference/exit-codes.md": exit_codes,
+    "reference/python.md": python,
 }
 """Page below `docs/` -> what writes it."""
 

@@ -10,6 +10,8 @@ from generator.text import code, page, table
 
 __all__ = ["commands", "subcommands"]
 
+_OF_EVERY_PROGRAM = ("help", "install_completion", "show_completion")
+
 
 def commands() -> str:
     """Every command with its arguments and options."""
@@ -21,7 +23,7 @@ def commands() -> str:
     parts = [
         section for words, command in subcommands(top, "mmstudy") for section in _of(words, command)
     ]
-    own = [_parameter(one) for one in top.params if one.expose_value]
+    own = [_parameter(one) for one in top.params if one.name not in _OF_EVERY_PROGRAM]
     opening = (
         "Every command ends with one of these [exit codes](exit-codes.md). "
         "Data goes to stdout, everything else to stderr. "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from mmstudy.cli.demo import main as demonstrate
 from mmstudy.cli.main import app, main
 from support.dashboard_studies import large_study
 from support.documents import ROOT, Block, blocks, pages
@@ -151,18 +153,19 @@ def test_a_block_of_python_runs_on_the_demo(block: Block, demo: Path) -> None:
 
 
 @pytest.mark.slow
-def test_getting_started_from_the_first_command_to_the_last(
+def test_getting_started_from_the_demo_to_the_check_of_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmstudy.cli.demo import steps
-
     monkeypatch.chdir(tmp_path)
-    for arguments in steps(Path("demo")):
-        run(monkeypatch, ["mmstudy", *arguments])
-    page = ROOT / "docs" / "getting-started.md"
-    for block in blocks(page):
+    monkeypatch.setattr(sys, "argv", ["demo", "demo"])
+    demonstrate()
+    given = []
+    for block in blocks(ROOT / "docs" / "getting-started.md"):
         if block.language == "python":
             run_python(block)
         for words in lines(block) if block.language == "sh" else ():
-            if RUN in words and words[0] == "mmstudy":
-                run(monkeypatch, words)
+            if words[0] == "mmstudy" and RUN in words:
+                command = [sys.executable, "-m", "mmstudy.cli.main", *words[1:]]
+                subprocess.run(command, check=True)
+                given.append(words[1])
+    assert {"ls", "trials", "best", "compare", "rerun"} <= set(given)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 from typer.main import get_command
 
+import mmstudy
 from mmcaf.config import DataConfig, Stage, TrainConfig
 from mmcaf.data.ingest import rules
 from mmcaf.data.synthetic.write import Variant
@@ -166,6 +167,11 @@ def test_every_exit_code_stands_there() -> None:
     family = [errors.MMStudyError, *errors.MMStudyError.__subclasses__()]
     for one in family:
         assert f"| {one.exit_code} | `{one.__name__}` |" in text("exit-codes")
+
+
+@pytest.mark.parametrize("name", [*mmstudy.__all__, *mmstudy.plots.__all__])
+def test_every_public_name_stands_there(name: str) -> None:
+    assert re.search(rf"^\| `{re.escape(name)}[(`]", text("python"), re.MULTILINE)
 
 
 def test_every_variant_of_a_synthetic_cohort_is_named() -> None:
