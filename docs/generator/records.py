@@ -95,6 +95,7 @@ def tables() -> str:
         f"This is version {schema.SCHEMA_VERSION} of the record. "
         "Older studies open as they are: columns they do not have are null. "
         "Rates are fractions from 0 to 1; undefined ones are null. Times are UTC. "
+        "Accuracy, F1, specificity, sensitivity, PPV and NPV are at the threshold 0.5. "
         "A case is a keyed hash of a patient's name; the key stays with the cohort."
     )
     return page("Columns of the tables", opening, *parts)

@@ -44,19 +44,19 @@ class TestSpec(_Section):
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
-    fraction: float = Field(gt=0, lt=0.9)
-    seed: int = 0
+    fraction: float = Field(gt=0, lt=0.9)  # share of the patients
+    seed: int = 0  # decides who they are
 
 
 class ProtocolSpec(_Section):
     """How cases are split into training and validation."""
 
-    kind: Literal["holdout", "kfold", "paper43"] = "kfold"
-    folds: int = Field(default=5, ge=2, le=20)
+    kind: Literal["holdout", "kfold", "paper43"] = "kfold"  # paper43: the paper's test set
+    folds: int = Field(default=5, ge=2, le=20)  # parts that validate in turn
     repeats: int = Field(default=1, ge=1, le=100)  # of all folds, dealt anew each time
     fraction: float = Field(default=0.25, gt=0, lt=1)  # validation share of a hold-out
-    seed: int = 0
-    test: TestSpec | None = None
+    seed: int = 0  # decides who validates where
+    test: TestSpec | None = None  # none: nobody is set aside
 
 
 class SearchSpec(_Section):
@@ -66,13 +66,13 @@ class SearchSpec(_Section):
     whose complete trials the sampler knows from the start where they fit this study exactly.
     """
 
-    sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = "tpe"
-    objectives: tuple[Objective, ...] = Field(default=("auroc",), min_length=1)
-    trials: int = Field(default=50, ge=1)
-    seed: int = Field(default=0, ge=0)
+    sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = "tpe"  # who proposes
+    objectives: tuple[Objective, ...] = Field(default=("auroc",), min_length=1)  # what is judged
+    trials: int = Field(default=50, ge=1)  # may grow while a study goes on
+    seed: int = Field(default=0, ge=0)  # of the sampler and of training
     startup_trials: int = Field(default=8, ge=1)  # drawn at random before the sampler learns
-    enqueue: tuple[dict[str, Any], ...] = ()
-    warm_start: str | None = None
+    enqueue: tuple[dict[str, Any], ...] = ()  # points that are tried first
+    warm_start: str | None = None  # folder of a study whose trials are known from the start
 
 
 class PruningSpec(_Section):
@@ -81,23 +81,23 @@ class PruningSpec(_Section):
     `wilcoxon_p` is used where a trial has ten or more folds: with fewer the test decides nothing.
     """
 
-    grace_epochs: int = Field(default=5, ge=1)
-    reduction: int = Field(default=3, ge=2)
-    wilcoxon_p: float = Field(default=0.1, gt=0, lt=0.5)
+    grace_epochs: int = Field(default=5, ge=1)  # before any trial is stopped
+    reduction: int = Field(default=3, ge=2)  # one of so many goes on at each rung
+    wilcoxon_p: float = Field(default=0.1, gt=0, lt=0.5)  # below it, a trial is behind
 
 
 class ResourceSpec(_Section):
     """What one trial gets, and how many run at once."""
 
     gpu: float = Field(default=0.0, ge=0)  # a fraction is a share of one GPU's memory, enforced
-    cpu: int = Field(default=1, ge=1)
-    concurrent: int | Literal["auto"] = "auto"
+    cpu: int = Field(default=1, ge=1)  # threads of one trial
+    concurrent: int | Literal["auto"] = "auto"  # trials at once; auto: as many as fit
 
 
 class LimitSpec(_Section):
     """When to give up."""
 
-    failed_trials: int = Field(default=10, ge=0)
+    failed_trials: int = Field(default=10, ge=0)  # above it, the study ends with exit code 3
     hours: float | None = Field(default=None, gt=0)  # of one run of the driver
     epoch_minutes: float = Field(default=120.0, gt=0)  # a trial that takes longer for one hangs
 
@@ -105,16 +105,16 @@ class LimitSpec(_Section):
 class StudySpec(_Section):
     """One study; `model`, `train` and `data` hold what stays fixed, `space` what is varied."""
 
-    question: str = Field(min_length=1)
-    cohort: str | None = None
+    question: str = Field(min_length=1)  # in words, shown with every result
+    cohort: str | None = None  # folder or address; `--cohort` wins
     protocol: ProtocolSpec = ProtocolSpec()
     data: dict[str, Any] = {}
     model: dict[str, Any] = {}
     train: dict[str, Any] = {}
-    space: dict[str, Dimension] = {}
-    constraints: tuple[str, ...] = ()
+    space: dict[str, Dimension] = {}  # dotted path -> what it may be
+    constraints: tuple[str, ...] = ()  # such as `train.warmup_epochs < train.epochs`
     search: SearchSpec = SearchSpec()
-    pruning: PruningSpec | None = None
+    pruning: PruningSpec | None = None  # none: every trial runs to its end
     resources: ResourceSpec = ResourceSpec()
     limits: LimitSpec = LimitSpec()
 

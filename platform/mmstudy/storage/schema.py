@@ -68,26 +68,26 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 TRIALS = pa.schema(
     [
-        pa.field("number", pa.int32(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),  # of the trial, from 0
+        pa.field("state", pa.string(), nullable=False),  # one of the states below
         pa.field("params", pa.string(), nullable=False),  # JSON object: dotted path -> value
         pa.field("value", pa.float64()),  # the objective; null unless complete
         pa.field("best_epoch", pa.int32()),  # the one epoch shared by all folds
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("attempts", pa.int32(), nullable=False),
-        pa.field("started", _TIME, nullable=False),
-        pa.field("ended", _TIME),
+        pa.field("seed", pa.int64(), nullable=False),  # of training
+        pa.field("attempts", pa.int32(), nullable=False),  # processes that computed it
+        pa.field("started", _TIME, nullable=False),  # when the first attempt began
+        pa.field("ended", _TIME),  # null while it runs
         pa.field("seconds", pa.float64()),  # spent computing, over all attempts that reported
-        pa.field("device", pa.string()),
-        pa.field("threads", pa.int32()),
+        pa.field("device", pa.string()),  # cpu or cuda
+        pa.field("threads", pa.int32()),  # of one process
         pa.field("parameters", pa.int64()),  # trainable weights of the network
         pa.field("reason", pa.string()),  # why it was pruned or failed
         # since version 2
         pa.field("hardware", pa.string()),  # name of the GPU, or of the CPU where it had none
-        pa.field("host", pa.string()),
+        pa.field("host", pa.string()),  # where the last attempt ran
         pa.field("versions", pa.string()),  # JSON object: package -> version
-        pa.field("code_version", pa.string()),
-        pa.field("cohort_digest", pa.string()),
+        pa.field("code_version", pa.string()),  # commit, or version of the package
+        pa.field("cohort_digest", pa.string()),  # identity of the patients' data
         pa.field("gpu_seconds", pa.float64()),  # seconds times the share of a GPU it held
         pa.field("seconds_per_epoch", pa.float64()),  # median over folds and epochs
         # since version 3
@@ -99,19 +99,19 @@ TRIALS = pa.schema(
 
 METRICS = pa.schema(
     [
-        pa.field("number", pa.int32(), nullable=False),
-        pa.field("fold", pa.int32(), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),
-        pa.field("attempt", pa.int32(), nullable=False),
-        pa.field("n_train", pa.int32(), nullable=False),
-        pa.field("n_val", pa.int32(), nullable=False),
-        pa.field("n_val_positive", pa.int32(), nullable=False),
-        pa.field("train_loss", pa.float64()),
-        pa.field("val_loss", pa.float64()),
+        pa.field("number", pa.int32(), nullable=False),  # of the trial
+        pa.field("fold", pa.int32(), nullable=False),  # from 0
+        pa.field("epoch", pa.int32(), nullable=False),  # from 0
+        pa.field("attempt", pa.int32(), nullable=False),  # that computed it
+        pa.field("n_train", pa.int32(), nullable=False),  # training cases
+        pa.field("n_val", pa.int32(), nullable=False),  # validation cases
+        pa.field("n_val_positive", pa.int32(), nullable=False),  # squamous ones among them
+        pa.field("train_loss", pa.float64()),  # mean over training windows, in training mode
+        pa.field("val_loss", pa.float64()),  # log loss of the cases' probabilities
         *(pa.field(rate, pa.float64()) for rate in RATES),
-        pa.field("lr", pa.float64()),
-        pa.field("seconds", pa.float64(), nullable=False),
-        pa.field("written", _TIME, nullable=False),
+        pa.field("lr", pa.float64()),  # learning rate of the epoch
+        pa.field("seconds", pa.float64(), nullable=False),  # of the epoch, validation included
+        pa.field("written", _TIME, nullable=False),  # when the row was made
         # since version 2
         pa.field("gpu_seconds", pa.float64()),  # of the epoch and of what came before it
         pa.field("accumulate", pa.int32()),  # micro-batches a step was made of
@@ -125,12 +125,12 @@ METRICS = pa.schema(
 
 PREDICTIONS = pa.schema(
     [
-        pa.field("number", pa.int32(), nullable=False),
-        pa.field("fold", pa.int32(), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),
-        pa.field("case", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),  # of the trial
+        pa.field("fold", pa.int32(), nullable=False),  # from 0; -1 for test patients
+        pa.field("epoch", pa.int32(), nullable=False),  # from 0
+        pa.field("case", pa.string(), nullable=False),  # keyed hash of the patient's name
         pa.field("label", pa.int8(), nullable=False),  # 1 = squamous, 0 = adenocarcinoma
-        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),  # of squamous
     ]
 )
 
@@ -138,28 +138,28 @@ CONFIRMATIONS = pa.schema(
     [
         pa.field("number", pa.int32(), nullable=False),  # of the trial whose params these are
         pa.field("run", pa.int32(), nullable=False),  # decides split and training seed
-        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),  # from 0
         pa.field("epoch", pa.int32(), nullable=False),  # the trial's best, not chosen again
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("n_train", pa.int32(), nullable=False),
-        pa.field("n_val", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),  # of training
+        pa.field("n_train", pa.int32(), nullable=False),  # training cases
+        pa.field("n_val", pa.int32(), nullable=False),  # validation cases
         *(pa.field(rate, pa.float64()) for rate in RATES),
-        pa.field("seconds", pa.float64(), nullable=False),
-        pa.field("written", _TIME, nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),  # of the fold
+        pa.field("written", _TIME, nullable=False),  # when the row was made
     ]
 )
 
 EVALUATIONS = pa.schema(
     [
         pa.field("look", pa.int32(), nullable=False),  # 1 for the first look at the test set
-        pa.field("number", pa.int32(), nullable=False),
-        pa.field("n", pa.int32(), nullable=False),
-        pa.field("n_positive", pa.int32(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),  # of the trial
+        pa.field("n", pa.int32(), nullable=False),  # test patients
+        pa.field("n_positive", pa.int32(), nullable=False),  # squamous ones among them
         *(pa.field(rate, pa.float64()) for rate in RATES),
-        pa.field("auroc_low", pa.float64()),
-        pa.field("auroc_high", pa.float64()),
-        pa.field("code_version", pa.string()),
-        pa.field("written", _TIME, nullable=False),
+        pa.field("auroc_low", pa.float64()),  # of the 95 % interval
+        pa.field("auroc_high", pa.float64()),  # of the 95 % interval
+        pa.field("code_version", pa.string()),  # commit, or version of the package
+        pa.field("written", _TIME, nullable=False),  # when the row was made
     ]
 )
 
