@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from itertools import permutations
+from typing import Any, get_args
 
 from generator.settings import Schema, settings
 from generator.text import code, page, table
@@ -19,7 +20,8 @@ def networks() -> str:
     schema = json_schema()
     sections = schema["properties"]["model"]["anyOf"]
     named = {part["properties"]["name"]["const"]: part for part in sections}
-    parts = [_rows(), *(_network(name, named[name], schema) for name in NETWORKS)]
+    own = [n for n, of in NETWORKS.items() if of.config.__module__.startswith("mmcaf.")]
+    parts = [_rows(), *(_network(name, named[name], schema) for name in own)]
     opening = (
         "`model.name` in a spec chooses one of these; without it, the network is MMCAF-Net. "
         "All that read images share one trunk per fold and width. "
@@ -57,28 +59,27 @@ def _network(name: str, section: Schema, schema: Schema) -> str:
 
 def stages_of(name: str) -> list[tuple[str, ...]]:
     """The stages a network with default settings can be trained by."""
-    from mmcaf.config import TrainConfig
+    from mmcaf.config import Part
     from mmcaf.net.registry import NETWORKS
     from mmcaf.net.stage_rules import stage_faults
 
-    config = NETWORKS[name].config(name=name)
-    known: list[tuple[str, ...]] = [
-        ("end_to_end",),
-        ("trunk", "end_to_end"),
-        ("trunk", "fusion"),
-        ("trunk", "image", "end_to_end"),
-        ("trunk", "image", "fusion"),
+    config, parts = NETWORKS[name].config(), get_args(Part)
+    orders = [order for n in range(1, len(parts)) for order in permutations(parts, n)]
+    trained = [(order, train) for order in orders if (train := _train(order))]
+    return [
+        order
+        for order, train in trained
+        if not any("stages" in str(fault).split(",")[0] for fault in stage_faults(config, train))
     ]
 
-    def fits(parts: tuple[str, ...]) -> bool:
-        earlier = [{"part": part, "epochs": 1, "lr": 1e-4} for part in parts[:-1]]
-        train = _built(TrainConfig, stages=[*earlier, {"part": parts[-1]}])
-        return not any(fault.startswith("Need stages") for fault in stage_faults(config, train))
 
-    return [parts for parts in known if fits(parts)]
+def _train(order: tuple[str, ...]) -> Any:
+    """The training of these parts, one after another; None where they cannot follow so."""
+    from mmcaf.config import Stage, TrainConfig
 
-
-def _built(kind: type[Any], **values: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind).validate_python(values)
+    *earlier, last = order
+    stages = [Stage(part=part, epochs=1, lr=1e-4) for part in earlier]  # type: ignore[arg-type]
+    try:
+        return TrainConfig(stages=(*stages, Stage(part=last)))  # type: ignore[arg-type]
+    except ValueError:
+        return None

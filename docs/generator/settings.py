@@ -108,15 +108,34 @@ def bounds(field: Schema, schema: Schema) -> str:
     for word in ("anyOf", "oneOf"):
         if word in field:
             return "; ".join(dict.fromkeys(filter(None, (bounds(f, schema) for f in field[word]))))
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    found = [f"{sign} {field[name]:g}" for name, sign in signs.items() if name in field]
+    inner = field.get("items") or next(iter(field.get("prefixItems", ())), {})
+    of_each = bounds(inner, schema)
+    found = [_range(field), _length(field), f"each {of_each}" if of_each else ""]
+    return ", ".join(filter(None, found))
+
+
+def _range(field: Schema) -> str:
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and high is not None:
+        found = [f"{low:g} to {high:g}"]
+    else:
+        signs = {"minimum": "≥", "exclusiveMinimum": ">"}
+        signs |= {"maximum": "≤", "exclusiveMaximum": "<"}
+        found = [f"{sign} {field[name]:g}" for name, sign in signs.items() if name in field]
+    if "multipleOf" in field:
+        found.append(f"a multiple of {field['multipleOf']:g}")
+    return ", ".join(found)
+
+
+def _length(field: Schema) -> str:
     low, high = field.get("minItems"), field.get("maxItems")
-    if low is not None:
-        found.append(f"{low} values" if low == high else f"{low} or more values")
     if field.get("minLength"):
-        found.append("not empty")
-    inner = bounds(field["items"], schema) if "items" in field else ""
-    return ", ".join(filter(None, [*found, f"each {inner}" if inner else ""]))
+        return "not empty"
+    if low is None or low == 0:
+        return f"at most {high} values" if high else ""
+    if high is None:
+        return f"{low} or more values"
+    return f"{low} values" if low == high else f"{low} to {high} values"
 
 
 def _unwrapped(field: Schema, schema: Schema) -> Schema:
