@@ -108,8 +108,8 @@ def bounds(field: Schema, schema: Schema) -> str:
     for word in ("anyOf", "oneOf"):
         if word in field:
             return "; ".join(dict.fromkeys(filter(None, (bounds(f, schema) for f in field[word]))))
-    inner = field.get("items") or next(iter(field.get("prefixItems", ())), {})
-    of_each = bounds(inner, schema)
+    inner = field.get("items") or next(iter(field.get("prefixItems", ())), None)
+    of_each = bounds(inner, schema) if inner else ""
     found = [_range(field), _length(field), f"each {of_each}" if of_each else ""]
     return ", ".join(filter(None, found))
 
