@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from mmstudy.spec.study_spec import ProtocolSpec, SearchSpec, parse_spec
 from support.documents import ROOT, Block, anchors, blocks, links, pages, prose, quoted, sentences
 
 MOST_LINES = 120  # of the README
@@ -92,8 +95,6 @@ def _of(language: str) -> list[Block]:
 
 @pytest.mark.parametrize("block", _of("yaml"), ids=str)
 def test_yaml_blocks_name_settings_that_exist(block: Block) -> None:
-    from mmstudy.spec.study_spec import parse_spec
-
     given = yaml.safe_load(block.text)
     spec = parse_spec({"question": "Is it so?"} | given, source=str(block))
     assert given.keys() <= spec.model_fields_set
@@ -104,13 +105,38 @@ def test_toml_blocks_can_be_read(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
+def options(model: type[BaseModel], field: str) -> tuple[str, ...]:
+    return get_args(model.model_fields[field].annotation)
+
+
+def found_in(name: str, pattern: str) -> list[str]:
+    return re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("CONTRIBUTING.md", [f"`make {name}`" for name in found_in("Makefile", r"^([\w-]+):")]),
+        ("docs/how-to/share-the-dashboard.md", found_in("dashboards/app.py", r'title="([^"]+)"')),
+        ("docs/how-to/write-a-spec.md", [f"`{name}`" for name in options(SearchSpec, "sampler")]),
+        ("docs/how-to/write-a-spec.md", [f"kind: {n}" for n in options(ProtocolSpec, "kind")]),
+    ],
+)
+def test_a_list_by_hand_is_complete(page: str, names: list[str]) -> None:
+    assert names
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [name for name in names if name not in text] == []
+
+
 def test_the_citation_is_valid_and_the_readme_cites_the_same() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cited["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= cited.keys()
+    assert cited["type"] in ("software", "dataset")
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for reference in cited["references"]:
         assert {"type", "title", "authors"} <= reference.keys()
+        assert re.fullmatch(r"10\.\d{4,9}/[\w:/;.()\[\]-]+", reference["doi"])
         assert reference["title"] in readme
         assert f"https://doi.org/{reference['doi']}" in readme
         assert all(f"{one['family-names']}, " in readme for one in reference["authors"])
