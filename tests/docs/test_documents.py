@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from mmcaf.data.synthetic.write import Variant
 from mmstudy.spec.study_spec import ProtocolSpec, SearchSpec, parse_spec
 from support.documents import ROOT, Block, anchors, blocks, links, pages, prose, quoted, sentences
 
@@ -117,8 +118,9 @@ def found_in(name: str, pattern: str) -> list[str]:
     ("page", "names"),
     [
         ("CONTRIBUTING.md", [f"`make {name}`" for name in found_in("Makefile", r"^([\w-]+):")]),
-        ("docs/how-to/share-the-dashboard.md", found_in("dashboards/app.py", r'title="([^"]+)"')),
+        ("docs/how-to/share-the-dashboard.md", found_in("dashboards/app.py", r'\btitle="([^"]+)"')),
         ("docs/how-to/write-a-spec.md", [f"`{name}`" for name in options(SearchSpec, "sampler")]),
+        ("docs/how-to/make-synthetic-patients.md", [f"`{n}`" for n in get_args(Variant)[1:]]),
         ("docs/how-to/write-a-spec.md", [f"kind: {n}" for n in options(ProtocolSpec, "kind")]),
     ],
 )
