@@ -25,7 +25,7 @@ def spec() -> str:
     flat = {
         name: of for name, of in schema["properties"].items() if "properties" not in whole[name]
     }
-    parts = [f"## The top level\n\n{settings(flat, schema, _classes()['StudySpec'], top=True)}"]
+    parts = [f"## The top level\n\n{settings(flat, schema, _classes()['StudySpec'], schema)}"]
     for name, section in whole.items():
         if "properties" in section:
             parts += _sections(name, section, schema)
@@ -57,16 +57,18 @@ def _sections(name: str, section: Schema, schema: Schema) -> Iterator[str]:
 
 
 def settings(
-    fields: Schema,
-    schema: Schema,
-    owner: type | None,
-    section: Schema | None = None,
-    *,
-    top: bool = False,
+    fields: Schema, schema: Schema, owner: type | None, section: Schema | None = None
 ) -> str:
-    """A table of settings: value, default, bounds, and what the code says of each."""
+    """A table of settings: value, default, bounds, and what the code says of each.
+
+    Args:
+        fields: setting -> its schema.
+        schema: the whole one, for what they refer to.
+        owner: the class they are declared in, for the comments behind them.
+        section: says which are required.
+    """
     said = field_remarks(owner) if owner else {}
-    required = {"question"} if top else set((section or {}).get("required", ()))
+    required = (section or {}).get("required", ())
     rows = []
     for name, field in fields.items():
         default = "required" if name in required else code(json.dumps(_short(field.get("default"))))
