@@ -31,7 +31,8 @@ def commands() -> str:
         "error."
     )
     if own:
-        parts.insert(0, table(("option", "value", "default", "meaning"), own))
+        heads = ("option", "value", "default", "meaning")
+        parts.insert(0, f"## mmstudy\n\n{table(heads, own)}")
     return page("Commands", opening, *parts)
 
 
