@@ -78,15 +78,36 @@ def _loaded(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name == "__version__":
-        from importlib.metadata import version
+        from mmstudy.provenance import package_version
 
-        found: Any = version("mmcaf-study")
+        found: Any = package_version()
     elif name in _HOMES:
-        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        found = getattr(_home(name), name)
     else:
         raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.{_hint(name)}")
     globals()[name] = found
     return found
+
+
+def _home(name: str) -> Any:
+    """The module that defines a name.
+
+    Raises:
+        ModuleNotFoundError: it needs what only the extra `run` installs.
+    """
+    try:
+        return import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        from mmstudy.provenance import INSTALL_RUN, RUN_IMPORTS
+
+        absent = (error.name or "").partition(".")[0]
+        if absent not in RUN_IMPORTS:
+            raise
+        raise ModuleNotFoundError(
+            f"`{__name__}.{name}` needs {absent}, which an install that only reads results leaves "
+            f"out: {INSTALL_RUN}.",
+            name=absent,
+        ) from error
 
 
 def _hint(name: str) -> str:

@@ -92,6 +92,15 @@ def test_a_name_it_does_not_have_is_told_with_the_nearest() -> None:
         from mmstudy import trials  # noqa: F401
 
 
+def test_what_a_readers_install_leaves_out_is_told_with_how_to_get_it() -> None:
+    lines = ["import sys, mmstudy", "sys.modules['optuna'] = None  # as if it were not installed"]
+    lines += ["try: mmstudy.run_study", "except ImportError as error: print(error)"]
+    assert python("\n".join(lines)) == (
+        "`mmstudy.run_study` needs optuna, which an install that only reads results leaves out: "
+        "pip install 'mmcaf-study[run]'."
+    )
+
+
 def test_a_spec_is_a_file_or_the_name_of_a_ready_space() -> None:
     found = mmstudy.load_spec("smoke", ["search.trials=3"], environment={})
     assert found.search.trials == 3
@@ -123,9 +132,9 @@ mmstudy.run_study(plan, RayRunner())
 assert_type(compare(study), Comparison)
 assert_type(mmstudy.read_benchmark("r"), Benchmark | None)
 assert_type(mmstudy.importance(study), list[dict[str, Any]])
-assert_type(mmstudy.confirm(study, InlineRunner(), cohort="c"), list[dict[str, Any]])
-assert_type(mmstudy.evaluate(study, 3, "c"), dict[str, Any])
-assert_type(mmstudy.predict(study, 3, "c", "other"), pl.DataFrame)
+assert_type(mmstudy.confirm(study, InlineRunner()), list[dict[str, Any]])
+assert_type(mmstudy.evaluate(study, 3), dict[str, Any])
+assert_type(mmstudy.predict(study, 3, "other", cohort="c"), pl.DataFrame)
 assert_type(plots.roc(study, 3), Plot)
 plots.history(study).save("history.pdf")
 assert_type(mmstudy.__version__, str)
