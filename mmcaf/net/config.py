@@ -9,11 +9,23 @@ configs. No torch here: a study is validated, and a dashboard opened, without it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-__all__ = ["TABLE_COLUMNS", "ModelConfig"]
+from pydantic import AfterValidator, Field
+
+from mmcaf.config.settings import Fault, Rule, Settings, settings
+
+__all__ = [
+    "TABLE_COLUMNS",
+    "EmbeddingDim",
+    "KanGrid",
+    "KanHidden",
+    "KanOrder",
+    "Kernels",
+    "ModelConfig",
+    "Width",
+]
 
 Name = Literal["mmcaf_net"]
 Preset = Literal["paper", "reference"]
@@ -28,76 +40,87 @@ TABLE_COLUMNS = 7
 
 _WIDTHS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 _PYRAMIDS = ((3,), (2, 3), (1, 2, 3))
-_KERNELS = (1, 3, 5, 7)
-_OPTIONS = {
-    "name": Name,
-    "preset": Preset,
-    "bfpu": Bfpu,
-    "attention": Attention,
-    "tokens": Tokens,
-    "bsf_out": BsfOut,
-    "tabular": Tabular,
-}
-_TOKENS: dict[object, Tokens] = {"paper": "grid", "reference": "pooled"}
-_FROM_PRESET: Any = None  # replaced when the config is built
+_TOKENS: dict[str, Tokens] = {"paper": "grid", "reference": "pooled"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(values))
+
+
+Width = Annotated[
+    float,
+    Field(json_schema_extra={"enum": [*_WIDTHS]}),
+    Rule(
+        "one of 0.0625, 0.125, 0.25, 0.5, 1",
+        _WIDTHS.__contains__,
+        "channels must stay divisible by their groups",
+    ),
+]
+Scales = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=3)], ...],
+    Field(min_length=1, max_length=3),
+    AfterValidator(_ascending),
+    Rule(
+        "[3], [2, 3] or [1, 2, 3]",
+        _PYRAMIDS.__contains__,
+        "the pyramid starts at the coarsest scale, 3, and adds the next finer one",
+    ),
+]
+Kernels = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=7)], ...],
+    Field(min_length=1, max_length=4),
+    AfterValidator(_ascending),
+    Rule(
+        "some of 1, 3, 5, 7, each once",
+        lambda sizes: set(sizes) <= {1, 3, 5, 7} and len(set(sizes)) == len(sizes),
+    ),
+]
+Heads = Annotated[int, Field(ge=1, le=1024)]
+Cells = Annotated[int, Field(ge=1, le=16)]
+EmbeddingDim = Annotated[int, Field(ge=4, le=1024, multiple_of=4)]  # is halved twice
+KanGrid = Annotated[int, Field(ge=1, le=64)]  # intervals of each spline over [-1, 1]
+KanOrder = Annotated[int, Field(ge=1, le=5)]  # degree of each spline
+KanHidden = tuple[Annotated[int, Field(ge=1, le=1024)], ...]
+
+
+@settings
+class ModelConfig(Settings):
     """The structure of one MMCAF-Net, with the paper's values as defaults.
 
     Raises:
-        ValueError: some fields are wrong; the message has one line for each of them.
+        WrongSettings: names every wrong field; it is a ValueError.
     """
 
     name: Name = "mmcaf_net"
     preset: Preset = "paper"  # decides what `tokens` is when it is not given
-    width: float = 1.0  # of trunk and pyramid channels; 1/8 or 1/16 for work on a CPU
-    pyramid_scales: tuple[int, ...] = (1, 2, 3)  # 1 is the finest, 3 the coarsest
-    kernel_sizes: tuple[int, ...] = (1, 3, 5)  # of the parallel depth-wise convolutions
+    width: Width = 1.0  # of trunk and pyramid channels; 1/8 or 1/16 for work on a CPU
+    pyramid_scales: Scales = (1, 2, 3)  # 1 is the finest, 3 the coarsest
+    kernel_sizes: Kernels = (1, 3, 5)  # of the parallel depth-wise convolutions
     bfpu: Bfpu = "reference"  # how two scales are fused; `paper` is its Eq. (2)
     attention: Attention = "softmax"  # `linear` is the paper's Eq. (10), which has no softmax
-    tokens: Tokens = _FROM_PRESET  # pooled: one per modality; grid: image grid and 7 attributes
-    token_grid: tuple[int, ...] = (2, 3, 3)  # image tokens along depth, height, width
-    heads: tuple[int, ...] = (4, 2, 2)  # of the attention at full, half and quarter width
+    tokens: Tokens = Field(  # pooled: one per modality; grid: image grid and 7 attributes
+        default_factory=lambda given: _TOKENS[given["preset"]],
+        description="grid where preset is paper, pooled where it is reference",
+        kw_only=True,
+    )
+    token_grid: tuple[Cells, Cells, Cells] = (2, 3, 3)  # image tokens along depth, height, width
+    heads: tuple[Heads, Heads, Heads] = (4, 2, 2)  # of the attention at full, half, quarter width
     bsf_out: BsfOut = "sum"
     tabular: Tabular = "kan"
-    kan_grid: int = 5  # intervals of each spline over [-1, 1]
-    kan_order: int = 3  # degree of each spline
-    kan_hidden: tuple[int, ...] = ()  # widths of layers between the 7 columns and the embedding
+    kan_grid: KanGrid = 5
+    kan_order: KanOrder = 3
+    kan_hidden: KanHidden = ()  # widths of layers between the 7 columns and the embedding
     drop: bool = True  # the paper's "+drop": dropout of 0.3 where stages enter the pyramid
-    embedding_dim: int = 24  # of either modality before the fusion
+    embedding_dim: EmbeddingDim = 24  # of either modality before the fusion
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
-            if field.name == "tokens" and value is None:
-                object.__setattr__(self, field.name, _TOKENS.get(self.preset, "grid"))
-        if faults := self._faults():
-            raise ValueError("\n".join(faults))
-        object.__setattr__(self, "width", float(self.width))
-        for name in ("pyramid_scales", "kernel_sizes"):
-            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
-
-    @classmethod
-    def from_preset(cls, preset: str = "paper", **overrides: Any) -> ModelConfig:
-        """`preset` with some fields changed: what a spec's `model` section says.
-
-        Raises:
-            ValueError: a name is no field (the nearest one is named), or a value is wrong.
-        """
-        known = [field.name for field in fields(cls)]
-        faults = []
-        for name in overrides:
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
-                faults.append(f"A model has no field {name!r}. {hint}")
-        if faults:
-            raise ValueError("\n".join(faults))
-        return cls(preset=preset, **overrides)  # type: ignore[arg-type]  # checked when built
+    def conflicts(self) -> Iterator[Fault]:
+        """The heads of each scale of attention divide its width."""
+        pairs = zip(self.heads, self.attention_dims, strict=True)
+        for place, (heads, width) in enumerate(pairs):
+            if width % heads:
+                allowed = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
+                words = f"need a divisor of its width {width}: one of {allowed}, got {heads!r}"
+                yield Fault(("heads", place), words, of=("embedding_dim",))
 
     @property
     def attention_dims(self) -> tuple[int, int, int]:
@@ -135,77 +158,3 @@ class ModelConfig:
             (self.tabular == "mlp", ("kan_grid", "kan_order", "kan_hidden"), no_kan),
         )
         return {name: why for applies, names, why in rules if applies for name in names}
-
-    def _faults(self) -> list[str]:
-        faults = [
-            f"Need {name} to be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}."
-            for name, kind in _OPTIONS.items()
-            if getattr(self, name) not in get_args(kind)
-        ]
-        if isinstance(self.width, bool) or self.width not in _WIDTHS:
-            faults.append(
-                f"Need width to be one of 0.0625, 0.125, 0.25, 0.5, 1, got {self.width!r}: "
-                "channels must stay divisible by their groups."
-            )
-        if not _is_flag(self.drop):
-            faults.append(f"Need drop to be true or false, got {self.drop!r}.")
-        for name, low, high in (("kan_grid", 1, 64), ("kan_order", 1, 5)):
-            if not _counts((getattr(self, name),), low, high):
-                faults.append(
-                    f"Need {name} to be a whole number from {low} to {high}, "
-                    f"got {getattr(self, name)!r}."
-                )
-        if not _counts(self.kan_hidden, 1, 1024):
-            faults.append(
-                "Need kan_hidden to be a list of layer widths from 1 to 1024, or empty, "
-                f"got {self.kan_hidden!r}."
-            )
-        return faults + self._pyramid_faults() + self._token_faults()
-
-    def _pyramid_faults(self) -> list[str]:
-        faults = []
-        scales, kernels = self.pyramid_scales, self.kernel_sizes
-        if not _counts(scales, 1, 3) or tuple(sorted(scales)) not in _PYRAMIDS:
-            faults.append(
-                f"Need pyramid_scales to be [3], [2, 3] or [1, 2, 3], got {scales!r}: "
-                "the pyramid starts at the coarsest scale, 3, and adds the next finer one."
-            )
-        if not _counts(kernels, 1, 7) or not kernels or not set(kernels) <= set(_KERNELS):
-            faults.append(f"Need kernel_sizes to be some of 1, 3, 5, 7, got {kernels!r}.")
-        elif len(set(kernels)) < len(kernels):
-            faults.append(f"Need each of kernel_sizes once, got {kernels!r}.")
-        return faults
-
-    def _token_faults(self) -> list[str]:
-        faults = []
-        if not _counts(self.token_grid, 1, 16) or len(self.token_grid) != 3:
-            faults.append(
-                "Need token_grid to be three whole numbers from 1 to 16 (depth, height, width), "
-                f"got {self.token_grid!r}."
-            )
-        if not _counts((self.embedding_dim,), 4, 1024) or self.embedding_dim % 4:
-            return [
-                *faults,
-                "Need embedding_dim to be a multiple of 4 from 4 to 1024 (it is halved twice), "
-                f"got {self.embedding_dim!r}.",
-            ]
-        dims = self.attention_dims
-        if not _counts(self.heads, 1, dims[0]) or len(self.heads) != 3:
-            return [*faults, f"Need heads to be three whole numbers above 0, got {self.heads!r}."]
-        for position, (heads, dim) in enumerate(zip(self.heads, dims, strict=True)):
-            if dim % heads:
-                allowed = ", ".join(str(n) for n in range(1, dim + 1) if dim % n == 0)
-                faults.append(
-                    f"Need heads[{position}] to divide its width {dim}: one of {allowed}, "
-                    f"got {heads!r}."
-                )
-        return faults
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _counts(values: object, low: int, high: int) -> bool:
-    """Whether `values` is a tuple of whole numbers within [low, high]; True is not a number."""
-    return isinstance(values, tuple) and all(type(v) is int and low <= v <= high for v in values)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mmcaf.config.settings import Fault, WrongSettings, nearest
 from mmcaf.net.comparators.ablation_configs import (
     ClipFusionConfig,
     CrossAttentionConfig,
@@ -163,13 +163,13 @@ def config_class(name: object) -> type[Any]:
     """The config of the network `name`.
 
     Raises:
-        ValueError: there is none of that name; names the nearest.
+        WrongSettings: there is none of that name; names the nearest.
     """
     found = NETWORKS.get(name) if isinstance(name, str) else None
     if found is None:
-        near = get_close_matches(str(name), NETWORKS, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Need name to be one of {', '.join(NETWORKS)}, got {name!r}.{hint}")
+        hint = nearest(str(name), NETWORKS)
+        words = f"need one of {', '.join(NETWORKS)}, got {name!r}.{hint}"
+        raise WrongSettings([Fault(("name",), words)])
     return found.config
 
 

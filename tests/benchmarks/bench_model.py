@@ -26,7 +26,7 @@ from mmcaf.net.mmcaf_net import MMCAFNet
 WINDOW = (12, 192, 192)
 GFLOP_FORWARD = 138.0  # per sample at full width, without ASPP; a training step takes three times
 FORMS: dict[str, Callable[[ModelConfig], MMCAFNet]] = {"plain": plain_net, "ours": MMCAFNet}
-CONFIG = ModelConfig.from_preset("reference")
+CONFIG = ModelConfig(preset="reference")
 
 
 class Case:

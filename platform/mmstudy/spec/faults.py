@@ -1,7 +1,7 @@
 """Everything that can be wrong with a spec and that its field types alone do not tell.
 
-Each check yields sentences; none stops at the first fault, and none trusts what another one has
-already refused.
+Each check yields faults; none stops at the first one, and none trusts what another one has already
+refused: a setting that is wrong is left out of all further checks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmcaf.net.registry import NETWORKS
+from mmcaf.config.settings import Fault, WrongSettings
 from mmcaf.net.stage_rules import stage_faults
 from mmstudy.spec.constraints import Constraint
 from mmstudy.spec.sections import (
@@ -39,106 +39,137 @@ Sections = Mapping[str, dict[str, Any]]
 Space = Mapping[str, Dimension]
 
 
-def config_faults(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Faults of the fixed sections, of every value of the space, of points and constraints."""
-    sections: dict[str, dict[str, Any]] = {}
-    for name in SECTIONS:
-        given = raw.get(name) or {}
-        sections[name] = dict(given) if isinstance(given, dict) else {}
-        known = field_names(name, network_name(sections[name]))
-        for field in [field for field in sections[name] if field not in known]:
-            yield f"{name}.{field}: no such setting.{nearest(str(field), known)}"
-            sections[name].pop(field)
-        try:
-            build(name, sections[name])
-        except (ValueError, TypeError) as error:
-            yield f"{name}: {error}"
-            kept = network_name(sections[name])
-            sections[name] = {"name": kept} if kept in [*NETWORKS] and name == "model" else {}
-    misfits = _misfits(sections)
-    yield from (f"train: {fault}" for fault in misfits)
-    written = raw.get("space") or {}
-    if not isinstance(written, dict):
-        return  # told by the spec's own validation
-    space: dict[str, Dimension] = {}
-    for path, text in written.items():
-        with suppress(ValidationError):  # told by the spec's own validation
-            space[str(path)] = _DIMENSION.validate_python(text)
+def config_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of the fixed sections, of every value of the space, of points and constraints.
+
+    What is no mapping where one is needed, and what is no dimension, is told by `StudySpec`.
+    """
+    given = {name: _mapping(raw.get(name)) for name in SECTIONS}
+    faults = {name: [*_section_faults(name, given[name])] for name in SECTIONS}
+    yield from (fault.below(name) for name, of in faults.items() for fault in of)
+    unsound = {
+        name: {field for fault in of for field in (*fault.path[:1], *fault.of)}
+        for name, of in faults.items()
+    }
+    sections = {name: _sound(name, given[name], unsound[name]) for name in SECTIONS}
+    misfits = [] if unsound["model"] else _misfits(sections)
+    yield from (f.below("train") for f in misfits if f.path[0] not in unsound["train"])
+    space = _dimensions(_mapping(raw.get("space")))
     for path, dimension in space.items():
         yield from _dimension_faults(path, dimension, sections)
-        if not misfits:
+        if not (misfits or unsound["model"] or unsound["train"]):
             yield from _misfit_faults(path, dimension, sections)
     yield from _condition_faults(space)
-    yield from _point_faults(raw, written, space)
+    yield from _point_faults(raw, space)
     yield from _effect_faults(space, sections)
     yield from _constraint_faults(raw, space, sections)
     yield from _sampler_faults(raw, space)
 
 
-def _dimension_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
+def _mapping(written: Any) -> dict[str, Any]:
+    return dict(written) if isinstance(written, dict) else {}
+
+
+def _dimensions(written: Mapping[Any, Any]) -> dict[str, Dimension]:
+    space: dict[str, Dimension] = {}
+    for path, text in written.items():
+        with suppress(ValidationError):
+            space[str(path)] = _DIMENSION.validate_python(text)
+    return space
+
+
+def _section_faults(name: str, given: Mapping[str, Any]) -> Iterator[Fault]:
+    faults = _refusals(name, given)
+    yield from faults
+    if name == "model" and any(fault.path == ("name",) for fault in faults):
+        known = field_names(name, network_name(given))
+        for field in given:
+            if field not in known:
+                yield Fault((field,), f"no such setting.{nearest(str(field), known)}")
+
+
+def _refusals(section: str, values: Mapping[str, Any]) -> tuple[Fault, ...]:
+    try:
+        build(section, values)
+    except WrongSettings as error:
+        return error.faults
+    return ()
+
+
+def _sound(name: str, given: Mapping[str, Any], unsound: set[Any]) -> dict[str, Any]:
+    """What is right, and the network's name, right or wrong: it decides which settings exist."""
+    kept = {"name"} if name == "model" else set()
+    return {field: value for field, value in given.items() if field in kept or field not in unsound}
+
+
+def _dimension_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[Fault]:
     section, _, field = path.partition(".")
     known = known_paths(network_name(sections["model"]))
+    where = ("space", path)
     if path not in known:
-        yield f"space.{path}: no such setting.{nearest(path, known)}"
+        yield Fault(where, f"no such setting.{nearest(path, known)}")
         return
     if path == "model.name":
-        yield f"space.{path}: a study is of one network; `mmstudy benchmark` compares several"
+        words = "a study is of one network; `mmstudy benchmark` compares several"
+        yield Fault(where, words)
         return
     for value in dimension.probes():
-        try:
-            build(section, {**sections[section], field: value})
-        except (ValueError, TypeError) as error:
-            yield f"space.{path}: the value {value!r} is refused: {error}"
+        for fault in _refusals(section, {**sections[section], field: value}):
+            if field in (*fault.path[:1], *fault.of):
+                words = fault.words if fault.path == (field,) else str(fault)
+                yield Fault(where, f"the value {value!r} is refused: {words}")
 
 
-def _misfits(sections: Sections) -> list[str]:
+def _misfits(sections: Sections) -> list[Fault]:
     """What of the training does not fit the network; nothing where either is wrong by itself."""
     try:
         model, train = build("model", sections["model"]), build("train", sections["train"])
-    except (ValueError, TypeError):
+    except WrongSettings:
         return []
     return list(stage_faults(model, train))
 
 
-def _misfit_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[str]:
+def _misfit_faults(path: str, dimension: Dimension, sections: Sections) -> Iterator[Fault]:
     """Values with which the training no longer fits the network."""
     section, _, field = path.partition(".")
     for value in dimension.probes() if section in ("model", "train") else ():
         changed = {**sections, section: {**sections[section], field: value}}
-        yield from (f"space.{path}: the value {value!r}: {why}" for why in _misfits(changed))
+        for fault in _misfits(changed):
+            words = f"the value {value!r} does not fit: {fault.below('train')}"
+            yield Fault(("space", path), words)
 
 
-def _condition_faults(space: Space) -> Iterator[str]:
+def _condition_faults(space: Space) -> Iterator[Fault]:
     faults = []
     for path, dimension in space.items():
         for other, want in dimension.when.items():
-            where = f"space.{path}.when.{other}"
+            where = ("space", path, "when", other)
             if other not in space:
-                faults.append(f"{where}: not in the space.{nearest(other, space)}")
+                faults.append(Fault(where, f"not in the space.{nearest(other, space)}"))
             else:
                 never = [one for one in wanted(want) if not space[other].contains(one)]
-                faults += [f"{where}: never {one!r}, it is {space[other]}" for one in never]
+                told = [f"never {one!r}, it is {space[other]}" for one in never]
+                faults += [Fault(where, words) for words in told]
     yield from faults
     if not faults:
         try:
             list(in_order(space))
         except ValueError as error:
-            yield f"space: {error}"
+            yield Fault(("space",), str(error))
 
 
-def _point_faults(raw: Mapping[str, Any], written: Any, space: Space) -> Iterator[str]:
-    search = raw.get("search")
-    points = search.get("enqueue", ()) if isinstance(search, dict) else ()
-    for position, point in enumerate(points or ()):
-        for path, value in point.items() if isinstance(point, dict) else ():
-            where = f"search.enqueue[{position}].{path}"
+def _point_faults(raw: Mapping[str, Any], space: Space) -> Iterator[Fault]:
+    points, written = _mapping(raw.get("search")).get("enqueue"), _mapping(raw.get("space"))
+    for position, point in enumerate(points if isinstance(points, list | tuple) else ()):
+        for path, value in _mapping(point).items():
+            where = ("search", "enqueue", position, str(path))
             if path not in written:
-                yield f"{where}: not in the space.{nearest(str(path), written)}"
+                yield Fault(where, f"not in the space.{nearest(str(path), written)}")
             elif path in space and not space[path].contains(value):
-                yield f"{where}: {value!r} lies outside the space, {space[path]}"
+                yield Fault(where, f"{value!r} lies outside the space, {space[path]}")
 
 
-def _effect_faults(space: Space, sections: Sections) -> Iterator[str]:
+def _effect_faults(space: Space, sections: Sections) -> Iterator[Fault]:
     """A dimension that changes nothing, whatever the other dimensions choose."""
     options = {
         path.removeprefix("model."): dimension.grid()
@@ -155,68 +186,75 @@ def _effect_faults(space: Space, sections: Sections) -> Iterator[str]:
             reasons.append(build("model", chosen).without_effect())
     for name in options:
         if reasons and all(name in reason for reason in reasons):
-            yield f"space.model.{name}: cannot have an effect: {reasons[0][name]}"
+            words = f"cannot have an effect: {reasons[0][name]}"
+            yield Fault(("space", f"model.{name}"), words)
 
 
-def _constraint_faults(raw: Mapping[str, Any], space: Space, sections: Sections) -> Iterator[str]:
+def _constraint_faults(raw: Mapping[str, Any], space: Space, sections: Sections) -> Iterator[Fault]:
     texts = raw.get("constraints") or ()
     for position, text in enumerate(texts if isinstance(texts, list | tuple) else ()):
-        where = f"constraints[{position}]"
+        where = ("constraints", position)
         try:
             constraint = Constraint.parse(str(text))
         except ValueError as error:
-            yield f"{where}: {error}"
+            yield Fault(where, str(error))
             continue
         known = known_paths(network_name(sections["model"]))
         unknown = [path for path in constraint.paths if path not in known]
         for path in unknown:
-            yield f"{where}: no such setting {path}.{nearest(path, known)}"
+            yield Fault(where, f"no such setting {path}.{nearest(path, known)}")
         if not unknown and not set(constraint.paths) & space.keys():
-            yield f"{where}: {text!r} looks at nothing that is searched"
+            yield Fault(where, f"{text!r} looks at nothing that is searched")
         elif not unknown:
             try:
                 constraint.holds(_built(sections).setting)
             except ValueError:
                 continue  # told already
             except (TypeError, IndexError) as error:
-                yield f"{where}: {error}"
+                yield Fault(where, str(error))
 
 
 def _built(sections: Sections) -> TrialConfig:
     return TrialConfig(**{name: build(name, values) for name, values in sections.items()})
 
 
-def _sampler_faults(raw: Mapping[str, Any], space: Space) -> Iterator[str]:
-    search = raw.get("search")
-    search = search if isinstance(search, dict) else {}
+def _sampler_faults(raw: Mapping[str, Any], space: Space) -> Iterator[Fault]:
+    search, where = _mapping(raw.get("search")), ("search", "sampler")
     sampler = search.get("sampler", "tpe")
     objectives = search.get("objectives") or ("auroc",)
-    conditional = [path for path, dimension in space.items() if dimension.when]
-    if conditional and sampler not in _CONDITIONAL_SAMPLERS:
+    several = isinstance(objectives, list | tuple) and len(objectives) > 1
+    if any(dimension.when for dimension in space.values()) and sampler not in _CONDITIONAL_SAMPLERS:
         allowed = ", ".join(_CONDITIONAL_SAMPLERS)
-        yield f"search.sampler: {sampler} knows no conditions (when: ...); use one of {allowed}"
+        yield Fault(where, f"{sampler} knows no conditions (when: ...); use one of {allowed}")
     numeric = [path for path, dimension in space.items() if not isinstance(dimension, Choice)]
     if sampler == "cmaes" and len(numeric) < 2:
-        yield "search.sampler: cmaes needs two or more float or int dimensions; use tpe"
+        yield Fault(where, "cmaes needs two or more float or int dimensions; use tpe")
     if sampler == "grid":
-        yield from _grid_faults(space, search.get("trials", 50))
-        if search.get("enqueue") or search.get("warm_start"):
-            yield "search.sampler: a grid visits every point; leave out enqueue and warm_start"
-    if len(objectives) > 1 and sampler not in _SEVERAL_OBJECTIVES:
+        yield from _grid_faults(space, search)
+    if several and sampler not in _SEVERAL_OBJECTIVES:
         allowed = ", ".join(_SEVERAL_OBJECTIVES)
-        yield f"search.sampler: {sampler} has one objective; use one of {allowed}"
-    if len(objectives) > 1 and raw.get("pruning"):
-        yield (
-            "pruning: with several objectives no trial can be stopped early, because none can be "
-            "called worse before it ends; leave out pruning, or keep one of search.objectives"
+        yield Fault(where, f"{sampler} has one objective; use one of {allowed}")
+    if several and raw.get("pruning"):
+        yield Fault(
+            ("pruning",),
+            "with several objectives no trial can be stopped early, because none can be called "
+            "worse before it ends; leave out pruning, or keep one of search.objectives",
         )
 
 
-def _grid_faults(space: Space, trials: Any) -> Iterator[str]:
-    for path, dimension in space.items():
-        if not dimension.grid():
-            yield f"space.{path}: a grid needs a step; or use another sampler"
-            return
-    points = prod(len(dimension.grid()) for dimension in space.values())
+def _grid_faults(space: Space, search: Mapping[str, Any]) -> Iterator[Fault]:
+    if search.get("enqueue") or search.get("warm_start"):
+        words = "a grid visits every point; leave out enqueue and warm_start"
+        yield Fault(("search", "sampler"), words)
+    endless = [path for path, dimension in space.items() if not dimension.grid()]
+    if endless:
+        words = "a grid needs a step; or use another sampler"
+        yield from (Fault(("space", path), words) for path in endless)
+        return
+    points, trials = (
+        prod(len(dimension.grid()) for dimension in space.values()),
+        search.get("trials", 50),
+    )
     if isinstance(trials, int) and trials > points:
-        yield f"search.trials: the grid has {points} points, got {trials}; ask for {points} at most"
+        words = f"the grid has {points} points, got {trials}; ask for {points} at most"
+        yield Fault(("search", "trials"), words)

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
-
 from mmcaf.config import DataConfig, TrainConfig
-from mmcaf.net.config import ModelConfig
+from mmcaf.config.settings import WrongSettings, nearest, read
 from mmcaf.net.registry import NETWORKS, config_class
 from mmcaf.net.stage_rules import stage_faults
 
@@ -28,7 +23,6 @@ __all__ = [
     "known_paths",
     "nearest",
     "network_name",
-    "reason",
     "section_class",
 ]
 
@@ -47,7 +41,7 @@ class TrialConfig:
 
     def __post_init__(self) -> None:
         if faults := list(stage_faults(self.model, self.train)):
-            raise ValueError(" ".join(faults))
+            raise WrongSettings(fault.below("train") for fault in faults)
 
     def setting(self, path: str) -> Any:
         """The value at a dotted path, such as `train.lr`."""
@@ -59,22 +53,10 @@ def build(section: str, values: Mapping[str, Any]) -> Any:
     """A config object; lists become tuples and "1e-4" a number, by the types of the class.
 
     Raises:
-        ValueError: what the class refuses, with the reasons.
+        WrongSettings: names every wrong field of the section.
     """
     network = network_name(values) if section == "model" else MMCAF_NET
-    if section_class(section, network) is ModelConfig:
-        # A preset brings defaults of its own, which what is written overrides.
-        preset = ModelConfig.from_preset(values.get("preset", "paper"))
-        values = {field: getattr(preset, field) for field in field_names("model")} | dict(values)
-    try:
-        return _adapter(section, network).validate_python(dict(values))
-    except ValidationError as error:
-        raise ValueError("; ".join(reason(detail) for detail in error.errors())) from error
-
-
-@cache
-def _adapter(section: str, network: str) -> TypeAdapter[Any]:
-    return TypeAdapter(section_class(section, network))
+    return read(section_class(section, network), values)
 
 
 def network_name(values: Mapping[str, Any]) -> Any:
@@ -86,7 +68,7 @@ def section_class(section: str, network: Any = MMCAF_NET) -> type[Any]:
     """What a section is built into, where the network is `network`.
 
     Raises:
-        ValueError: there is no such network.
+        WrongSettings: there is no such network.
     """
     if section == "model":
         return config_class(network)
@@ -103,18 +85,3 @@ def field_names(section: str, network: Any = MMCAF_NET) -> list[str]:
 def known_paths(network: Any = MMCAF_NET) -> list[str]:
     """Every dotted path there is where the network is `network`."""
     return [f"{section}.{name}" for section in SECTIONS for name in field_names(section, network)]
-
-
-def reason(detail: ErrorDetails) -> str:
-    """Pydantic's fault in our words: what is wrong, the value got."""
-    message = detail["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in detail["loc"] if isinstance(part, str))
-    got = detail.get("input")
-    told = detail["type"] in ("value_error", "missing") or isinstance(got, Mapping)
-    return message if told else f"{where}: {message}, got {got!r}" if where else message
-
-
-def nearest(name: str, known: Any) -> str:
-    """A hint at the name that was probably meant; empty where none is near."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from mmcaf.config.settings import TOLD
+from mmstudy.spec.written import Written
 
 __all__ = ["Choice", "Dimension", "Floats", "Ints", "in_order", "is_active", "wanted"]
 
 
-class _Dimension(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
+class _Dimension(Written):
     when: dict[str, Any] = {}  # path of another dimension -> value it must have, or {any: [...]}
 
 
@@ -185,7 +186,7 @@ Dimension = Annotated[
     | Annotated[Choice, Tag("choice")],
     Discriminator(
         _kind,
-        custom_error_type="dimension",
+        custom_error_type=TOLD,
         custom_error_message="need one of the keys float, int or choice",
     ),
 ]

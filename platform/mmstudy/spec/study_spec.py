@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError
 
+from mmcaf.config.settings import Fault, faults_of
 from mmstudy.errors import UsageError
 from mmstudy.spec.constraints import Constraint
 from mmstudy.spec.faults import config_faults
-from mmstudy.spec.sections import SECTIONS, TrialConfig, build, nearest, reason
+from mmstudy.spec.sections import SECTIONS, TrialConfig, build
 from mmstudy.spec.space import Dimension
+from mmstudy.spec.written import Written
 
 __all__ = [
     "ResourceSpec",
@@ -35,11 +36,7 @@ __all__ = [
 Objective = Literal["auroc", "seconds_per_epoch", "parameters"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TestSpec(_Section):
+class TestSpec(Written):
     """Patients set aside before the search begins."""
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
@@ -48,7 +45,7 @@ class TestSpec(_Section):
     seed: int = 0  # decides who they are
 
 
-class ProtocolSpec(_Section):
+class ProtocolSpec(Written):
     """How cases are split into training and validation."""
 
     kind: Literal["holdout", "kfold", "paper43"] = "kfold"  # paper43: the paper's test set
@@ -59,7 +56,7 @@ class ProtocolSpec(_Section):
     test: TestSpec | None = None  # none: nobody is set aside
 
 
-class SearchSpec(_Section):
+class SearchSpec(Written):
     """Who proposes trials, how many, and what for.
 
     `objectives`: `auroc` is to be high, the others low. `warm_start` is another study's folder,
@@ -75,7 +72,7 @@ class SearchSpec(_Section):
     warm_start: str | None = None  # folder of a study whose trials are known from the start
 
 
-class PruningSpec(_Section):
+class PruningSpec(Written):
     """Successive halving by epoch inside the first fold; across folds, what cannot win is stopped.
 
     `wilcoxon_p` is used where a trial has ten or more folds: with fewer the test decides nothing.
@@ -86,7 +83,7 @@ class PruningSpec(_Section):
     wilcoxon_p: float = Field(default=0.1, gt=0, lt=0.5)  # below it, a trial is behind
 
 
-class ResourceSpec(_Section):
+class ResourceSpec(Written):
     """What one trial gets, and how many run at once."""
 
     gpu: float = Field(default=0.0, ge=0)  # a fraction is a share of one GPU's memory, enforced
@@ -94,7 +91,7 @@ class ResourceSpec(_Section):
     concurrent: int | Literal["auto"] = "auto"  # trials at once; auto: as many as fit
 
 
-class LimitSpec(_Section):
+class LimitSpec(Written):
     """When to give up."""
 
     failed_trials: int = Field(default=10, ge=0)  # above it, the study ends with exit code 3
@@ -102,7 +99,7 @@ class LimitSpec(_Section):
     epoch_minutes: float = Field(default=120.0, gt=0)  # a trial that takes longer for one hangs
 
 
-class StudySpec(_Section):
+class StudySpec(Written):
     """One study; `model`, `train` and `data` hold what stays fixed, `space` what is varied."""
 
     question: str = Field(min_length=1)  # in words, shown with every result
@@ -142,16 +139,17 @@ def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
     Raises:
         UsageError: lists every fault.
     """
-    faults: list[str] = []
+    faults: list[Fault] = []
     spec = None
     try:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
-        faults += [_describe(detail) for detail in error.errors()]
+        faults += map(_untagged, faults_of(error))
     faults += config_faults(raw)
     if faults or spec is None:
         count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
-        raise UsageError(*faults, heading=f"{source} has {count}:")
+        in_order = sorted(faults, key=lambda fault: _place(fault.path[0]))
+        raise UsageError(*map(str, in_order), heading=f"{source} has {count}:")
     return spec
 
 
@@ -185,24 +183,14 @@ def resolved(spec: StudySpec) -> dict[str, Any]:
     return whole
 
 
-def _describe(detail: ErrorDetails) -> str:
-    parts = [str(part) for part in detail["loc"]]
-    if parts[:1] == ["space"]:  # drop the name of the kind that the union adds
-        parts = [p for i, p in enumerate(parts) if i != 2 or p not in ("float", "int", "choice")]
-    path = ".".join(parts)
-    if detail["type"] == "extra_forbidden":
-        return f"{path}: no such setting.{nearest(parts[-1], _siblings(parts[:-1]))}"
-    return f"{path}: {reason(detail)}"
+def _untagged(fault: Fault) -> Fault:
+    """Without the kind of a dimension, which pydantic puts behind the dimension's path."""
+    section, *rest = fault.path
+    if section == "space" and rest[1:2] in (["float"], ["int"], ["choice"]):
+        del rest[1]
+    return Fault((section, *rest), fault.words)
 
 
-def _siblings(parents: Sequence[str]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "protocol": ProtocolSpec,
-        "test": TestSpec,
-        "search": SearchSpec,
-        "pruning": PruningSpec,
-        "resources": ResourceSpec,
-        "limits": LimitSpec,
-    }
-    model = sections.get(parents[-1]) if parents else StudySpec
-    return list(model.model_fields) if model else []
+def _place(section: str | int) -> int:
+    """Faults are told in the order of the spec; what is no section of it comes last."""
+    return [*StudySpec.model_fields, section].index(section)

@@ -29,7 +29,7 @@ def network() -> NetworkMaker:
 
     def make(preset: str = "paper", *, seed: int = 0, **overrides: Any) -> MMCAFNet:
         torch.manual_seed(seed)
-        return MMCAFNet(ModelConfig.from_preset(preset, width=1 / 16, **overrides)).eval()
+        return MMCAFNet(ModelConfig(preset=preset, width=1 / 16, **overrides)).eval()
 
     return make
 

@@ -79,7 +79,7 @@ def shapes() -> Shapes:
         size = list(inputs[0].shape)
         seen.setdefault(f"{module.extra_repr()} on {size}", (module, size))
 
-    config = ModelConfig.from_preset("reference")
+    config = ModelConfig(preset="reference")
     with torch.device("meta"):
         trunk, pyramid = PENetTrunk(config).eval(), Pyramid(config).eval()
         fusions = [FeatureFusion(channels, "reference") for channels in (512, 1024)]

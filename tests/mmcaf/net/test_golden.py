@@ -25,7 +25,7 @@ from mmcaf.net.reference import load_reference, reference_name
 from mmcaf.net.tabular import tabular_encoder
 
 _FIXTURES = Path(__file__).parents[2] / "fixtures"
-_CONFIG = ModelConfig.from_preset("reference")
+_CONFIG = ModelConfig(preset="reference")
 
 Golden = dict[str, np.ndarray[Any, np.dtype[Any]]]
 

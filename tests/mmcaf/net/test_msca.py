@@ -63,7 +63,7 @@ def test_fusion_amplifies_where_both_agree(scrambled: Scramble, out: Any) -> Non
 
 
 def _msca(scrambled: Scramble, **overrides: Any) -> Any:
-    return scrambled(MultiscaleAttention(ModelConfig.from_preset("paper", **overrides)))
+    return scrambled(MultiscaleAttention(ModelConfig(preset="paper", **overrides)))
 
 
 def _both_ways(attention: Any, image: Array, table: Array) -> tuple[Array, Array]:

@@ -29,7 +29,7 @@ def _entries() -> dict[str, Tensor]:
 
 def _names(**overrides: Any) -> list[str]:
     with torch.device("meta"):
-        return list(MMCAFNet(ModelConfig.from_preset("reference", **overrides)).state_dict())
+        return list(MMCAFNet(ModelConfig(preset="reference", **overrides)).state_dict())
 
 
 def test_our_names_are_386_of_theirs() -> None:
@@ -40,7 +40,7 @@ def test_our_names_are_386_of_theirs() -> None:
 
 def test_full_width_has_the_published_parameters() -> None:
     with torch.device("meta"):
-        model = MMCAFNet(ModelConfig.from_preset("reference"))
+        model = MMCAFNet(ModelConfig(preset="reference"))
     assert sum(p.numel() for p in model.parameters()) == 89_267_539
 
 

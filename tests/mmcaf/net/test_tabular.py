@@ -17,7 +17,7 @@ from mmcaf.net.tabular import KanEncoder, MlpEncoder, tabular_encoder
 
 def _encoder(*, seed: int = 0, **overrides: Any) -> Any:
     torch.manual_seed(seed)
-    return tabular_encoder(ModelConfig.from_preset("paper", **overrides)).eval()
+    return tabular_encoder(ModelConfig(preset="paper", **overrides)).eval()
 
 
 def _table(rows: int = 5) -> Tensor:

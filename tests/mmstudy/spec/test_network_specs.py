@@ -68,7 +68,7 @@ def test_a_resolved_spec_of_any_network_is_the_same_study() -> None:
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     told = faults(model={"name": "pecom"})
     assert "Did you mean 'pecon'?" in told
-    assert "Need name to be one of" in faults(model={"name": ["pecon"]})
+    assert "model.name: need one of" in faults(model={"name": ["pecon"]})
 
 
 def test_a_setting_of_another_network_is_no_setting_of_this_one() -> None:
@@ -81,15 +81,17 @@ def test_a_setting_of_another_network_is_no_setting_of_this_one() -> None:
 
 def test_stages_that_do_not_lead_to_what_is_read_are_refused() -> None:
     told = faults(train={"epochs": 2})
-    assert "train: Need stages of pecon to be one of: trunk, fusion" in told
+    assert "train.stages: need one of: trunk, fusion; got" in told
     kan = spec(model={"name": "kan"}, train={"stages": STAGES}, space={})
-    with pytest.raises(UsageError, match="since it reads none"):
+    with pytest.raises(UsageError, match="since kan reads none"):
         parse_spec(kan)
 
 
 def test_a_value_that_needs_other_stages_is_refused_before_anything_runs() -> None:
     mmtm = spec(model={"name": "mmtm"}, space={"model.modules": {"choice": ["last", "three"]}})
-    with pytest.raises(UsageError, match=r"the value 'three': .*since it reads window"):
+    with pytest.raises(
+        UsageError, match=r"the value 'three' does not fit: .*since mmtm reads window"
+    ):
         parse_spec(mmtm)
 
 
@@ -118,7 +120,9 @@ def test_an_earlier_stage_has_its_own_recipe_and_the_last_none() -> None:
     last = [STAGES[0], {**STAGES[1], "batch_size": 8}]
     assert "give no batch_size there" in faults(train={"stages": last})
     wrong = [{**STAGES[0], "momentum": 3.0}, STAGES[1]]
-    assert "The stage 'trunk': Need 0.0 <= momentum" in faults(train={"stages": wrong})
+    assert "train.stages[0].momentum: need a number from 0 to 0.9999" in faults(
+        train={"stages": wrong}
+    )
 
 
 def test_the_schema_knows_every_network() -> None:

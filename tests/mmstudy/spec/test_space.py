@@ -84,7 +84,7 @@ def test_steps_are_values_of_the_grid() -> None:
         ({"float": [0.0, 1.0], "step": 0.3}, "need steps that end at 1.0"),
         ({"float": [0.1, 1.0], "step": 0.3, "log": True}, "a log scale has no step"),
         ({"int": [1, 8], "step": 2}, "need steps that end at 8"),
-        ({"float": [0.0, 1.0], "step": -1}, "greater than 0"),
+        ({"float": [0.0, 1.0], "step": -1}, "step: need a number above 0"),
     ],
 )
 def test_a_step_that_does_not_fit_is_refused(dimension: dict[str, Any], told: str) -> None:

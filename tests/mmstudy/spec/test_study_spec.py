@@ -15,6 +15,72 @@ def spec(**changes: Any) -> dict[str, Any]:
     return deepcopy(TINY_SPEC) | changes
 
 
+def told(wrong: dict[str, Any]) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        parse_spec(wrong)
+    heading, *lines = str(caught.value).split("\n")
+    assert heading == f"spec has {len(lines)} fault{'s' * (len(lines) > 1)}:"
+    return lines
+
+
+def test_nine_faults_in_five_sections_are_nine_lines_in_the_order_of_the_spec() -> None:
+    wrong = spec(
+        data={"tile_stride": 0, "windw": [8, 32, 32]},
+        model={"width": 0.3, "heads": [5, 2, 2]},
+        train={"lr": -1, "epochs": "ten"},
+        space={"train.momentum": {"float": [0.1, 3]}, "model.head": {"choice": [1, 2]}},
+        search={"trials": 0},
+    )
+    assert told(wrong) == [
+        "  - data.tile_stride: need a whole number of at least 1, got 0",
+        "  - data.windw: no such setting. Did you mean 'window'?",
+        "  - model.width: need one of 0.0625, 0.125, 0.25, 0.5, 1, got 0.3: "
+        "channels must stay divisible by their groups",
+        "  - model.heads[0]: need a divisor of its width 24: "
+        "one of 1, 2, 3, 4, 6, 8, 12, 24, got 5",
+        "  - train.epochs: need a whole number from 1 to 10000, got 'ten'",
+        "  - train.lr: need a number from 1e-09 to 10, got -1",
+        "  - space.train.momentum: the value 3.0 is refused: "
+        "need a number from 0 to 0.9999, got 3.0",
+        "  - space.model.head: no such setting. Did you mean 'model.heads'?",
+        "  - search.trials: need a whole number of at least 1, got 0",
+    ]
+
+
+def test_a_section_that_is_no_mapping_hides_no_other_fault() -> None:
+    assert told(spec(data=[1], search=3, train={"lr": 0, "epochs": 2})) == [
+        "  - data: need a mapping, got [1]",
+        "  - train.lr: need a number from 1e-09 to 10, got 0",
+        "  - search: need a mapping of settings, got 3",
+    ]
+
+
+def test_a_wrong_setting_draws_no_fault_of_another() -> None:
+    # With the batch as wrong as this, half of it is no bound for the micro-batches.
+    assert told(spec(train={"batch_size": 0, "accumulate": 3})) == [
+        "  - train.batch_size: need a whole number from 2 to 4096, got 0"
+    ]
+    # Nothing is known of what the unknown network reads, so no stages are wrong for it.
+    (line,) = told(spec(model={"name": "pecom"}, space={}))
+    assert line.startswith("  - model.name: need one of mmcaf_net, ")
+    assert line.endswith("got 'pecom'. Did you mean 'pecon'?")
+
+
+def test_a_fault_deep_in_a_section_has_its_whole_path_once() -> None:
+    wrong = spec(
+        train={"stages": [{"part": "trunk", "epochs": 1, "lr": 9e9}, {"part": "fussion"}]},
+        protocol={"test": {"fraction": 2}},
+        space={"train.lr": {"float": ["low", 1], "stp": 2}},
+    )
+    assert told(wrong) == [
+        "  - protocol.test.fraction: need a number above 0 and below 0.9, got 2",
+        "  - train.stages[0].lr: need a number from 1e-09 to 10, or null, got 9000000000.0",
+        "  - train.stages[1].part: need one of end_to_end, trunk, image, fusion, got 'fussion'",
+        "  - space.train.lr.float: need a list of 2 numbers, got ['low', 1]",
+        "  - space.train.lr.stp: no such setting. Did you mean 'step'?",
+    ]
+
+
 def test_three_faults_are_listed_at_once() -> None:
     wrong = spec(
         train={"lr": -1, "epochs": 2},
@@ -26,7 +92,7 @@ def test_three_faults_are_listed_at_once() -> None:
     text = str(caught.value)
     assert "3 faults" in text
     assert "search.trails: no such setting. Did you mean 'trials'?" in text
-    assert "train: Need 1e-09 <= lr <= 10.0, got -1.0." in text
+    assert "train.lr: need a number from 1e-09 to 10, got -1" in text
     assert "space.model.head: no such setting. Did you mean 'model.heads'?" in text
 
 
@@ -35,7 +101,7 @@ def test_three_faults_are_listed_at_once() -> None:
     [
         ({"float": [1.0, 0.1]}, "low < high"),
         ({"float": [0.0, 0.1], "log": True}, "low > 0"),
-        ({"choice": [1]}, "at least 2"),
+        ({"choice": [1]}, "2 or more"),
         ({"choise": [1, 2]}, "float, int or choice"),
     ],
 )
@@ -45,7 +111,7 @@ def test_a_wrong_dimension_says_what_it_needs(dimension: dict[str, Any], told: s
 
 
 def test_heads_that_do_not_divide_their_width_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"heads\[2\] to divide its width 6"):
+    with pytest.raises(UsageError, match=r"heads\[2\]: need a divisor of its width 6"):
         parse_spec(spec(space={"model.heads": {"choice": [[4, 4, 4], [4, 2, 2]]}}))
 
 

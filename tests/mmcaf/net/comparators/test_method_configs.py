@@ -37,24 +37,36 @@ def test_what_has_no_effect_is_a_field(kind: type[NetworkConfig]) -> None:
         (
             config.PeconConfig,
             {"target": "simclr"},
-            "Need target to be one of clip, sup, got 'simclr'.",
+            "target: need one of clip, sup, got 'simclr'",
         ),
-        (config.PeconConfig, {"name": "daft"}, "Need name to be one of pecon, got 'daft'."),
-        (config.PeconConfig, {"hidden": [512]}, "Need hidden to be a list of 2 whole numbers"),
-        (config.PeconConfig, {"image_dropout": True}, "Need image_dropout to be a number from 0"),
-        (config.PeconConfig, {"image_dropout": float("nan")}, "got nan."),
-        (config.MedfuseConfig, {"tab_lstm": 1}, "Need tab_lstm to be true or false, got 1."),
-        (config.MedfuseConfig, {"width": 0.3}, "Need width to be one of 0.0625"),
-        (config.MedfuseConfig, {"hidden": 0}, "Need hidden to be a whole number from 1 to 2048"),
-        (config.DrfuseConfig, {"heads": 3}, "Need heads to divide dim 256, got 3."),
-        (config.MmtmConfig, {"trunk": "s3"}, "Need trunk to be frozen with modules: last"),
-        (config.DaftConfig, {"activation": "sigmoid"}, "Need activation to be linear or tanh"),
-        (config.PefusionConfig, {"class_weight": 1}, "to be one of none, balanced, None, got 1."),
-        (config.DaftConfig, {"location": 5}, "Need location to be a whole number from 0 to 4"),
-        (ablation_config.PenetMscaConfig, {"kernel_sizes": [2]}, "Need kernel_sizes to be some of"),
-        (ablation_config.CrossAttentionConfig, {"heads": 5}, "Need heads to divide embedding_dim"),
-        (ablation_config.KanConfig, {"embedding_dim": 10}, "a multiple of 4, got 10."),
-        (ablation_config.SamMscaConfig, {"weights": ""}, "Need weights to be a text, got ''."),
+        (config.PeconConfig, {"name": "daft"}, "name: need pecon, got 'daft'"),
+        (config.PeconConfig, {"hidden": [512]}, "hidden: need a list of 2 whole numbers"),
+        (config.PeconConfig, {"image_dropout": True}, "image_dropout: need a number from 0"),
+        (config.PeconConfig, {"image_dropout": float("nan")}, "got nan"),
+        (config.MedfuseConfig, {"tab_lstm": 1}, "tab_lstm: need true or false, got 1"),
+        (config.MedfuseConfig, {"width": 0.3}, "width: need one of 0.0625"),
+        (config.MedfuseConfig, {"hidden": 0}, "hidden: need a whole number from 1 to 2048"),
+        (config.DrfuseConfig, {"heads": 3}, "heads: need a divisor of dim 256, got 3"),
+        (config.MmtmConfig, {"trunk": "s3"}, "trunk: need frozen with modules: last"),
+        (config.DaftConfig, {"activation": "sigmoid"}, "activation: need linear or tanh"),
+        (config.PefusionConfig, {"class_weight": 1}, "need one of none, balanced, or null, got 1"),
+        (config.DaftConfig, {"location": 5}, "location: need a whole number from 0 to 4"),
+        (ablation_config.PenetMscaConfig, {"kernel_sizes": [2]}, "kernel_sizes: need some of"),
+        (
+            ablation_config.CrossAttentionConfig,
+            {"heads": 5},
+            "heads: need a divisor of embedding_dim 24, got 5",
+        ),
+        (
+            ablation_config.KanConfig,
+            {"embedding_dim": 10},
+            "a multiple of 4 from 4 to 1024, got 10",
+        ),
+        (
+            ablation_config.SamMscaConfig,
+            {"weights": ""},
+            "weights: need a text that is not empty, or null",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(kind: Any, wrong: dict[str, Any], message: str) -> None:
@@ -63,7 +75,7 @@ def test_a_wrong_field_is_named(kind: Any, wrong: dict[str, Any], message: str) 
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match="Need target") as caught:
+    with pytest.raises(ValueError, match="target: need one of clip, sup, got 'x'") as caught:
         config.PeconConfig(target="x", late="y", width=3)  # type: ignore[arg-type]
     assert len(str(caught.value).split("\n")) == 3
 
