@@ -15,8 +15,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from mmcaf.config.settings import Fault, Rule, Settings, settings
+from mmcaf.net.entry import Network, PaperRow
 
 __all__ = [
+    "NETWORK",
     "TABLE_COLUMNS",
     "EmbeddingDim",
     "KanGrid",
@@ -158,3 +160,27 @@ class ModelConfig(Settings):
             (self.tabular == "mlp", ("kan_grid", "kan_order", "kan_hidden"), no_kan),
         )
         return {name: why for applies, names, why in rules if applies for name in names}
+
+
+NETWORK = Network(
+    config=ModelConfig,
+    built_by="mmcaf.net.mmcaf_net:MMCAFNet",
+    reads=None,
+    rows=(
+        PaperRow(key="mmcaf_net", title="MMCAF-Net", table="1", place=7, published="MMCAF-Net"),
+        PaperRow(
+            key="msca_fusion",
+            title="MSCA_Fusion, one token",
+            table="3",
+            place=4,
+            published="MSCA_Fusion",
+        ),
+        PaperRow(
+            key="mmcaf_mlp",
+            title="MMCAF-Net, MLP",
+            table="readme",
+            place=3,
+            published="MLP table encoder",
+        ),
+    ),
+)

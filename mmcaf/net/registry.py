@@ -1,44 +1,37 @@
-"""Every network a spec can name, in one place: what it is built from, by what, and what it reads.
+"""Every network a spec can name: those of this package, and those other packages offer.
 
-A new model joins with one line here: its config, the class that is built from it, and what that
-reads as image, which decides the stages it can be trained by. No torch is loaded before a network
-is built: a study is validated, and a dashboard opened, without it.
+A network of this package is a folder of `mmcaf.net.comparators` that ends in `NETWORK`; another
+package offers one by an entry point:
+
+    [project.entry-points."mmcaf.networks"]
+    pond = "pond_net:NETWORK"
+
+Only installed distributions are asked, and each network is loaded when it is first named. No torch
+is loaded before one is built: a study is validated, and a dashboard opened, without it. A network
+of another package may load torch with its module; it is then known only where torch is installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from mmcaf.config.settings import Fault, WrongSettings, nearest
-from mmcaf.net.comparators.ablation_configs import (
-    ClipFusionConfig,
-    CrossAttentionConfig,
-    KanConfig,
-    LateFusionConfig,
-    LesionBoxConfig,
-    LogisticConfig,
-    MlpConfig,
-    PenetConfig,
-    PenetMscaConfig,
-    SamMscaConfig,
-)
-from mmcaf.net.comparators.method_configs import (
-    DaftConfig,
-    DrfuseConfig,
-    MedfuseConfig,
-    MmtmConfig,
-    PeconConfig,
-    PefusionConfig,
-)
+from mmcaf.net import comparators
+from mmcaf.net.comparators.base_config import NetworkConfig
 from mmcaf.net.config import ModelConfig
+from mmcaf.net.entry import Network
 
 if TYPE_CHECKING:
-    from mmcaf.net.comparators.base import Comparator, Reads
+    from mmcaf.net.comparators.base import Comparator
 
 __all__ = [
+    "GROUP",
     "NETWORKS",
     "Network",
     "build",
@@ -47,130 +40,87 @@ __all__ = [
     "network_of",
     "reads_image",
     "table_columns",
+    "usable_networks",
 ]
 
+GROUP = "mmcaf.networks"
+"""The group of entry points by which other packages offer networks."""
 
-def _never(_: Any) -> bool:
-    return False
-
-
-def _always(reads: Reads) -> Callable[[Any], Reads]:
-    return lambda _: reads
+_OWN = "mmcaf_net"
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A network as a spec's `model.name` means it; None in `reads`: MMCAF-Net itself."""
+class _Networks(Mapping[str, Network]):
+    """Name -> network; a name that is listed may still fail to load, with a `WrongSettings`."""
 
-    name: str
-    config: type[Any]  # a frozen dataclass
-    built_by: str  # module:name of what is called with the config
-    reads: Callable[[Any], Reads] | None
-    earlier: bool = False  # whether it can have trained steps before its last
-    solved: Callable[[Any], bool] = _never  # whether its last step is fitted at once, in no epochs
-    unique: bool = False  # whether its last step compares patients, so that none may come twice
-    columns: tuple[str, ...] | None = None  # of the table; None: the seven clinical values
+    def __init__(self) -> None:
+        self._loaded: dict[str, Network] = {}
+
+    def __getitem__(self, name: str) -> Network:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._modules
+        yield from self._offered
+
+    def __len__(self) -> int:
+        return len(self._modules) + len(self._offered)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules or name in self._offered
+
+    def _load(self, name: str) -> Network:
+        if name in self._modules:
+            found: Network = import_module(self._modules[name]).NETWORK
+            return found
+        return _offered_network(name, self._offered[name])
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        folders = [found.name for found in iter_modules(comparators.__path__) if found.ispkg]
+        inside = {name: f"{comparators.__name__}.{name}" for name in sorted(folders)}
+        return {_OWN: ModelConfig.__module__, **inside}
+
+    @cached_property
+    def _offered(self) -> dict[str, tuple[EntryPoint, ...]]:
+        found: dict[str, tuple[EntryPoint, ...]] = {}
+        for point in entry_points(group=GROUP):
+            if point.name in self._modules:
+                logging.getLogger(__name__).warning(
+                    "The network %r of %s is not used: mmcaf has one of that name. "
+                    "Rename its entry point.",
+                    point.name,
+                    _distribution(point),
+                )
+            else:
+                found[point.name] = (*found.get(point.name, ()), point)
+        return found
 
 
-_HOME = "mmcaf.net.comparators"
-NETWORKS: dict[str, Network] = {
-    network.name: network
-    for network in (
-        Network("mmcaf_net", ModelConfig, "mmcaf.net.mmcaf_net:MMCAFNet", None),
-        Network(
-            "pecon",
-            PeconConfig,
-            f"{_HOME}.pecon:PECon",
-            _always("pooled"),
-            earlier=True,
-        ),
-        Network(
-            "medfuse",
-            MedfuseConfig,
-            f"{_HOME}.medfuse:MedFuse",
-            _always("pooled"),
-            earlier=True,
-        ),
-        Network(
-            "drfuse",
-            DrfuseConfig,
-            f"{_HOME}.drfuse:DrFuse",
-            lambda config: "middle" if config.image == "full" else "pooled",
-        ),
-        Network(
-            "mmtm",
-            MmtmConfig,
-            f"{_HOME}.mmtm:MMTM",
-            lambda config: "window" if config.modules == "three" else "deepest",
-            earlier=True,
-        ),
-        Network(
-            "pefusion",
-            PefusionConfig,
-            f"{_HOME}.pefusion:pefusion",
-            lambda config: "deepest" if config.fusion.startswith("late") else "pooled",
-            solved=lambda config: config.fusion == "late_elastic",
-        ),
-        Network(
-            "daft",
-            DaftConfig,
-            f"{_HOME}.daft:DAFT",
-            lambda config: "window" if config.form == "shipped" else "deepest",
-        ),
-        Network("penet", PenetConfig, f"{_HOME}.single_modality:PENet", _always("window")),
-        Network(
-            "penet_msca", PenetMscaConfig, f"{_HOME}.single_modality:PENetMSCA", _always("window")
-        ),
-        Network("sam_msca", SamMscaConfig, f"{_HOME}.sam_msca:SamMSCA", _always("window")),
-        Network(
-            "cross_attention",
-            CrossAttentionConfig,
-            f"{_HOME}.fusions:CrossAttentionFusion",
-            _always("embedding"),
-        ),
-        Network(
-            "clip_fusion",
-            ClipFusionConfig,
-            f"{_HOME}.fusions:ClipFusion",
-            _always("embedding"),
-            unique=True,
-        ),
-        Network(
-            "late_fusion", LateFusionConfig, f"{_HOME}.fusions:LateFusion", _always("embedding")
-        ),
-        Network("kan", KanConfig, f"{_HOME}.single_modality:TableAlone", _always("none")),
-        Network("mlp", MlpConfig, f"{_HOME}.single_modality:TableAlone", _always("none")),
-        Network(
-            "logistic",
-            LogisticConfig,
-            f"{_HOME}.single_modality:Logistic",
-            _always("none"),
-            solved=lambda _: True,
-        ),
-        Network(
-            "lesion_box",
-            LesionBoxConfig,
-            f"{_HOME}.single_modality:Logistic",
-            _always("none"),
-            solved=lambda _: True,
-            columns=("log_max_diam_mm",),
-        ),
-    )
-}
+NETWORKS: Mapping[str, Network] = _Networks()
+
+
+def usable_networks() -> Iterator[Network]:
+    """Every network that can be loaded."""
+    for name in NETWORKS:
+        try:
+            yield NETWORKS[name]
+        except WrongSettings:
+            continue  # told where it is named
 
 
 def config_class(name: object) -> type[Any]:
     """The config of the network `name`.
 
     Raises:
-        WrongSettings: there is none of that name; names the nearest.
+        WrongSettings: there is none of that name, and the nearest is named; or it is another
+            package's and cannot be loaded.
     """
-    found = NETWORKS.get(name) if isinstance(name, str) else None
-    if found is None:
+    if not isinstance(name, str) or name not in NETWORKS:
         hint = nearest(str(name), NETWORKS)
-        words = f"need one of {', '.join(NETWORKS)}, got {name!r}.{hint}"
-        raise WrongSettings([Fault(("name",), words)])
-    return found.config
+        raise _refused(f"need one of {', '.join(NETWORKS)}, got {name!r}.{hint}")
+    return NETWORKS[name].config
 
 
 def network_of(config: Any) -> Network:
@@ -188,8 +138,7 @@ def image_side(config: Any) -> ModelConfig:
 
 def reads_image(config: Any) -> bool:
     """Whether a volume is looked at."""
-    network = network_of(config)
-    return network.reads is None or network.reads(config) != "none"
+    return network_of(config).image_of(config) != "none"
 
 
 def table_columns(config: Any) -> tuple[str, ...] | None:
@@ -199,6 +148,32 @@ def table_columns(config: Any) -> tuple[str, ...] | None:
 
 def build(config: Any) -> Comparator:
     """The comparator of `config`, with fresh weights from torch's global generator."""
-    module, _, name = network_of(config).built_by.partition(":")
-    net: Comparator = getattr(import_module(module), name)(config)
-    return net
+    return network_of(config).build(config)
+
+
+def _offered_network(name: str, points: tuple[EntryPoint, ...]) -> Network:
+    point, *others = points
+    whose = f"the network {name!r} of {_distribution(point)}"
+    if others:
+        also = ", ".join(map(_distribution, others))
+        raise _refused(f"{whose} has the name of another, of {also}; uninstall one of them")
+    try:
+        found = point.load()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise _refused(f"{whose} cannot be loaded from {point.value}: {why}") from error
+    if not isinstance(found, Network) or not issubclass(found.config, NetworkConfig):
+        wanted = "a mmcaf.net.entry.Network whose config is a NetworkConfig"
+        raise _refused(f"{whose} is not what it must be: need {wanted}, got {found!r}")
+    if found.name != name:
+        raise _refused(f"{whose} calls itself {found.name!r}; its entry point needs that name")
+    return found
+
+
+def _distribution(point: EntryPoint) -> str:
+    of = point.dist
+    return f"the distribution {of.name} {of.version}" if of else "an unknown distribution"
+
+
+def _refused(words: str) -> WrongSettings:
+    return WrongSettings([Fault(("name",), words)])

@@ -34,17 +34,16 @@ def stage_faults(config: Any, train: TrainConfig) -> Iterator[Fault]:
     """What of `train` does not fit the network: stages that do not lead to what it reads, epochs
     where nothing is learnt in epochs, a patient twice in a batch whose patients are compared."""
     network = network_of(config)
-    allowed = _OWN_STAGES if network.reads is None else _STAGES[network.reads(config)]
+    reads = network.image_of(config)
+    allowed = _OWN_STAGES if reads is None else _STAGES[reads]
     if train.parts not in allowed:
         options = "; ".join(", ".join(parts) for parts in allowed)
-        why = (
-            "" if network.reads is None else f", since {network.name} reads {network.reads(config)}"
-        )
+        why = "" if reads is None else f", since {network.name} reads {reads}"
         yield Fault(("stages",), f"need one of: {options}; got {', '.join(train.parts)}{why}")
     if not network.earlier:
         words = f"{network.name} has no steps of its own before its last; leave it out"
         yield from (Fault((f"step_{name}",), words) for name in train.of_steps)
-    if network.solved(config) and train.epochs != 1:
+    if network.is_solved(config) and train.epochs != 1:
         words = f"need 1, since {network.name} is solved at once, got {train.epochs}"
         yield Fault(("epochs",), words)
     if network.unique and train.oversample:

@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmcaf.net.comparators.ablation_configs import (
-    ClipFusionConfig,
-    CrossAttentionConfig,
-    KanConfig,
-    LateFusionConfig,
-    LogisticConfig,
-    MlpConfig,
-    PenetConfig,
-    PenetMscaConfig,
-)
 from mmcaf.net.comparators.base import Comparator
-from mmcaf.net.comparators.daft import DAFT
-from mmcaf.net.comparators.drfuse import DrFuse
-from mmcaf.net.comparators.fusions import ClipFusion, CrossAttentionFusion, LateFusion
-from mmcaf.net.comparators.medfuse import MedFuse
-from mmcaf.net.comparators.method_configs import (
-    DaftConfig,
-    DrfuseConfig,
-    MedfuseConfig,
-    MmtmConfig,
-    PeconConfig,
-    PefusionConfig,
-)
-from mmcaf.net.comparators.mmtm import MMTM
-from mmcaf.net.comparators.pecon import PECon
-from mmcaf.net.comparators.pefusion import pefusion
-from mmcaf.net.comparators.single_modality import Logistic, PENet, PENetMSCA, TableAlone
+from mmcaf.net.registry import NETWORKS, build, config_class
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, what of it is required, and what of it cannot learn."""
+    """A network with some settings, what of it is required, and what of it cannot learn."""
 
-    make: Callable[[Any], Comparator]
-    config: Callable[..., Any]
-    fields: dict[str, Any]
+    name: str
+    fields: dict[str, Any] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()  # parameters a step lists that get a gradient of exactly 0
 
+    def config(self, **fields: Any) -> Any:
+        return config_class(self.name)(**({"width": 1 / 16} | self.fields | fields))
+
     def build(self, seed: int = 0, **fields: Any) -> Comparator:
         torch.manual_seed(seed)
-        return self.make(self.config(**({"width": 1 / 16} | self.fields | fields))).eval()
+        return build(self.config(**fields)).eval()
 
 
 _QUERY_KEY = tuple(f"attention.{p}.{k}" for p in ("query", "key") for k in ("weight", "bias"))
@@ -63,44 +39,56 @@ _UNREAD_GATES = tuple(f"gates.{n}.image_gate.{k}" for n in (0, 1) for k in ("wei
 _SQUEEZE = ("block.affine.squeeze.weight",)
 
 CASES: dict[str, Case] = {
-    "pecon-clip": Case(PECon, PeconConfig, {}),
-    "pecon-sup": Case(PECon, PeconConfig, {"target": "sup", "late": "logit"}),
-    "medfuse": Case(MedFuse, MedfuseConfig, {"token_dim": 16, "hidden": 24}),
+    "pecon-clip": Case("pecon"),
+    "pecon-sup": Case("pecon", {"target": "sup", "late": "logit"}),
+    "medfuse": Case("medfuse", {"token_dim": 16, "hidden": 24}),
     "medfuse-lstm": Case(
-        MedFuse, MedfuseConfig, {"token_dim": 16, "hidden": 24, "tab_lstm": True}, dead=_RECURRENT
+        "medfuse", {"token_dim": 16, "hidden": 24, "tab_lstm": True}, dead=_RECURRENT
     ),
-    "medfuse-at-once": Case(MedFuse, MedfuseConfig, {"token_dim": 8, "pretrain": False}),
-    "drfuse": Case(DrFuse, DrfuseConfig, _SMALL_DRFUSE),
-    "drfuse-full": Case(DrFuse, DrfuseConfig, {**_SMALL_DRFUSE, "image": "full", "jsd": "sum1"}),
-    "mmtm": Case(MMTM, MmtmConfig, {}),
-    "mmtm-three": Case(MMTM, MmtmConfig, {"modules": "three", "trunk": "s3"}),
-    "mmtm-three-frozen": Case(MMTM, MmtmConfig, {"modules": "three", "pretrain": False}),
+    "medfuse-at-once": Case("medfuse", {"token_dim": 8, "pretrain": False}),
+    "drfuse": Case("drfuse", _SMALL_DRFUSE),
+    "drfuse-full": Case("drfuse", {**_SMALL_DRFUSE, "image": "full", "jsd": "sum1"}),
+    "mmtm": Case("mmtm"),
+    "mmtm-three": Case("mmtm", {"modules": "three", "trunk": "s3"}),
+    "mmtm-three-frozen": Case("mmtm", {"modules": "three", "pretrain": False}),
     "mmtm-as-coded": Case(
-        MMTM,
-        MmtmConfig,
+        "mmtm",
         {"modules": "three", "gate_scale": 1.0, "ratio": 2, "forwarded": False},
         dead=_UNREAD_GATES,
     ),
-    "pefusion": Case(pefusion, PefusionConfig, {}),
-    "pefusion-nn": Case(pefusion, PefusionConfig, {"fusion": "late_nn"}),
-    "pefusion-joint": Case(pefusion, PefusionConfig, {"fusion": "joint", "nodes": 16}),
-    "pefusion-early": Case(pefusion, PefusionConfig, {"fusion": "early", "activation": "tanh"}),
-    "daft": Case(DAFT, DaftConfig, {"inputs": 16}, ("image",), dead=_SQUEEZE),
-    "daft-plain": Case(DAFT, DaftConfig, {"inputs": 16, "identity_init": False}, ("image",)),
-    "daft-shipped": Case(DAFT, DaftConfig, {"form": "shipped"}, ("image",)),
-    "penet": Case(PENet, PenetConfig, {}, **_IMAGE),
-    "penet_msca": Case(PENetMSCA, PenetMscaConfig, {"drop": False}, **_IMAGE),
-    "penet_msca-drop": Case(PENetMSCA, PenetMscaConfig, {}, **_IMAGE),
-    "cross_attention": Case(CrossAttentionFusion, CrossAttentionConfig, {}, dead=_QUERY_KEY),
-    "cross_attention-linear": Case(
-        CrossAttentionFusion, CrossAttentionConfig, {"attention": "linear"}
-    ),
-    "clip_fusion": Case(ClipFusion, ClipFusionConfig, {}),
-    "late_fusion": Case(LateFusion, LateFusionConfig, {}),
-    "late_fusion-concat": Case(LateFusion, LateFusionConfig, {"form": "concat", "tabular": "mlp"}),
-    "kan": Case(TableAlone, KanConfig, {}, **_TABLE),
-    "mlp": Case(TableAlone, MlpConfig, {}, **_TABLE),
-    "logistic": Case(Logistic, LogisticConfig, {}, **_TABLE),
+    "pefusion": Case("pefusion"),
+    "pefusion-nn": Case("pefusion", {"fusion": "late_nn"}),
+    "pefusion-joint": Case("pefusion", {"fusion": "joint", "nodes": 16}),
+    "pefusion-early": Case("pefusion", {"fusion": "early", "activation": "tanh"}),
+    "daft": Case("daft", {"inputs": 16}, ("image",), dead=_SQUEEZE),
+    "daft-plain": Case("daft", {"inputs": 16, "identity_init": False}, ("image",)),
+    "daft-shipped": Case("daft", {"form": "shipped"}, ("image",)),
+    "penet": Case("penet", {}, **_IMAGE),
+    "penet_msca": Case("penet_msca", {"drop": False}, **_IMAGE),
+    "penet_msca-drop": Case("penet_msca", {}, **_IMAGE),
+    "cross_attention": Case("cross_attention", {}, dead=_QUERY_KEY),
+    "cross_attention-linear": Case("cross_attention", {"attention": "linear"}),
+    "clip_fusion": Case("clip_fusion"),
+    "late_fusion": Case("late_fusion"),
+    "late_fusion-concat": Case("late_fusion", {"form": "concat", "tabular": "mlp"}),
+    "kan": Case("kan", {}, **_TABLE),
+    "mlp": Case("mlp", {}, **_TABLE),
+    "logistic": Case("logistic", {}, **_TABLE),
+}
+
+
+def _of_defaults(name: str) -> Case:
+    """A network nobody has listed above, as it says of itself."""
+    net = Case(name).build()
+    ignores = ("image",) if net.reads == "none" else ()
+    return Case(name, required=net.required, ignores=ignores)
+
+
+_LISTED = {case.name for case in CASES.values()} | {"mmcaf_net"}  # which is no comparator
+CASES |= {
+    name: _of_defaults(name)
+    for name, network in NETWORKS.items()
+    if name not in _LISTED and not any(row.needs for row in network.rows)
 }
 
 _SHAPES = {

@@ -5,16 +5,25 @@ Imported by the outermost conftest, before any test can import a network without
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 from jaxtyping import install_import_hook
+
+from mmcaf.net import comparators
 
 __all__ = ["CHECKED"]
 
 _NET = ("bfpu", "conv", "e3d_msca", "mmcaf_net", "msca", "penet", "reference", "tabular")
-_COMPARATORS = ("combining", "daft", "drfuse", "fusions", "medfuse", "mmtm", "pecon", "pefusion")
-_COMPARATORS += ("sam_msca", "single_modality")
+_HOME = Path(comparators.__path__[0])
 CHECKED = [f"mmcaf.net.{name}" for name in _NET]
-CHECKED += [f"mmcaf.net.comparators.{name}" for name in _COMPARATORS]
+CHECKED += ["mmcaf.net.comparators.inputs", "mmcaf.net.comparators.combining"]
+CHECKED += [
+    f"mmcaf.net.comparators.{file.parent.name}.network" for file in _HOME.glob("*/network.py")
+]
 
 with install_import_hook(CHECKED, "beartype.beartype"):
     from mmcaf.net import reference  # noqa: F401  # imports the others of its folder
-    from support import all_networks  # noqa: F401  # imports the comparators
+
+    for name in CHECKED:
+        import_module(name)

@@ -3,9 +3,6 @@
 Image features come from the trunk all of them share, so that a difference between two rows of the
 comparison is not one of trunks. Where the trunk is frozen they may be computed once and kept.
 
-A modality may be missing, sample by sample. What the tensor then holds, NaN included, has no
-influence: it is replaced by zeros at the door.
-
 Axes: b batch, c channels, d slices, h rows, w columns, e embedding.
 """
 
@@ -13,27 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.inputs import Inputs, Modality, filled, presence
+from mmcaf.net.entry import Reads
 from mmcaf.net.losses import Loss, binary_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 
-__all__ = ["Comparator", "Output", "Reads", "Step", "filled", "presence"]
+__all__ = [
+    "IMAGE_ALONE",
+    "TABLE_ALONE",
+    "Comparator",
+    "Inputs",
+    "Output",
+    "Reads",
+    "Step",
+    "filled",
+    "presence",
+]
 
-Reads = Literal["none", "pooled", "middle", "deepest", "embedding", "window"]
-"""What a network takes as image, where s1, s2, s3 are the maps of the trunk:
+IMAGE_ALONE = {"optimizer": "adamw", "lr": 3e-4, "epochs": 50, "batch_size": 4}
+"""The recipe of a network that reads windows."""
 
-none       nothing; the table alone is read
-pooled     [b c], mean of s3 over its voxels
-middle     [b c d h w], s2
-deepest    [b c d h w], s3
-embedding  [b e], what MMCAF-Net's frozen image side says with pooled tokens
-window     [b windows d h w], the CT window itself
-"""
+TABLE_ALONE = {"optimizer": "adamw", "lr": 1e-3, "epochs": 50, "batch_size": 16}
+"""The recipe of a network that learns on the table, or on features computed beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,11 @@ class Step:
 
 
 class Comparator(nn.Module):
-    """Base of all comparators; a subclass sets `reads`, `steps` and `forward`."""
+    """Base of all comparators; a subclass sets `reads`, `steps` and `answer`."""
 
     reads: Reads
     steps: tuple[Step, ...]  # in order
+    required: tuple[Modality, ...] = ()  # what no sample may lack
     _learns: tuple[str, ...] | None = None  # None: everything
 
     def forward(
@@ -83,7 +87,14 @@ class Comparator(nn.Module):
         Raises:
             ValueError: a sample lacks what the network cannot do without.
         """
-        raise TypeError(f"{type(self).__name__} defines no forward.")
+        there = presence(table, has_image, has_table, required=self.required)
+        image = image if has_image is None else filled(image, has_image)
+        table = table if has_table is None else filled(table, has_table)
+        return self.answer(Inputs(image, table, *there))
+
+    def answer(self, given: Inputs) -> Output:
+        """The logits of a batch."""
+        raise TypeError(f"{type(self).__name__} defines no answer.")
 
     def loss(
         self, output: Output, label: Float[Tensor, " b"], step: str, kind: Loss = "bce"
@@ -130,40 +141,3 @@ _CONSTANTS = (".grid", ".mask")  # pykan keeps these as parameters that never le
 
 def _within(name: str, learns: tuple[str, ...]) -> bool:
     return any(name == known or name.startswith(f"{known}.") for known in learns)
-
-
-def presence(
-    table: Float[Tensor, "b 7"],
-    has_image: Bool[Tensor, " b"] | None,
-    has_table: Bool[Tensor, " b"] | None,
-    *,
-    required: tuple[Literal["image", "table"], ...] = (),
-) -> tuple[Bool[Tensor, " b"], Bool[Tensor, " b"]]:
-    """Which samples have an image, and which a table.
-
-    Raises:
-        ValueError: a sample has neither, or lacks what is `required`.
-    """
-    everywhere = torch.ones(len(table), dtype=torch.bool, device=table.device)
-    if has_image is None and has_table is None:
-        return everywhere, everywhere  # nothing to check, for which a GPU would have to be awaited
-    found = {
-        "image": everywhere if has_image is None else has_image,
-        "table": everywhere if has_table is None else has_table,
-    }
-    for name in required:
-        if not found[name].all():
-            raise ValueError(f"Need the {name} of every sample, got {_missing(found[name])}.")
-    if not (found["image"] | found["table"]).all():
-        both = _missing(found["image"] | found["table"])
-        raise ValueError(f"Need an image or a table of every sample, got {both}.")
-    return found["image"], found["table"]
-
-
-def filled(x: Float[Tensor, "b ..."], has: Bool[Tensor, " b"]) -> Float[Tensor, "b ..."]:
-    """`x` with zeros in place of the samples that are missing."""
-    return torch.where(has.view(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
-
-
-def _missing(has: Bool[Tensor, " b"]) -> str:
-    return f"none at position {int((~has).nonzero()[0])} of the batch"

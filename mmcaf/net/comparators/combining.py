@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmcaf.net.comparators.base import Inputs, filled
 from mmcaf.net.losses import Loss, binary_loss
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "at_least_float32",
     "available",
     "contrastive_loss",
+    "embeddings",
     "mean_probability",
     "stream_loss",
 ]
@@ -113,3 +115,10 @@ def contrastive_loss(
     one_way = -(share * similarity.log_softmax(1)).sum(1).mean()
     other_way = -(share * similarity.T.log_softmax(1)).sum(1).mean()
     return (one_way + other_way) / 2
+
+
+def embeddings(
+    tabular: nn.Module, given: Inputs
+) -> tuple[Float[Tensor, "b e"], Float[Tensor, "b e"]]:
+    """Image and table embedding, zeros where there is none."""
+    return given.image, filled(tabular(given.table)[:, 0], given.has_table)

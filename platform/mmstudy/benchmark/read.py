@@ -19,7 +19,7 @@ import polars as pl
 
 from mmcaf.stats.estimates import Estimate
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
-from mmstudy.benchmark.rows import REFERENCE, ROWS, STATE_FILE, Entry, study_name
+from mmstudy.benchmark.rows import REFERENCE, ROWS, STATE_FILE, PaperRow, study_name
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_same_cases
@@ -34,7 +34,7 @@ __all__ = ["Benchmark", "BenchmarkRow", "read_benchmark"]
 class BenchmarkRow:
     """One network on this cohort; whatever is not known yet is None."""
 
-    entry: Entry
+    entry: PaperRow
     state: str  # complete, or what is missing
     published: MethodRow | None
     ours: MethodRow | None
@@ -99,7 +99,7 @@ def read_benchmark(root: str | Path) -> Benchmark | None:
     )
 
 
-def _read_row(root: Path, entry: Entry, state: Mapping[str, Any]) -> BenchmarkRow:
+def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> BenchmarkRow:
     study, of = _study(root, entry.key), state["rows"][entry.key]
     theirs = _published().get((entry.table, entry.published or ""))
     complete = study.counts()["complete"] if study else 0
@@ -139,7 +139,7 @@ def _read_row(root: Path, entry: Entry, state: Mapping[str, Any]) -> BenchmarkRo
     )
 
 
-def _ours(study: Study, entry: Entry) -> MethodRow | None:
+def _ours(study: Study, entry: PaperRow) -> MethodRow | None:
     found = cross_fitted_choice(study)
     if found is None:
         return None

@@ -1,13 +1,16 @@
-"""The rows of the benchmark: one network of the paper each, with where it was published."""
+"""The rows of the benchmark, as the networks name them: each a search space beside a paper's row.
+
+A network of another package has rows, too; they come after those of the paper.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mmcaf.net.entry import PaperRow
+from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
 from mmstudy.spec.sections import nearest
 
-__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "Entry", "study_name", "wanted_rows"]
+__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "PaperRow", "study_name", "wanted_rows"]
 
 REFERENCE = "mmcaf_net"
 """The row all others are tested against."""
@@ -15,46 +18,21 @@ REFERENCE = "mmcaf_net"
 
 STATE_FILE = "benchmark.json"
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row that can be asked for; its search space is `search_spaces/models/<key>.yaml`."""
-
-    key: str
-    title: str
-    table: str  # where it was published; `floor`: nowhere, a network has to beat it
-    published: str | None = None  # the method's name there
-    needs: str | None = None  # what must be given for it to be reproducible
+_TABLES = ("1", "2", "3", "readme", "floor")  # in this order; any other comes last
 
 
-ROWS: dict[str, Entry] = {
-    entry.key: entry
-    for entry in (
-        Entry("pecon", "PECon", "1", "PECon"),
-        Entry("medfuse", "MedFuse", "1", "MedFuse"),
-        Entry("drfuse", "DrFuse", "1", "DrFuse"),
-        Entry("mmtm", "MMTM, last module", "1", "MMTM"),
-        Entry("mmtm_three", "MMTM, three modules", "1", "MMTM"),
-        Entry("pefusion", "PEfusion, late elastic", "1", "PEfusion"),
-        Entry("pefusion_joint", "PEfusion, joint", "1", "PEfusion"),
-        Entry("daft", "DAFT on the trunk", "1", "DAFT"),
-        Entry("daft_shipped", "DAFT as shipped", "1", "DAFT"),
-        Entry("mmcaf_net", "MMCAF-Net", "1", "MMCAF-Net"),
-        Entry("sam_msca", "SAM+E3D-MSCA", "2", "SAM+E3D-MSCA", needs="SAM weights"),
-        Entry("penet", "PENet", "2", "PENet"),
-        Entry("penet_msca", "PENet+E3D-MSCA", "2", "PENet+E3D-MSCA"),
-        Entry("penet_msca_drop", "PENet+E3D-MSCA+drop", "2", "PENet+E3D-MSCA+drop"),
-        Entry("cross_attention", "Cross-Attention", "3", "Cross-Attention"),
-        Entry("clip_fusion", "clip_Fusion", "3", "clip_Fusion"),
-        Entry("late_fusion", "Late_Fusion", "3", "Late_Fusion"),
-        Entry("msca_fusion", "MSCA_Fusion, one token", "3", "MSCA_Fusion"),
-        Entry("mlp", "MLP, table alone", "readme", "MLP table encoder"),
-        Entry("kan", "KAN, table alone", "readme", "KAN table encoder"),
-        Entry("mmcaf_mlp", "MMCAF-Net, MLP", "readme", "MLP table encoder"),
-        Entry("logistic", "Logistic regression, table", "floor"),
-        Entry("lesion_box", "Lesion box size (oracle)", "floor"),
-    )
-}
+def _place(row: PaperRow) -> tuple[int, int, str]:
+    return ([*_TABLES, row.table].index(row.table), row.place, row.key)
+
+
+def _rows() -> dict[str, PaperRow]:
+    rows: dict[str, PaperRow] = {}
+    for network in usable_networks():  # this package's first: no other takes the key of its rows
+        rows = {row.key: row for row in network.rows} | rows
+    return {row.key: row for row in sorted(rows.values(), key=_place)}
+
+
+ROWS = _rows()
 
 
 def study_name(key: str) -> str:

@@ -111,7 +111,8 @@ def row_spec(key: str, budget: Budget, more: Sequence[str] = ()) -> StudySpec:
     if budget.folds is not None:
         settings.append(f"protocol.folds={budget.folds}")
     change = partial(_budgeted, budget=budget)
-    return load_spec(find_spec(f"models/{key}"), [*settings, *budget.settings, *more], None, change)
+    space = ROWS[key].space or find_spec(f"models/{key}")
+    return load_spec(space, [*settings, *budget.settings, *more], None, change)
 
 
 def _budgeted(raw: dict[str, Any], *, budget: Budget) -> None:

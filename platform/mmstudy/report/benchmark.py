@@ -53,7 +53,7 @@ def _cells(row: BenchmarkRow, verdict: Verdict | None) -> dict[str, str]:
     rates = {name: cell_text(ours.rates[name]) if ours is not None else "-" for name in RATE_NAMES}
     return {
         "row": row.entry.title,
-        "from": _TITLES[row.entry.table],
+        "from": _TITLES.get(row.entry.table, row.entry.table),
         "published AUROC": _published(row.published),
         "ours AUROC": cell_text(ours.auroc) if ours is not None else "-",
         "n": f"{ours.n} ({ours.positives}+{ours.n - ours.positives})" if ours is not None else "-",

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from mmcaf.net.registry import NETWORKS
+from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
 from mmstudy.spec.sections import MMCAF_NET, SECTIONS, known_paths, nearest, section_class
 from mmstudy.spec.study_spec import StudySpec, parse_spec
@@ -118,11 +118,12 @@ def json_schema() -> dict[str, Any]:
     First line of a spec: `# yaml-language-server: $schema=study.schema.json`.
     """
     schema = StudySpec.model_json_schema(by_alias=True)
+    known = [network.name for network in usable_networks()]
     for name in SECTIONS:
-        networks = NETWORKS if name == "model" else (MMCAF_NET,)
+        networks = known if name == "model" else [MMCAF_NET]
         sections = [_section_schema(name, network, schema["$defs"]) for network in networks]
         schema["properties"][name] = {"anyOf": sections} if len(sections) > 1 else sections[0]
-    paths = [path for network in NETWORKS for path in known_paths(network)]
+    paths = [path for network in known for path in known_paths(network)]
     schema["properties"]["space"]["propertyNames"] = {"enum": [*dict.fromkeys(paths)]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
@@ -135,7 +136,6 @@ def _section_schema(name: str, network: str, definitions: dict[str, Any]) -> dic
         ref_template=f"#/$defs/{prefix}_{{model}}"
     )
     definitions |= {f"{prefix}_{key}": part for key, part in found.pop("$defs", {}).items()}
-    found["additionalProperties"] = False
     if name == "model" and network != MMCAF_NET:
         found["required"] = ["name"]  # a section without one is MMCAF-Net's
     return found

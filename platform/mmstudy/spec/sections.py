@@ -11,7 +11,7 @@ from typing import Any
 
 from mmcaf.config import DataConfig, TrainConfig
 from mmcaf.config.settings import WrongSettings, nearest, read
-from mmcaf.net.registry import NETWORKS, config_class
+from mmcaf.net.registry import NETWORKS, config_class, usable_networks
 from mmcaf.net.stage_rules import stage_faults
 
 __all__ = [
@@ -78,7 +78,8 @@ def section_class(section: str, network: Any = MMCAF_NET) -> type[Any]:
 def field_names(section: str, network: Any = MMCAF_NET) -> list[str]:
     """The settings of a section; of a network nobody knows, those of any."""
     if section == "model" and (not isinstance(network, str) or network not in NETWORKS):
-        return [*dict.fromkeys(n for known in NETWORKS for n in field_names("model", known))]
+        known = [field.name for one in usable_networks() for field in fields(one.config)]
+        return [*dict.fromkeys(known)]
     return [field.name for field in fields(section_class(section, network))]
 
 

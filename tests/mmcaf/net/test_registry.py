@@ -52,10 +52,9 @@ def test_a_config_is_named_as_its_entry(name: str) -> None:
 def test_an_entry_says_what_the_network_says(name: str, given: dict[str, Any]) -> None:
     config, net, entry = config_of(name, **given), network(name, **given), NETWORKS[name]
     *earlier, last = net.steps
-    assert entry.reads is not None
-    assert entry.reads(config) == net.reads
+    assert entry.image_of(config) == net.reads
     assert reads_image(config) == (net.reads != "none")
-    assert entry.solved(config) == last.solved
+    assert entry.is_solved(config) == last.solved
     assert entry.earlier or not earlier
     draws_once = not last.solved and last.recipe.get("oversample") is False
     assert entry.unique == draws_once
@@ -84,7 +83,7 @@ def test_a_network_answers_windows_through_what_it_reads(name: str, given: dict[
 
 @pytest.mark.parametrize(("name", "near"), [("pecom", "pecon"), ("daff", "daft"), (["kan"], None)])
 def test_a_name_nobody_knows_is_answered_with_the_nearest(name: object, near: str | None) -> None:
-    hint = f"Did you mean '{near}'" if near else "name: need one of mmcaf_net, pecon"
+    hint = f"Did you mean '{near}'" if near else "name: need one of mmcaf_net, clip_fusion, "
     with pytest.raises(ValueError, match=re.escape(hint)):
         config_class(name)
 

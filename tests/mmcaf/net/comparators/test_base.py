@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Step, filled, presence
 
 
 class Nested(Comparator):
@@ -21,14 +21,34 @@ class Nested(Comparator):
         self.head = nn.Linear(7, 1)
         self.factor = nn.Parameter(torch.ones(()))
 
-    def forward(
-        self,
-        image: Tensor,
-        table: Tensor,
-        has_image: Tensor | None = None,
-        has_table: Tensor | None = None,
-    ) -> Output:
-        return Output(self.factor * self.head(self.trunk(table))[:, 0])
+    def answer(self, given: Inputs) -> Output:
+        return Output(self.factor * self.head(self.trunk(given.table))[:, 0])
+
+
+class Echo(Comparator):
+    """Answers the sums of what it was given."""
+
+    reads = "pooled"
+    steps = ()
+    required = ("image",)
+
+    def answer(self, given: Inputs) -> Output:
+        parts = {"has_image": given.has_image, "has_table": given.has_table}
+        return Output(given.image.sum(1) + given.table.sum(1), parts)
+
+
+def test_a_network_is_given_zeros_for_what_is_missing_and_who_has_what() -> None:
+    table = torch.ones(2, 7)
+    table[1] = float("nan")
+    output = Echo()(torch.ones(2, 3), table, has_table=torch.tensor([True, False]))
+    assert output.logit.tolist() == [10, 3]
+    assert output.parts["has_image"].tolist() == [True, True]
+    assert output.parts["has_table"].tolist() == [True, False]
+
+
+def test_what_a_network_requires_is_asked_of_every_sample() -> None:
+    with pytest.raises(ValueError, match="Need the image of every sample, got none at position 1"):
+        Echo()(torch.ones(2, 3), torch.ones(2, 7), has_image=torch.tensor([True, False]))
 
 
 def _learning(net: nn.Module) -> set[str]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcaf.net.comparators.daft import AffineBlock, ChannelAffine
-from mmcaf.net.comparators.method_configs import DaftConfig
+from mmcaf.net.comparators.daft import DaftConfig
+from mmcaf.net.comparators.daft.network import AffineBlock, ChannelAffine
 from support.all_networks import CASES, samples
 
 

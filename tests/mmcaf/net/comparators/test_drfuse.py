@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcaf.net.comparators.drfuse import jensen_shannon, ranking_loss
-from mmcaf.net.comparators.method_configs import Jsd
+from mmcaf.net.comparators.drfuse import Jsd
+from mmcaf.net.comparators.drfuse.network import jensen_shannon, ranking_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 from support.all_networks import CASES, samples
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmcaf.net.comparators.mmtm import MutualGate
+from mmcaf.net.comparators.mmtm.network import MutualGate
 from mmcaf.net.losses import binary_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 from support.all_networks import CASES, samples

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmcaf.errors import DataError
-from mmcaf.net.comparators.ablation_configs import SamMscaConfig
-from mmcaf.net.comparators.sam_msca import SamMSCA, load_encoder
+from mmcaf.net.comparators.sam_msca import SamMscaConfig
+from mmcaf.net.comparators.sam_msca.network import SamMSCA, load_encoder
 from mmcaf.stats.metrics import auroc
 
 sam = pytest.importorskip("transformers.models.sam", reason="the extra `sam` is not installed")

@@ -19,15 +19,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmcaf.errors import DataError
-from mmcaf.net.comparators.ablation_configs import SamMscaConfig
-from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, presence
-from mmcaf.net.comparators.single_modality import IMAGE_ALONE
+from mmcaf.net.comparators.base import IMAGE_ALONE, Comparator, Inputs, Output, Reads, Step
+from mmcaf.net.comparators.sam_msca import SamMscaConfig
 from mmcaf.net.mmcaf_net import ImageSide
 from mmcaf.net.penet import group_norm
 
@@ -41,6 +40,7 @@ class SamMSCA(Comparator, ImageSide):
     """SAM's encoder, frozen, and what learns on it."""
 
     reads: Reads = "window"
+    required = ("image",)
     steps = (Step("train", ("branches", "pyramid", "fusions", "project", "head"), IMAGE_ALONE),)
 
     def __init__(self, config: SamMscaConfig) -> None:
@@ -57,16 +57,9 @@ class SamMSCA(Comparator, ImageSide):
         )
         self.head = nn.Linear(config.embedding_dim, 1)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b windows d h w"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; the image is required, the table is not read."""
-        presence(table, has_image, has_table, required=("image",))
-        encoded = self.encoded(image)
+    def answer(self, given: Inputs) -> Output:
+        """The image is required, the table is not read."""
+        encoded = self.encoded(given.image)
         depth, stages = encoded.shape[2], []
         for branch in self.branches:
             depth = (depth + 1) // 2  # as the trunk halves it

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Reads, Step, filled
 from mmcaf.net.comparators.combining import available, mean_probability, stream_loss
-from mmcaf.net.comparators.method_configs import PefusionConfig
+from mmcaf.net.comparators.pefusion import PefusionConfig
 from mmcaf.net.losses import Loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 from mmcaf.stats.elastic_net import choose_penalty, fit_elastic_net, penalties
@@ -58,20 +58,13 @@ class PEfusionLate(Comparator):
             self.table = _network(7, config, out=True)
             self.steps = (Step("table", ("table",), _TRAIN),)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c d h w"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is the deepest map."""
-        has_image, has_table = presence(table, has_image, has_table)
-        of_image = self.image(filled(image, has_image))
-        of_table = self.table(filled(table, has_table))[:, 0]
+    def answer(self, given: Inputs) -> Output:
+        """`image` is the deepest map."""
+        of_image = self.image(given.image)
+        of_table = self.table(given.table)[:, 0]
         mean = mean_probability(of_image, of_table, self.config.image_weight)
-        logit = available(mean, of_image, of_table, has_image, has_table)
-        return Output(logit, {"image": of_image, "table": of_table, "has_table": has_table})
+        logit = available(mean, of_image, of_table, given.has_image, given.has_table)
+        return Output(logit, {"image": of_image, "table": of_table, "has_table": given.has_table})
 
     def loss(
         self, output: Output, label: Float[Tensor, " b"], step: str, kind: Loss = "bce"
@@ -114,17 +107,10 @@ class PEfusionJoint(Comparator):
         self.table = _network(7, config, out=False)
         self.joint = _network(2 * config.nodes, config, out=True)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is pooled, and a missing modality a vector of zeros."""
-        has_image, has_table = presence(table, has_image, has_table)
-        of_image = filled(self.image(filled(image, has_image)), has_image)
-        of_table = filled(self.table(filled(table, has_table)), has_table)
+    def answer(self, given: Inputs) -> Output:
+        """`image` is pooled, and a missing modality a vector of zeros."""
+        of_image = filled(self.image(given.image), given.has_image)
+        of_table = filled(self.table(given.table), given.has_table)
         return Output(self.joint(torch.cat([of_table, of_image], 1))[:, 0])
 
 
@@ -138,16 +124,9 @@ class PEfusionEarly(Comparator):
         super().__init__()
         self.early = _network(7 + config.channels, config, out=True)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is pooled, and a missing modality zeros."""
-        has_image, has_table = presence(table, has_image, has_table)
-        both = torch.cat([filled(table, has_table), filled(image, has_image)], 1)
+    def answer(self, given: Inputs) -> Output:
+        """`image` is pooled, and a missing modality zeros."""
+        both = torch.cat([given.table, given.image], 1)
         return Output(self.early(both)[:, 0])
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
-from mmcaf.net.comparators.method_configs import DaftConfig, ScaleActivation
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Reads, Step
+from mmcaf.net.comparators.daft import DaftConfig, ScaleActivation
 from mmcaf.net.conv import Conv3d
 
 __all__ = ["DAFT", "AffineBlock", "ChannelAffine", "ResidualBlock"]
@@ -124,6 +124,7 @@ class AffineBlock(ResidualBlock):
 class DAFT(Comparator):
     """The affine block, on the trunk's deepest map or at the end of a small network of its own."""
 
+    required = ("image",)
     steps = (Step("train", ("stem", "block", "head"), _TRAIN),)
 
     def __init__(self, config: DaftConfig) -> None:
@@ -135,20 +136,15 @@ class DAFT(Comparator):
         self.block = AffineBlock(inputs, 2 * inputs, config=config)
         self.head = nn.Linear(2 * inputs, 1)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c d h w"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is the deepest map, or as shipped the window.
+    def answer(self, given: Inputs) -> Output:
+        """`image` is the deepest map, or as shipped the window.
 
         The image is required. A missing table is one of zeros.
         """
-        _, has_table = presence(table, has_image, has_table, required=("image",))
-        x = image.mean(1, keepdim=True) if self.shipped else image  # of several HU windows
-        x = self.block(self.stem(x), filled(table, has_table))
+        x = (
+            given.image.mean(1, keepdim=True) if self.shipped else given.image
+        )  # of several HU windows
+        x = self.block(self.stem(x), given.table)
         return Output(self.head(x.mean((2, 3, 4)))[:, 0])
 
 

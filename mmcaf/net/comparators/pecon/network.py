@@ -10,17 +10,17 @@ Axes: b batch, c channels, e embedding.
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Step
 from mmcaf.net.comparators.combining import (
     ContrastiveScale,
     available,
     contrastive_loss,
     mean_probability,
 )
-from mmcaf.net.comparators.method_configs import PeconConfig
+from mmcaf.net.comparators.pecon import PeconConfig
 from mmcaf.net.losses import Loss, binary_loss
 
 __all__ = ["PECon"]
@@ -72,29 +72,22 @@ class PECon(Comparator):
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is pooled."""
-        has_image, has_table = presence(table, has_image, has_table)
-        of_image = self.image(filled(image, has_image))
-        of_table = self.table(filled(table, has_table))
+    def answer(self, given: Inputs) -> Output:
+        """`image` is pooled."""
+        of_image = self.image(given.image)
+        of_table = self.table(given.table)
         a, b = _odds(self.image_head(of_image)), _odds(self.table_head(of_table))
-        mean = available((a + b) / 2, a, b, has_image, has_table)
+        mean = available((a + b) / 2, a, b, given.has_image, given.has_table)
         logit = mean
         if self.config.late == "prob":
-            logit = available(mean_probability(a, b), a, b, has_image, has_table)
+            logit = available(mean_probability(a, b), a, b, given.has_image, given.has_table)
         return Output(
             logit,
             {
                 "image": of_image,
                 "table": of_table,
                 "mean_logit": mean,
-                "paired": has_image & has_table,
+                "paired": given.has_image & given.has_table,
             },
         )
 

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Step
 from mmcaf.net.comparators.combining import stream_loss
-from mmcaf.net.comparators.method_configs import MedfuseConfig
+from mmcaf.net.comparators.medfuse import MedfuseConfig
 from mmcaf.net.losses import Loss, binary_loss
 
 __all__ = ["MedFuse", "RowLstm"]
@@ -66,22 +66,14 @@ class MedFuse(Comparator):
             self.image_head = nn.Linear(config.channels, 1)
             self.steps = (Step("apart", ("table", "table_head", "image_head"), _APART), *self.steps)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is pooled."""
-        has_image, has_table = presence(table, has_image, has_table)
-        image, table = filled(image, has_image), filled(table, has_table)
-        of_table, of_image = self.table(table), self.image(image)
-        hidden = self._read(of_table, of_image, has_image, has_table)
-        parts = {"hidden": hidden, "has_image": has_image, "has_table": has_table}
+    def answer(self, given: Inputs) -> Output:
+        """`image` is pooled."""
+        of_table, of_image = self.table(given.table), self.image(given.image)
+        hidden = self._read(of_table, of_image, given.has_image, given.has_table)
+        parts = {"hidden": hidden, "has_image": given.has_image, "has_table": given.has_table}
         if len(self.steps) > 1:
             parts["table"] = self.table_head(of_table)[:, 0]
-            parts["image"] = self.image_head(image)[:, 0]
+            parts["image"] = self.image_head(given.image)[:, 0]
         return Output(self.head(hidden)[:, 0], parts)
 
     def loss(

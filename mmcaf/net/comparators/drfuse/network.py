@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Reads, Step
 from mmcaf.net.comparators.combining import (
     at_least_float32,
     available,
     mean_probability,
     stream_loss,
 )
-from mmcaf.net.comparators.method_configs import DrfuseConfig, Jsd
+from mmcaf.net.comparators.drfuse import DrfuseConfig, Jsd
 from mmcaf.net.losses import Loss, binary_loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 
@@ -60,22 +60,15 @@ class DrFuse(Comparator):
         names = ("table", "image", "project", "attention", "head", "heads")
         self.steps = (Step("train", names, _TRAIN),)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c *dhw"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is pooled, or with image `full` the middle map."""
-        has_image, has_table = presence(table, has_image, has_table)
-        of_table, table_alone = self.table(filled(table, has_table))
-        of_image, image_alone = self.image(filled(image, has_image))
+    def answer(self, given: Inputs) -> Output:
+        """`image` is pooled, or with image `full` the middle map."""
+        of_table, table_alone = self.table(given.table)
+        of_image, image_alone = self.image(given.image)
         of_table, of_image = self.project(of_table), self.project(of_image)
         pooled = mean_probability(of_image, of_table)
-        shared = available(pooled, of_image, of_table, has_image, has_table)
+        shared = available(pooled, of_image, of_table, given.has_image, given.has_table)
         vectors = (table_alone, shared.to(table_alone.dtype), image_alone)
-        there = torch.stack([has_table, torch.ones_like(has_table), has_image], 1)
+        there = torch.stack([given.has_table, torch.ones_like(given.has_table), given.has_image], 1)
         found, weight = self._attended(torch.stack(vectors, 1), there)
         parts = {
             name: self.heads[name](vector)[:, 0]
@@ -83,7 +76,7 @@ class DrFuse(Comparator):
         }
         parts |= {"weight": weight, "table_shared": of_table, "image_shared": of_image}
         parts |= {"table_alone": table_alone, "image_alone": image_alone}
-        parts |= {"has_table": has_table, "has_image": has_image}
+        parts |= {"has_table": given.has_table, "has_image": given.has_image}
         return Output(self.head(found)[:, 0], parts)
 
     def loss(

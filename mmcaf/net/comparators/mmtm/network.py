@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmcaf.net.comparators.base import Comparator, Output, Reads, Step, filled, presence
+from mmcaf.net.comparators.base import Comparator, Inputs, Output, Reads, Step, filled
 from mmcaf.net.comparators.combining import available, stream_loss
-from mmcaf.net.comparators.method_configs import MmtmConfig
+from mmcaf.net.comparators.mmtm import MmtmConfig
 from mmcaf.net.losses import Loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
 
@@ -88,33 +88,27 @@ class MMTM(Comparator):
         if config.pretrain:
             self.steps = (Step("table", ("table", "table_head"), _TABLE), *self.steps)
 
-    def forward(
-        self,
-        image: Float[Tensor, "b c d h w"],
-        table: Float[Tensor, "b 7"],
-        has_image: Bool[Tensor, " b"] | None = None,
-        has_table: Bool[Tensor, " b"] | None = None,
-    ) -> Output:
-        """See `Comparator`; `image` is the deepest map, or with three modules the window."""
-        has_image, has_table = presence(table, has_image, has_table)
-        table, x = filled(table, has_table), filled(image, has_image)
-        alone, features = table, table
+    def answer(self, given: Inputs) -> Output:
+        """`image` is the deepest map, or with three modules the window."""
+        x, alone, features = given.image, given.table, given.table
         if self.three:
             x = self.trunk.entered(x)
         for number, layer in enumerate(self.table):
             alone = layer(alone)
-            features = filled(layer(features), has_table)
+            features = filled(layer(features), given.has_table)
             if self.three:
                 x = self.trunk.stages[number](x)
             if self.three or number == 2:
                 gate = self.gates[number if self.three else 0]
-                gated, features = gate(x, features, has_image)
+                gated, features = gate(x, features, given.has_image)
                 x = gated if self.forwarded or number == 2 else x
         of_image = self.image_head(x.mean((2, 3, 4)))[:, 0]
         of_table = self.table_head(features)[:, 0]
-        mean = available((of_image + of_table) / 2, of_image, of_table, has_image, has_table)
-        parts = {"image": of_image, "table": of_table, "has_image": has_image}
-        parts |= {"table_alone": self.table_head(alone)[:, 0], "has_table": has_table}
+        mean = available(
+            (of_image + of_table) / 2, of_image, of_table, given.has_image, given.has_table
+        )
+        parts = {"image": of_image, "table": of_table, "has_image": given.has_image}
+        parts |= {"table_alone": self.table_head(alone)[:, 0], "has_table": given.has_table}
         return Output(mean, parts)
 
     def loss(
