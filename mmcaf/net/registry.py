@@ -34,6 +34,7 @@ __all__ = [
     "GROUP",
     "NETWORKS",
     "Network",
+    "Networks",
     "build",
     "config_class",
     "image_side",
@@ -49,7 +50,7 @@ GROUP = "mmcaf.networks"
 _OWN = "mmcaf_net"
 
 
-class _Networks(Mapping[str, Network]):
+class Networks(Mapping[str, Network]):
     """Name -> network; a name that is listed may still fail to load, with a `WrongSettings`."""
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class _Networks(Mapping[str, Network]):
         return found
 
 
-NETWORKS: Mapping[str, Network] = _Networks()
+NETWORKS: Mapping[str, Network] = Networks()
 
 
 def usable_networks() -> Iterator[Network]:
@@ -159,7 +160,7 @@ def _offered_network(name: str, points: tuple[EntryPoint, ...]) -> Network:
         raise _refused(f"{whose} has the name of another, of {also}; uninstall one of them")
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise _refused(f"{whose} cannot be loaded from {point.value}: {why}") from error
     if not isinstance(found, Network) or not issubclass(found.config, NetworkConfig):

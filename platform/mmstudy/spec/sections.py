@@ -11,7 +11,7 @@ from typing import Any
 
 from mmcaf.config import DataConfig, TrainConfig
 from mmcaf.config.settings import WrongSettings, nearest, read
-from mmcaf.net.registry import NETWORKS, config_class, usable_networks
+from mmcaf.net.registry import config_class, usable_networks
 from mmcaf.net.stage_rules import stage_faults
 
 __all__ = [
@@ -35,7 +35,7 @@ MMCAF_NET = "mmcaf_net"
 class TrialConfig:
     """All that one trial is built from."""
 
-    model: Any  # of a class in `NETWORKS`
+    model: Any  # the config of a network
     train: TrainConfig
     data: DataConfig
 
@@ -76,11 +76,12 @@ def section_class(section: str, network: Any = MMCAF_NET) -> type[Any]:
 
 
 def field_names(section: str, network: Any = MMCAF_NET) -> list[str]:
-    """The settings of a section; of a network nobody knows, those of any."""
-    if section == "model" and (not isinstance(network, str) or network not in NETWORKS):
-        known = [field.name for one in usable_networks() for field in fields(one.config)]
-        return [*dict.fromkeys(known)]
-    return [field.name for field in fields(section_class(section, network))]
+    """The settings of a section; of a network that cannot be loaded, those of any."""
+    try:
+        kinds = [section_class(section, network)]
+    except WrongSettings:
+        kinds = [known.config for known in usable_networks()]
+    return [*dict.fromkeys(field.name for kind in kinds for field in fields(kind))]
 
 
 def known_paths(network: Any = MMCAF_NET) -> list[str]:

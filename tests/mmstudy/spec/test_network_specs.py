@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 
 from mmcaf.net.registry import NETWORKS, reads_image
 from mmstudy.benchmark.rows import ROWS
+from mmstudy.compare.published import published
 from mmstudy.errors import UsageError
 from mmstudy.search.optuna_study import Search
 from mmstudy.spec.reading import find_spec, json_schema, load_spec
@@ -134,6 +137,19 @@ def test_the_schema_knows_every_network() -> None:
             jsonschema.validate(spec(model=wrong), schema)
 
 
+def test_every_spec_is_read_where_torch_is_not_installed() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; "  # importing it fails
+        "from mmstudy.benchmark.rows import ROWS; "
+        "from mmstudy.spec.reading import find_spec, json_schema, load_spec; "
+        "from mmstudy.spec.study_spec import parse_spec, resolved; "
+        "specs = [load_spec(find_spec(f'models/{key}'), environment={}) for key in ROWS]; "
+        "print(len([parse_spec(resolved(spec)) for spec in specs]), len(json_schema()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == str(len(ROWS))
+
+
 @pytest.mark.parametrize("key", ROWS)
 def test_a_rows_space_can_be_sampled_and_fits_its_network(key: str) -> None:
     path = find_spec(f"models/{key}")
@@ -162,6 +178,22 @@ def test_all_rows_have_one_budget_protocol_and_trunk() -> None:
     assert {part: len(found) for part, found in stages.items()} == {"trunk": 1, "image": 1}
     for (stage,) in stages.values():
         assert len(stage.recipe) == 11
+
+
+def test_the_rows_stand_in_the_order_of_the_papers_tables() -> None:
+    titles = [(row.key, row.table, row.published) for row in ROWS.values()]
+    assert titles[:5] == [
+        ("pecon", "1", "PECon"),
+        ("medfuse", "1", "MedFuse"),
+        ("drfuse", "1", "DrFuse"),
+        ("mmtm", "1", "MMTM"),
+        ("mmtm_three", "1", "MMTM"),
+    ]
+    of_paper = list(dict.fromkeys((row.table, row.method) for row in published()))
+    told = [key for key in dict.fromkeys((table, name) for _, table, name in titles) if key[1]]
+    tables = ("1", "2", "3")
+    assert [key for key in told if key[0] in tables] == [k for k in of_paper if k[0] in tables]
+    assert [*ROWS][-5:] == ["mlp", "kan", "mmcaf_mlp", "logistic", "lesion_box"]
 
 
 def test_every_space_in_the_folder_is_a_row() -> None:
