@@ -53,9 +53,9 @@ def config_of(name: str, **given: Any) -> Any:
 def training(model: Any, **given: Any) -> TrainConfig:
     """As a spec would have it: the stages that lead to what the network reads."""
     entry = NETWORKS[model.name]
-    reads = entry.reads(model) if entry.reads else "embedding"
+    reads = entry.image_of(model) or "embedding"
     stages = STAGES.get(reads, (TRUNK, Stage(part="fusion")))
-    solved = {"epochs": 1} if entry.solved(model) else {}
+    solved = {"epochs": 1} if entry.is_solved(model) else {}
     common = {"epochs": 3, "lr": 3e-3, "weight_decay": 0.0, "frozen_draws": 2, **COMMON}
     return TrainConfig(
         stages=stages, **{**common, "oversample": not entry.unique, **given, **solved}

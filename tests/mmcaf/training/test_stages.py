@@ -274,12 +274,12 @@ def test_processes_that_want_the_same_features_share_them(
     ],
 )
 def test_an_order_that_makes_no_network_is_refused(stages: tuple[Stage, ...]) -> None:
-    with pytest.raises(ValueError, match="Need stages to be one of: end_to_end; trunk"):
+    with pytest.raises(ValueError, match="stages: need one of: end_to_end; trunk"):
         TrainConfig(stages=stages)
 
 
 def test_earlier_stages_say_how_long_and_the_last_does_not() -> None:
-    with pytest.raises(ValueError, match="epochs and lr of the stage 'trunk'"):
+    with pytest.raises(ValueError, match=r"stages\[0\]: need epochs and lr of every stage"):
         TrainConfig(stages=(Stage(part="trunk"), Stage(part="end_to_end")))
     with pytest.raises(ValueError, match=r"'end_to_end', takes train\.epochs"):
         TrainConfig(stages=(Stage(part="end_to_end", epochs=3),))

@@ -78,13 +78,13 @@ class Found:
 
 def training(model: Any) -> TrainConfig:
     entry = NETWORKS[model.name]
-    reads = entry.reads(model) if entry.reads else "embedding"
+    reads = entry.image_of(model) or "embedding"
     stages = {
         "none": (Stage(part="end_to_end"),),
         "window": (TRUNK, Stage(part="end_to_end")),
         "embedding": (TRUNK, IMAGE, Stage(part="fusion")),
     }.get(reads, (TRUNK, Stage(part="fusion")))
-    epochs = 1 if entry.solved(model) else 12 if reads == "window" else 20
+    epochs = 1 if entry.is_solved(model) else 12 if reads == "window" else 20
     return TrainConfig(
         stages=stages,
         epochs=epochs,
