@@ -6,8 +6,6 @@ escaped with `plain` where Streamlit would read Markdown.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shlex
 import sys
@@ -24,11 +22,10 @@ import streamlit as st
 from mmcaf.errors import DataError
 from mmstudy.errors import MMStudyError
 from mmstudy.plots.plot import Layer, Plot
-from mmstudy.report.comparison import csv_text
+from mmstudy.report.table import Table, render
 from mmstudy.study import Study
 
 __all__ = [
-    "SYNTHETIC",
     "chart",
     "command",
     "csv_of",
@@ -45,7 +42,6 @@ __all__ = [
     "tell",
 ]
 
-SYNTHETIC = "SYNTHETIC DATA"
 _REFRESH = timedelta(seconds=3)
 _GOING = "_going"  # in the session: the page to open in the next run
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
@@ -110,10 +106,8 @@ def page(body: Callable[[Study], None]) -> Callable[[], None]:
 
 
 def _head(study: Study) -> None:
-    if study.synthetic:
-        st.warning(f"**{SYNTHETIC}** — these numbers say nothing about patients.")
-    if study.oracle:
-        st.warning("**ORACLE** — windows were centred on the annotated lesion, also at evaluation.")
+    for warning in study.origin.warnings:
+        tell("warning", warning)
     st.text(study.question)
 
 
@@ -201,13 +195,8 @@ def _points_of(layer: Layer, x: str, y: str, shade: str) -> pl.DataFrame:
 
 def csv_of(table: pl.DataFrame, study: Study) -> str:
     """A table as CSV that no spreadsheet takes for formulas; a column says whose data it is."""
-    origin = "SYNTHETIC" if study.synthetic else "real"
-    table = table.with_columns(pl.lit(origin).alias("origin"))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(csv_text, table.columns))
-    writer.writerows(tuple(map(csv_text, row)) for row in table.iter_rows())
-    return out.getvalue()
+    rows = Table.of(table.to_dicts(), keys=table.columns, origin=study.origin)
+    return render(rows, "csv")
 
 
 def command(*words: str) -> None:

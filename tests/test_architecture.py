@@ -18,7 +18,7 @@ from support.shapes import CHECKED
 
 ROOT = Path(__file__).parents[1]
 MMSTUDY = (  # from the ground; a room sees only rooms of lower floors, and is no other's neighbour
-    ("mmstudy.errors", "mmstudy.provenance"),
+    ("mmstudy.errors", "mmstudy.origin", "mmstudy.provenance"),
     ("mmstudy.spec", "mmstudy.ray_env"),
     ("mmstudy.storage",),
     ("mmstudy.study", "mmstudy.trial", "mmstudy.serving"),
@@ -38,6 +38,7 @@ MMCAF = (
     ("mmcaf",),
 )
 READERS = (  # what only reads results; installed without torch, ray and optuna
+    "mmstudy.origin",
     "mmstudy.study",
     "mmstudy.analysis",
     "mmstudy.comparison",
@@ -50,6 +51,7 @@ READERS = (  # what only reads results; installed without torch, ray and optuna
 MAKERS = ("mmstudy.trial", "mmstudy.search", "mmstudy.cluster", "mmstudy.driver")
 MAKERS += ("mmstudy.followup", "mmstudy.benchmark.run", "torch", "ray", "optuna")
 DASHBOARDS_SEE = (
+    "mmstudy.origin",
     "mmstudy.study",
     "mmstudy.analysis",
     "mmstudy.comparison",
@@ -87,6 +89,7 @@ LIGHT = (  # load neither torch nor ray nor optuna
     "mmstudy.analysis.cases",
     "mmstudy.report.comparison",
     "mmstudy.report.benchmark",
+    "mmstudy.report.table",
     "mmstudy.storage.explanations",
     "mmstudy.benchmark.read",
     "mmstudy.plots",

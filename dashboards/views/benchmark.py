@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import frame
 import loading
 import polars as pl
 import streamlit as st
 
-from mmstudy.report.benchmark import render_benchmark, table_of, warnings_of
+from mmstudy.report.benchmark import benchmark_table
+from mmstudy.report.table import Format, Table, render
 
 __all__ = ["show_benchmark"]
 
-_FILES = {"csv": ("CSV", "csv"), "latex": ("LaTeX", "tex")}  # format -> label, ending
+_FILES: dict[Format, tuple[str, str]] = {"csv": ("CSV", "csv"), "latex": ("LaTeX", "tex")}
+"""Format -> label, ending."""
 
 
 def show_benchmark(root: Path) -> None:
@@ -23,7 +25,8 @@ def show_benchmark(root: Path) -> None:
     if found is None:
         return
     st.subheader("All networks on this cohort")
-    for warning in warnings_of(found):
+    table = benchmark_table(found)
+    for warning in table.warnings:
         frame.tell("warning", warning)
     done = sum(row.state == "complete" for row in found.rows)
     st.text(
@@ -31,7 +34,7 @@ def show_benchmark(root: Path) -> None:
         f"{found.folds} folds, confirming seeds: {found.asked_seeds}."
     )
     st.dataframe(
-        pl.DataFrame(table_of(found)),
+        pl.DataFrame(table.people()),
         hide_index=True,
         column_config={"row": st.column_config.TextColumn(pinned=True)},
         alt="Published and our figures of every network",
@@ -43,12 +46,12 @@ def show_benchmark(root: Path) -> None:
         for how, (label, ending) in _FILES.items():
             st.download_button(
                 f"Save as {label}",
-                data=_rendered(found, how),
+                data=_rendered(table, how),
                 file_name=f"benchmark.{ending}",
                 on_click="ignore",
                 key=f"benchmark-{how}",
             )
 
 
-def _rendered(found: Any, how: Any) -> Any:
-    return lambda: render_benchmark(found, how)
+def _rendered(table: Table, how: Format) -> Callable[[], str]:
+    return lambda: render(table, how)

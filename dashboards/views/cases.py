@@ -79,7 +79,7 @@ def _pictures(study: Study, case: str, truth: str) -> None:
         frame.tell("info", str(error))
         return
     low, high = HU_WINDOWS[window]
-    mark = "SYNTHETIC · " if study.synthetic else ""
+    mark = f"{study.origin.mark} · ".removeprefix(" · ")
     st.caption(
         f"{mark}{truth} · {window} window, {low:g} to {high:g} HU · the patient's left is on the "
         "right" + (" · frame: the box round all annotated slices" if found.box else "")

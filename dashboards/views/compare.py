@@ -12,7 +12,7 @@ from mmstudy import plots
 from mmstudy.analysis.filters import differing
 from mmstudy.comparison.row import Figure
 from mmstudy.errors import MMStudyError
-from mmstudy.report.comparison import cell_text
+from mmstudy.report.comparison import measure
 from mmstudy.study import Study
 
 __all__ = ["show"]
@@ -79,5 +79,5 @@ def _rates(study: Study, numbers: list[int]) -> pl.DataFrame:
         figures: dict[str, Figure | Proportion] = {**row.rates, "AUROC": row.auroc}
         names = [name.upper() if name in ("ppv", "npv") else name for name in figures]
         columns.setdefault("measure", names)
-        columns[f"trial {number}"] = [cell_text(figure) for figure in figures.values()]
+        columns[f"trial {number}"] = [str(measure(figure)) for figure in figures.values()]
     return pl.DataFrame(columns or {"measure": ["none of these trials is complete"]})

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from mmstudy import plots
+from mmstudy.origin import Origin
 from mmstudy.storage.explanations import ExplainedCase, Explanations, load
 from mmstudy.study import Study
 
@@ -80,8 +81,9 @@ def _seen(one: ExplainedCase) -> str:
 
 
 def _caveat(found: Explanations) -> str:
-    origin = "SYNTHETIC patients. " if found.synthetic else ""
-    return f"{origin}An explanation shows what the network used, not why a tumour is what it is."
+    origin = Origin(found.synthetic, found.oracle)
+    said = "An explanation shows what the network used, not why a tumour is what it is."
+    return " ".join([*origin.warnings, said])
 
 
 def _curves(study: Study, found: Explanations) -> None:

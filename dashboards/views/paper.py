@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import frame
@@ -15,13 +15,14 @@ from mmstudy.comparison.comparison import Comparison, Section, sections_of
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.report.comparison import cell_text, render
+from mmstudy.report.comparison import comparison_table, measure
+from mmstudy.report.table import Format, render
 from mmstudy.study import Study
 from views.benchmark import show_benchmark
 
 __all__ = ["show"]
 
-_FILES = {  # format -> label, ending, type
+_FILES: dict[Format, tuple[str, str, str]] = {  # format -> label, ending, type
     "csv": ("CSV", "csv", "text/csv"),
     "markdown": ("Markdown", "md", "text/markdown"),
     "latex": ("LaTeX", "tex", "application/x-tex"),
@@ -98,9 +99,9 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
             line |= {"scored on": row.cases, "threshold": row.threshold}
         line |= {
             "patients": f"{row.n} ({row.positives} squamous)",
-            **{names.get(name, name): cell_text(row.rates[name]) for name in RATE_NAMES},
-            "AUROC": cell_text(row.auroc),
-            "F1": cell_text(row.f1),
+            **{names.get(name, name): str(measure(row.rates[name])) for name in RATE_NAMES},
+            "AUROC": str(measure(row.auroc)),
+            "F1": str(measure(row.f1)),
         }
         lines.append(line)
     return pl.DataFrame(lines)
@@ -131,8 +132,8 @@ def _files(study: Study, found: Comparison) -> None:
             )
 
 
-def _rendered(found: Comparison, how: Any) -> Any:
-    return lambda: render(found, how)
+def _rendered(found: Comparison, how: Format) -> Callable[[], str]:
+    return lambda: render(comparison_table(found), how)
 
 
 def _choice(found: Comparison) -> None:

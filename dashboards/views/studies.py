@@ -73,7 +73,7 @@ def _row(study: Study) -> dict[str, Any]:
     return {
         "study": study.name,
         "state": "running" if study.live() else "ended" if sum(now.counts.values()) else "empty",
-        "origin": "SYNTHETIC" if study.synthetic else "real",
+        "origin": study.origin.column,
         "best": now.best_value,
         "n": study.about.n_cases,
         "asked": now.asked,

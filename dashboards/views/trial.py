@@ -16,7 +16,7 @@ from mmstudy.analysis.cases import CLASSES
 from mmstudy.analysis.filters import as_text
 from mmstudy.comparison.diagnosis import Diagnosis
 from mmstudy.comparison.row import Figure
-from mmstudy.report.comparison import cell_text
+from mmstudy.report.comparison import measure
 from mmstudy.study import Study
 from views import explanations
 
@@ -166,7 +166,7 @@ def _rates(found: Diagnosis) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "measure": [names.get(name, name) for name in figures],
-            "value [95 % interval] counts": [cell_text(figure) for figure in figures.values()],
+            "value [95 % interval] counts": [str(measure(figure)) for figure in figures.values()],
         }
     )
 

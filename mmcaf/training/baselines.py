@@ -17,7 +17,7 @@ from mmcaf.data.encoding import TableEncoder
 from mmcaf.data.splits import Split
 from mmcaf.stats.logistic import fit_logistic
 
-__all__ = ["BASELINES", "out_of_fold_baselines"]
+__all__ = ["BASELINES", "READ_FROM_THE_LESION", "out_of_fold_baselines"]
 
 Features = Callable[[pl.DataFrame, pl.DataFrame], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
@@ -74,3 +74,5 @@ BASELINES: dict[str, Features] = {
     "clinical row, logistic regression": _clinical,
     "log lesion box size, logistic regression (oracle)": _lesion_size,
 }
+READ_FROM_THE_LESION = frozenset(name for name, of in BASELINES.items() if of is _lesion_size)
+"""The baselines that were told where the lesion is."""

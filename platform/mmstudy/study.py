@@ -17,6 +17,7 @@ from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
+from mmstudy.origin import Origin
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
 from mmstudy.storage.lock import holder
@@ -54,6 +55,11 @@ class Study:
     def synthetic(self) -> bool:
         """Whether any of its patients is synthetic."""
         return self.about.synthetic
+
+    @property
+    def origin(self) -> Origin:
+        """Whose data its numbers are of, and whether its windows were placed by annotations."""
+        return Origin(self.synthetic, self.oracle)
 
     @property
     def question(self) -> str:

@@ -24,6 +24,7 @@ from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_same_cases
 from mmstudy.errors import MMStudyError
+from mmstudy.origin import Origin
 from mmstudy.storage.parquet import read_json
 from mmstudy.study import Study, open_study
 
@@ -35,6 +36,7 @@ class BenchmarkRow:
     """One network on this cohort; whatever is not known yet is None."""
 
     entry: PaperRow
+    origin: Origin | None  # of its study
     state: str  # complete, or what is missing
     published: MethodRow | None
     ours: MethodRow | None
@@ -52,8 +54,7 @@ class BenchmarkRow:
 class Benchmark:
     """All there is to show."""
 
-    synthetic: bool
-    oracle: bool
+    origin: Origin  # the lesion box's own row apart, which is told by its nature
     folds: int
     asked_trials: int
     asked_seeds: int
@@ -62,16 +63,24 @@ class Benchmark:
     shared_seconds: float | None  # of the stages that the rows share
     notes: tuple[str, ...]
 
+    def origin_of(self, row: BenchmarkRow) -> Origin:
+        """Whose data our figures of a row are of; as the others', where it was not run yet."""
+        return row.origin or self.origin
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON; without the cases."""
         return {
-            "synthetic": self.synthetic,
-            "oracle": self.oracle,
+            "synthetic": self.origin.synthetic,
+            "oracle": self.origin.oracle,
             "folds": self.folds,
             "trials": self.asked_trials,
             "seeds": self.asked_seeds,
             "shared_seconds": self.shared_seconds,
-            "rows": [_row_dict(row, self.verdicts.get(row.entry.key)) for row in self.rows],
+            "rows": [
+                {"origin": self.origin_of(row).column}
+                | _row_dict(row, self.verdicts.get(row.entry.key))
+                for row in self.rows
+            ],
             "notes": list(self.notes),
         }
 
@@ -87,8 +96,10 @@ def read_benchmark(root: str | Path) -> Benchmark | None:
     known = [study for study in studies if study is not None]
     floors = {study_name(row.entry.key) for row in rows if row.entry.table == "floor"}
     return Benchmark(
-        synthetic=any(study.synthetic for study in known),
-        oracle=any(study.oracle for study in known if study.name not in floors),
+        origin=Origin(
+            synthetic=any(study.synthetic for study in known),
+            oracle=any(study.oracle for study in known if study.name not in floors),
+        ),
         folds=known[0].folds if known else 0,
         asked_trials=int(state["trials"]),
         asked_seeds=int(state["seeds"]),
@@ -107,6 +118,7 @@ def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> Benchmar
     if study is None or best is None:
         return BenchmarkRow(
             entry=entry,
+            origin=study.origin if study else None,
             state=of.get("fault") or "not run yet",
             published=theirs,
             ours=None,
@@ -125,6 +137,7 @@ def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> Benchmar
     of_trials = study.trials().select(pl.sum("seconds", "prepare_seconds").fill_null(0)).row(0)
     return BenchmarkRow(
         entry=entry,
+        origin=study.origin,
         state=of.get("fault") or ("complete" if whole else "running or interrupted"),
         published=theirs,
         ours=_ours(study, entry),
@@ -143,7 +156,8 @@ def _ours(study: Study, entry: PaperRow) -> MethodRow | None:
     found = cross_fitted_choice(study)
     if found is None:
         return None
-    return row_of(found, method=entry.title, cases="validation, choice cross-fitted")
+    words = "validation, choice cross-fitted"
+    return row_of(found, method=entry.title, cases=words, origin=study.origin)
 
 
 def _study(root: Path, key: str) -> Study | None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from mmstudy.cli.shared import ROOT, InlineOption, RootOption, app, cohort_place, say
+from mmstudy.cli.shared import (
+    ROOT,
+    FormatOption,
+    InlineOption,
+    RootOption,
+    app,
+    cohort_place,
+    print_table,
+    say,
+)
 from mmstudy.errors import MMStudyError
 
 __all__ = ["benchmark"]
@@ -36,17 +44,14 @@ def benchmark(
     inline: InlineOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all rows, run none.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Only print what there is.")] = False,
-    how: Annotated[
-        Literal["table", "json", "csv", "markdown", "latex"],
-        typer.Option("--format", "-f", help="How rows are printed."),
-    ] = "table",
+    how: FormatOption = "table",
 ) -> None:
     """Train every row of the paper's tables on one footing, or go on with it, and compare."""
     from contextlib import nullcontext
 
     from mmstudy.benchmark.read import read_benchmark
     from mmstudy.benchmark.rows import wanted_rows
-    from mmstudy.report.benchmark import render_benchmark
+    from mmstudy.report.benchmark import benchmark_table
 
     wanted = wanted_rows(models)
     if not show:
@@ -83,4 +88,4 @@ def benchmark(
     if found is None:
         raise MMStudyError(f"No benchmark in {root}; leave out --show to begin one.")
     rows = tuple(row for row in found.rows if row.entry.key in wanted)
-    sys.stdout.write(render_benchmark(replace(found, rows=rows), how))
+    print_table(benchmark_table(replace(found, rows=rows)), how)

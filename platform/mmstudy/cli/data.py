@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmstudy.cli.shared import data, print_rows
+from mmstudy.cli.shared import data, print_rows, say
 from mmstudy.errors import UsageError
+from mmstudy.origin import Origin
 
 __all__ = ["data_ingest", "data_show", "data_synth"]
 
@@ -29,7 +30,7 @@ def data_synth(
     faults: Annotated[bool, typer.Option("--faults", help="With all that can go wrong.")] = False,
     seed: Annotated[int, typer.Option(help="Decides every random number.")] = 0,
 ) -> None:
-    """Write a SYNTHETIC cohort as DICOM in the collection's layout, its truth known."""
+    """Write a synthetic cohort as DICOM in the collection's layout, its truth known."""
     from mmcaf.data.synthetic.faults.strike import patients_needed, strike
     from mmcaf.data.synthetic.write import SyntheticSpec, write
     from mmstudy.cli.progress import Reporter
@@ -48,7 +49,8 @@ def data_synth(
     write(out, spec, Reporter().steps)
     if faults:
         strike(out)
-    print_rows([{"written": str(out), "patients": patients, "origin": "SYNTHETIC"}], "table")
+    made = {"written": str(out), "patients": patients, "origin": Origin(synthetic=True).column}
+    print_rows([made], "table")
 
 
 @data.command("ingest")
@@ -86,6 +88,7 @@ def data_show(cohort: Annotated[Path, typer.Argument(help="The cohort's folder."
 
     load(cohort)
     report = read_json(cohort / "ingest_report.json")
-    if report["synthetic"]:
-        sys.stdout.write("SYNTHETIC cohort\n")
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    origin = Origin(report["synthetic"])
+    for warning in origin.warnings:
+        say(warning)
+    sys.stdout.write(json.dumps({"origin": origin.column} | report, indent=2) + "\n")

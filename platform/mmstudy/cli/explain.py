@@ -15,7 +15,7 @@ from mmstudy.cli.shared import (
     TrialArgument,
     app,
     opened_study,
-    print_rows_of,
+    print_rows,
     say,
     trial_number,
 )
@@ -55,7 +55,7 @@ def explain(
         progress=Reporter().steps,
         say=say,
     )
-    print_rows_of(opened, [_row(case) for case in found.cases], how)
+    print_rows([_row(case) for case in found.cases], how, opened.origin)
     where = opened.folder.working().explanations(number)
     say(f"In {where}; the pictures are of patients, keep them as such.")
     for name, of, n in (

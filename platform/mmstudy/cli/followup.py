@@ -18,7 +18,7 @@ from mmstudy.cli.shared import (
     TrialArgument,
     app,
     opened_study,
-    print_rows_of,
+    print_rows,
     say,
     trial_number,
 )
@@ -47,7 +47,7 @@ def rerun(
     number = trial_number(opened, trial)
     rows = list(again(opened, number, cohort, seed=seed))
     shown = [row for row in rows if row["metric"] == "auroc" or not row["same"]]
-    print_rows_of(opened, shown, how)
+    print_rows(shown, how, opened.origin)
     wrong = [row for row in rows if not row["same"]]
     for line in drift(opened, number) if wrong else ():
         say(f"Computed elsewhere: {line}.")
@@ -83,7 +83,7 @@ def confirm(
         progress=Reporter().steps,
         say=say,
     )
-    print_rows_of(opened, rows, how)
+    print_rows(rows, how, opened.origin)
 
 
 @app.command()
@@ -101,7 +101,7 @@ def evaluate(
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
     row = look_at_test(opened, number, cohort, Reporter().steps)
-    print_rows_of(opened, [row], how)
+    print_rows([row], how, opened.origin)
     times = "once" if row["look"] == 1 else f"{row['look']} times"
     say(f"The test set of {opened.name} has now been looked at {times}.")
 
@@ -121,17 +121,18 @@ def predict(
     from mmcaf.stats.metrics import auroc_interval, auroc_standard_error, rates
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.predict import predict as predict_other
+    from mmstudy.origin import Origin
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
     found = predict_other(opened, number, folder, Reporter().steps, cohort=cohort)
-    synthetic = load_cohort(folder).synthetic
+    origin = Origin(opened.synthetic or load_cohort(folder).synthetic, opened.oracle)
     if cases:
-        print_rows_of(opened, found.to_dicts(), how, synthetic=synthetic)
+        print_rows(found.to_dicts(), how, origin)
         return
     labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
     row: dict[str, Any] = {"n": found.height, "n_squamous": int(labels.sum())}
     row |= rates(labels, scores)
     row["auroc_standard_error"] = auroc_standard_error(labels, scores)
     row["auroc_low"], row["auroc_high"] = auroc_interval(labels, scores)
-    print_rows_of(opened, [row], how, synthetic=synthetic)
+    print_rows([row], how, origin)

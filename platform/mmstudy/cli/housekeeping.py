@@ -47,6 +47,7 @@ def export(
     import polars as pl
 
     from mmcaf.files.atomic import replacing
+    from mmstudy.report.table import write_csv
 
     opened = opened_study(study, root)
     tables = {
@@ -56,10 +57,13 @@ def export(
         "confirmations": opened.confirmations(),
         "evaluations": opened.evaluations(),
     }
-    origin = pl.lit("SYNTHETIC" if opened.synthetic else "real").alias("origin")
     for name, table in tables.items():
-        with replacing(out / f"{name}.csv") as beside:
-            table.with_columns(origin).write_csv(beside)
+        marked = table.select(pl.lit(opened.origin.column).alias("origin"), pl.all())
+        with (
+            replacing(out / f"{name}.csv") as beside,
+            beside.open("w", encoding="utf-8", newline="") as file,
+        ):
+            write_csv(file, marked.columns, marked.iter_rows())
     written = [{"file": f"{name}.csv", "rows": table.height} for name, table in tables.items()]
     print_rows(written, "table")
 

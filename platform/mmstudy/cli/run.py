@@ -19,7 +19,6 @@ from mmstudy.cli.shared import (
     print_rows,
     say,
     short,
-    tell_origin,
 )
 from mmstudy.errors import UsageError
 
@@ -69,8 +68,7 @@ def run(
     reporter = Reporter()
     run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
     study = opened_study(str(root / plan.folder.name), root)
-    tell_origin(study, "table")
-    print_rows([short(row) for row in study.trials().to_dicts()], "table")
+    print_rows([short(row) for row in study.trials().to_dicts()], "table", study.origin)
 
 
 @spec_app.command("schema")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.report.table import MACHINES, Format, Table, render
 
 if TYPE_CHECKING:
+    from mmstudy.origin import Origin
     from mmstudy.study import Study
 
 __all__ = [
     "ROOT",
     "CohortOption",
-    "Format",
     "FormatOption",
     "InlineOption",
     "RootOption",
@@ -28,10 +29,9 @@ __all__ = [
     "located",
     "opened_study",
     "print_rows",
-    "print_rows_of",
+    "print_table",
     "say",
     "short",
-    "tell_origin",
     "trial_number",
 ]
 
@@ -58,7 +58,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_e
 data = typer.Typer(no_args_is_help=True, help="Cohorts: make, read, look at them.")
 app.add_typer(data, name="data")
 
-Format = Literal["table", "json", "csv"]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How rows are printed.")]
 RootOption = Annotated[
     Path, typer.Option(help="Folder of studies, or s3://bucket/prefix.", parser=_root)
@@ -111,40 +110,26 @@ def short(row: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix("param:"): v for key, v in row.items() if key not in _LEFT_OUT}
 
 
-def tell_origin(study: Study, how: str, synthetic: bool = False) -> None:
-    """Say that a study's patients are synthetic, or its windows placed by annotations, if so."""
-    stream = sys.stdout if how == "table" else sys.stderr
-    if study.synthetic or synthetic:
-        stream.write("SYNTHETIC DATA: these numbers say nothing about patients.\n")
-    if study.oracle:
-        stream.write("ORACLE: windows were centred on the annotated lesion, also at evaluation.\n")
-
-
 def say(text: str) -> None:
     """Tell the user something that is not data."""
     sys.stderr.write(text + "\n")
 
 
-def print_rows(rows: list[dict[str, Any]], how: Format) -> None:
-    """Write rows to stdout."""
-    from mmstudy.report.text import as_text
-
-    sys.stdout.write(as_text(rows, how))
-
-
-def print_rows_of(
-    study: Study, rows: list[dict[str, Any]], how: Format, *, synthetic: bool = False
-) -> None:
-    """Write rows of a study to stdout, and say whose data they are: where they are read by a
-    machine, in each row.
+def print_rows(rows: list[dict[str, Any]], how: Format, origin: Origin | None = None) -> None:
+    """Write rows to stdout, and say whose numbers they are: to people above them, to a machine in
+    each row, and then on stderr as well.
 
     Args:
-        study: whose trials they are of.
         rows: of the same keys.
         how: they are written.
-        synthetic: whether they are of synthetic patients, though the study's are real.
+        origin: whose numbers they are; None where they are of no patient.
     """
-    synthetic |= study.synthetic
-    tell_origin(study, how, synthetic)
-    origin = {"origin": "SYNTHETIC" if synthetic else "real"}
-    print_rows(rows if how == "table" else [origin | row for row in rows], how)
+    print_table(Table.of(rows, origin=origin), how)
+
+
+def print_table(table: Table, how: Format) -> None:
+    """Write a table to stdout; what a machine does not read of its warnings goes to stderr."""
+    if how in MACHINES:
+        for warning in table.warnings:
+            say(warning)
+    sys.stdout.write(render(table, how))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from mmstudy.cli.shared import (
     ROOT,
@@ -17,11 +14,12 @@ from mmstudy.cli.shared import (
     app,
     opened_study,
     print_rows,
-    print_rows_of,
+    print_table,
     say,
     short,
     trial_number,
 )
+from mmstudy.report.table import PEOPLE
 
 if TYPE_CHECKING:
     from mmstudy.study import Study
@@ -59,7 +57,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
 def trials(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """All trials, best first."""
     opened = opened_study(study, root)
-    print_rows_of(opened, [short(row) for row in opened.trials().to_dicts()], how)
+    print_rows([short(row) for row in opened.trials().to_dicts()], how, opened.origin)
 
 
 @app.command()
@@ -75,7 +73,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         front = opened.front()
         kept = front.select("seconds_per_epoch", "parameters").to_dicts()
         rows = [short(row) | of for row, of in zip(front.to_dicts(), kept, strict=True)]
-        print_rows_of(opened, rows, how)
+        print_rows(rows, how, opened.origin)
         return
     number = trial_number(opened, "best")
     row = short(opened.trial(number))
@@ -88,7 +86,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         "confirmed_low": confirmed.low if confirmed else None,
         "confirmed_high": confirmed.high if confirmed else None,
     }
-    print_rows_of(opened, [row], how)
+    print_rows([row], how, opened.origin)
     say(
         "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
         "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
@@ -105,11 +103,11 @@ def show(
     columns = ["fold", "epoch", "n_train", "n_val", "train_loss", "val_loss", "auroc"]
     columns += ["sensitivity", "specificity", "auprc", "brier", "seconds"]
     epochs = opened.metrics(number).select(columns).to_dicts()
-    if how == "table":
-        print_rows_of(opened, [short(opened.trial(number))], how)
+    if how in PEOPLE:
+        print_rows([short(opened.trial(number))], how, opened.origin)
         print_rows(epochs, how)
     else:
-        print_rows_of(opened, epochs, how)
+        print_rows(epochs, how, opened.origin)
     say("Folds and epochs count from 0 here and in files, from 1 in the dashboard.")
 
 
@@ -119,7 +117,7 @@ def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption 
     from mmstudy.search.importance import importance as of
 
     opened = opened_study(study, root)
-    print_rows_of(opened, of(opened), how)
+    print_rows(of(opened), how, opened.origin)
 
 
 @app.command()
@@ -127,23 +125,20 @@ def compare(
     study: StudyArgument,
     root: RootOption = ROOT,
     cohort: CohortOption = None,
-    how: Annotated[
-        Literal["table", "json", "csv", "markdown", "latex"],
-        typer.Option("--format", "-f", help="How rows are printed."),
-    ] = "table",
+    how: FormatOption = "table",
 ) -> None:
     """The best trial beside baselines and the paper's rows, with what a test says of each."""
     from mmstudy.comparison.comparison import compare as beside
-    from mmstudy.report.comparison import render
+    from mmstudy.report.comparison import comparison_table
 
-    sys.stdout.write(render(beside(opened_study(study, root), cohort), how))
+    print_table(comparison_table(beside(opened_study(study, root), cohort)), how)
 
 
 def _summary(study: Study) -> dict[str, Any]:
     top = study.best_trial()
     return {
         "study": study.name,
-        "origin": "SYNTHETIC" if study.synthetic else "real",
+        "origin": study.origin.column,
         "location": "oracle" if study.oracle else "tiling",
         "live": study.live(),
         "asked": study.asked,

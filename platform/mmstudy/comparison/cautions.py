@@ -39,10 +39,8 @@ def choice_of(study: Study, number: int, trials: int) -> str | None:
 
 def caution_of(study: Study, number: int, tested: bool, chosen: str | None) -> str | None:
     """Why no test against other patients would be valid; None where one is."""
-    if study.synthetic:
-        return "ours is of SYNTHETIC patients"
-    if study.oracle:
-        return "ours was told where the lesion is (ORACLE location)"
+    if study.origin.caution:
+        return study.origin.caution
     if not tested:
         return chosen and f"{chosen}; `mmstudy evaluate` scores it on others"
     others = study.evaluations().filter(pl.col("number") != number)["number"].n_unique()

@@ -22,13 +22,14 @@ from mmcaf.data.splits import Split
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.thresholds import cross_fitted, youden
-from mmcaf.training.baselines import out_of_fold_baselines
+from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
 from mmstudy.analysis.optimism import corrected
 from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
 from mmstudy.errors import MMStudyError
+from mmstudy.origin import Origin
 from mmstudy.study import Study
 
 __all__ = ["Comparison", "Section", "compare", "sections_of", "threshold_rows"]
@@ -58,8 +59,7 @@ class Comparison:
 
     study: str
     trial: int
-    synthetic: bool
-    oracle: bool
+    origin: Origin  # of the study's own rows
     sections: tuple[Section, ...]
     tested: MethodRow  # the row of ours that the verdicts are about
     against_paper: tuple[Verdict, ...]  # one per published row
@@ -96,8 +96,8 @@ class Comparison:
         return {
             "study": self.study,
             "trial": self.trial,
-            "synthetic": self.synthetic,
-            "oracle": self.oracle,
+            "synthetic": self.origin.synthetic,
+            "oracle": self.origin.oracle,
             "summary": self.summary,
             "trials": self.trials,
             "best_value": self.best_value,
@@ -130,6 +130,7 @@ def threshold_rows(
     split: Split,
     *,
     method: str,
+    origin: Origin,
     kind: Kind = "ours",
     table: str = "ours",
     cases: str = "validation, out of fold",
@@ -143,11 +144,12 @@ def threshold_rows(
         found: case, label, probability; each case once.
         split: the folds it is out of.
         method: its name.
+        origin: whether they are synthetic, and whether the method was told where the lesion is.
         kind: whose row it is.
         table: under which heading it stands.
         cases: which patients these are, in words.
     """
-    fixed = row_of(found, method=method, cases=cases, kind=kind, table=table)
+    fixed = row_of(found, method=method, cases=cases, origin=origin, kind=kind, table=table)
     part_of: dict[str, int] = {}
     for number, fold in enumerate(split.folds):  # of repeated folds the first deal is the partition
         for case in fold.val:
@@ -177,12 +179,20 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     if best is None:
         raise MMStudyError(f"{study.name} has no complete trial yet; nothing to compare.")
     number, split = int(best["number"]), study.about.split
-    found, method = study.out_of_fold(number), _named(study, number)
-    validated = threshold_rows(found, split, method=method)
+    found = study.out_of_fold(number)
+    method = study.origin.named(f"{study.name} trial {number}")
+    validated = threshold_rows(found, split, method=method, origin=study.origin)
     tested = _test_rows(study, number, found, method)
     found_baselines, without = _baselines(study, cohort)
     simple = {
-        name: threshold_rows(rows, split, method=name, kind="baseline", table="baseline")
+        name: threshold_rows(
+            rows,
+            split,
+            method=name,
+            origin=Origin(study.synthetic, oracle=name in READ_FROM_THE_LESION),
+            kind="baseline",
+            table="baseline",
+        )
         for name, rows in found_baselines.items()
     }
     ours = (tested or validated)[0]
@@ -194,8 +204,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     return Comparison(
         study=study.name,
         trial=number,
-        synthetic=study.synthetic,
-        oracle=study.oracle,
+        origin=study.origin,
         sections=sections_of(rows),
         tested=ours,
         against_paper=against_published(
@@ -213,11 +222,6 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     )
 
 
-def _named(study: Study, number: int) -> str:
-    marks = ["SYNTHETIC"] * study.synthetic + ["ORACLE location"] * study.oracle
-    return f"{study.name} trial {number}" + (f" ({', '.join(marks)})" if marks else "")
-
-
 def _plain(row: MethodRow) -> pl.DataFrame:
     if row.predictions is None:
         raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
@@ -233,7 +237,7 @@ def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> l
     look = int(looks["look"][-1])
     cases = study.test_predictions(look)
     words = f"test, look {look}"
-    fixed = row_of(cases, method=method, cases=words)
+    fixed = row_of(cases, method=method, cases=words, origin=study.origin)
     chosen = youden(*_labels_and_scores(found))
     if chosen is None:
         return [fixed]

@@ -31,7 +31,12 @@ def diagnosis(study: Study, number: int) -> Diagnosis:
     cases = study.out_of_fold(number)
     labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
     return Diagnosis(
-        row=row_of(cases, method=f"trial {number}", cases="validation, out of fold"),
+        row=row_of(
+            cases,
+            method=f"trial {number}",
+            cases="validation, out of fold",
+            origin=study.origin,
+        ),
         curve=roc(labels, scores),
         band=roc_band(labels, scores),
         calibration=calibration(labels, scores),

@@ -25,10 +25,12 @@ from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, auroc, auroc
 from mmcaf.stats.paired import Scored
 from mmcaf.stats.thresholds import FIXED
 from mmcaf.stats.unpaired import hanley_mcneil
+from mmstudy.origin import Origin
 
 __all__ = ["RATE_NAMES", "Figure", "Kind", "MethodRow", "row_of", "row_of_counts"]
 
 Kind = Literal["ours", "baseline", "published"]
+_PUBLISHED = Origin()  # of patients
 RATE_NAMES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 """In the order they are shown: a clinician asks for the first two first."""
 
@@ -71,6 +73,7 @@ class MethodRow:
     auprc: Figure = Figure()
     brier: Figure = Figure()
     flag: str | None = None  # why it is marked, not ranked and not tested
+    origin: Origin = _PUBLISHED
     printed: Mapping[str, float] = field(default_factory=dict)  # as published
     predictions: pl.DataFrame | None = None  # case, label, probability, call; sorted by case
 
@@ -120,6 +123,7 @@ class MethodRow:
         """All figures as plain values, without the cases."""
         figures = {name: getattr(self, name) for name in ("auroc", "f1", "auprc", "brier")}
         return {
+            "origin": self.origin.column,
             "kind": self.kind,
             "table": self.table,
             "method": self.method,
@@ -146,6 +150,7 @@ def row_of(
     *,
     method: str,
     cases: str,
+    origin: Origin,
     kind: Kind = "ours",
     table: str = "ours",
     flag: str | None = None,
@@ -156,6 +161,7 @@ def row_of(
         predictions: case, label, probability; each case once, in any order.
         method: its name.
         cases: which patients these are, in words.
+        origin: whether they are synthetic, and whether the method was told where the lesion is.
         kind: whose row it is.
         table: under which heading it stands.
         flag: why it must not be ranked or tested, if so.
@@ -185,6 +191,7 @@ def row_of(
         auprc=figure(auprc(labels, scores), weighted_auprc),
         brier=figure(brier(labels, scores), weighted_brier),
         flag=flag,
+        origin=origin,
         predictions=known,
     )
 

@@ -24,6 +24,7 @@ from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
+from mmstudy.origin import Origin
 from mmstudy.search.importance import keep_importance
 from mmstudy.search.optuna_study import Known, Proposal, Search
 from mmstudy.search.warm_start import known_trials
@@ -71,11 +72,11 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """What a dry run prints."""
         train = trial_config(self.spec, {}, constrained=False).train
+        patients = self.cohort.patients.height
         return {
             "study": self.folder.address,
             "question": self.spec.question,
-            "cohort": f"{self.cohort.patients.height} patients"
-            + (" (SYNTHETIC)" if self.cohort.synthetic else ""),
+            "cohort": Origin(self.cohort.synthetic).named(f"{patients} patients"),
             "set aside for testing": len(self.split.test),
             "folds": ", ".join(f"{len(f.train)}/{len(f.val)}" for f in self.split.folds),
             "space": {path: str(dimension) for path, dimension in self.spec.space.items()},

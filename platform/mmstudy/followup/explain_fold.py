@@ -92,7 +92,8 @@ class FoldExplainer:
             kept.part("model."),
             kept.meta["encoder"],
             kept.meta["intensity"],
-            [FORMAT, study.synthetic, str(task.device)],
+            # What pictures say is part of it; of an oracle they did not say so at first.
+            [FORMAT, study.synthetic, str(task.device), *[study.origin.mark] * study.oracle],
         )
 
     def explained(
@@ -226,8 +227,7 @@ class FoldExplainer:
         coarse = np.nan_to_num(whole) / scale if scale else np.zeros_like(whole)
         whole_map = np.rint(coarse).astype(np.uint8)
         folder.put(beside / f"{row['case']}.map.npy", lambda path: write_array(path, whole_map))
-        note = "SYNTHETIC" if self._study.synthetic else ""
-        picture = strip(hu, whole, slices, box, note=note)
+        picture = strip(hu, whole, slices, box, note=self._study.origin.mark)
         folder.put(beside / f"{row['case']}.png", lambda path: write_png(path, picture))
         inside, by_chance = mass_inside(whole, box) if box else (None, None)
         covered = ~np.isnan(whole[:, 0, 0])

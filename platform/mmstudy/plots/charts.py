@@ -286,9 +286,8 @@ def shap(
 
 
 def _of(study: Study, plot: Plot) -> Plot:
-    """The plot with its study's name, and whether its patients are synthetic."""
-    note = f"{study.name} · SYNTHETIC DATA" if study.synthetic else study.name
-    return replace(plot, note=note)
+    """The plot with its study's name, and whose data it is of."""
+    return replace(plot, note=study.origin.named(study.name))
 
 
 def _complete(study: Study, trials: pl.DataFrame | None) -> pl.DataFrame:

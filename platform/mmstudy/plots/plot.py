@@ -126,7 +126,7 @@ class Plot:
     rules: tuple[Rule, ...] = ()
     height: int = 320
     square: bool = False
-    note: str = ""  # printed into files, such as SYNTHETIC
+    note: str = ""  # printed into files: of whose data it is
 
     def __repr__(self) -> str:
         """In words; the numbers would fill the screen."""

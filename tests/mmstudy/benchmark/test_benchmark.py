@@ -28,7 +28,9 @@ from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import Interrupted, UsageError
-from mmstudy.report.benchmark import render_benchmark, table_of
+from mmstudy.origin import Origin
+from mmstudy.report.benchmark import benchmark_table
+from mmstudy.report.table import render
 from mmstudy.spec.reading import find_spec, load_spec
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import State
@@ -60,7 +62,7 @@ def root(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_row_is_complete_or_says_why_not(root: Path) -> None:
     found = read_benchmark(root)
     assert found is not None
-    assert found.synthetic
+    assert found.origin == Origin(synthetic=True)
     states = {row.entry.key: row.state for row in found.rows}
     assert states.pop("sam_msca") == "not reproducible here: needs SAM weights (--sam)"
     assert set(states.values()) == {"complete"}
@@ -204,15 +206,19 @@ def trial(root: Path, key: str, number: int) -> Any:
 def test_every_format_says_synthetic_n_and_what_is_flagged(root: Path) -> None:
     found = read_benchmark(root)
     assert found is not None
+    table = benchmark_table(found)
     for how in ("table", "markdown", "latex", "csv"):
-        text = render_benchmark(found, how)  # type: ignore[arg-type]
+        text = render(table, how)  # type: ignore[arg-type]
         assert "SYNTHETIC" in text
         assert "n=43" in text
-    whole = json.loads(render_benchmark(found, "json"))
+    whole = json.loads(render(table, "json"))
     assert whole["synthetic"] is True
-    assert len(table_of(found)) == len(whole["rows"]) == 5
+    assert len(table.rows) == len(whole["rows"]) == 5
+    for row in (*table.rows, *whole["rows"]):  # the row of the lesion's size is told of it
+        told = row["row"] in ("lesion_box", "Lesion box size (oracle)")
+        assert row["origin"] == ("SYNTHETIC ORACLE" if told else "SYNTHETIC")
     assert whole["rows"][0]["ours"]["n"] == 12
-    of_table = {line["row"]: line for line in table_of(found)}
+    of_table = {line["row"]: line for line in table.people()}
     assert of_table["MMCAF-Net"]["MMCAF-Net minus it, AUROC"] == "reference"
     assert of_table["SAM+E3D-MSCA"]["ours AUROC"] == "-"
 

@@ -20,7 +20,8 @@ from mmstudy.driver.conductor import Standing
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.report.comparison import render
+from mmstudy.report.comparison import comparison_table
+from mmstudy.report.table import render
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.study import Study, open_study
 from support.tiny_spec import TINY_SPEC
@@ -66,6 +67,8 @@ def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohor
         scored = expected[row.method]
         assert row.auroc.value == auroc(scored["label"], scored["probability"])
         assert row.n == cohort.patients.height
+    marks = {row.method: row.origin.mark for row in found.sections[1].rows}
+    assert list(marks.values()) == ["SYNTHETIC", "SYNTHETIC ORACLE"]  # a radiologist drew the box
     fixed = [row.method for row in found.sections[1].rows if row.threshold == "0.5"]
     assert fixed == list(BASELINES)
 
@@ -85,7 +88,9 @@ def test_baselines_are_tested_on_the_same_cases(study: Study, cohort: Cohort) ->
 
 def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:
     assert study.oracle
-    assert "ORACLE location" in render(compare(study), "markdown").splitlines()[4]
+    found = compare(study)
+    assert found.tested.origin.mark == "SYNTHETIC ORACLE"
+    assert "s trial 0 (SYNTHETIC ORACLE)" in render(comparison_table(found), "markdown")
 
 
 def test_a_study_that_lost_its_cohort_is_compared_without_baselines(

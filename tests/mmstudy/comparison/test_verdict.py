@@ -12,6 +12,7 @@ from mmcaf.stats.paired import delong, mcnemar
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of, row_of_counts
 from mmstudy.comparison.verdict import against_published, against_same_cases
+from mmstudy.origin import Origin
 
 COUNTS = st.builds(ConfusionMatrix, *[st.integers(0, 80)] * 4)
 
@@ -24,7 +25,7 @@ def frame(labels: np.ndarray, scores: np.ndarray) -> pl.DataFrame:
 def of_counts(counts: ConfusionMatrix) -> MethodRow:
     """Cases with these counts, every called one above every other."""
     labels, calls = counts.expanded()
-    return row_of(frame(labels, 0.2 + 0.6 * calls), method="ours", cases="test")
+    return row_of(frame(labels, 0.2 + 0.6 * calls), origin=Origin(), method="ours", cases="test")
 
 
 @given(COUNTS)
@@ -88,8 +89,10 @@ def pair(seed: int, signal: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_same_cases_are_tested_in_pairs() -> None:
     labels, good, poor = pair(0, 4.0)
-    ours = row_of(frame(labels, good), method="ours", cases="validation")
-    other = row_of(frame(labels, poor), method="coin", cases="validation", kind="baseline")
+    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
+    other = row_of(
+        frame(labels, poor), origin=Origin(), method="coin", cases="validation", kind="baseline"
+    )
     (verdict,) = against_same_cases(ours, [other])
     assert verdict.outcome == "better"
     assert verdict.sentence.startswith("ours outperforms coin in AUROC and accuracy.")
@@ -101,8 +104,8 @@ def test_the_same_cases_are_tested_in_pairs() -> None:
 
 def test_a_caution_keeps_the_p_values_and_decides_nothing() -> None:
     labels, good, poor = pair(0, 4.0)
-    ours = row_of(frame(labels, good), method="ours", cases="validation")
-    other = row_of(frame(labels, poor), method="coin", cases="validation")
+    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
+    other = row_of(frame(labels, poor), origin=Origin(), method="coin", cases="validation")
     (verdict,) = against_same_cases(ours, [other], caution="chosen here")
     assert verdict.outcome == "untested"
     assert "outperforms" not in verdict.sentence
@@ -122,8 +125,8 @@ def test_what_was_chosen_is_judged_on_cases_left_out_of_the_choice(
     low: float, high: float, outcome: str, start: str
 ) -> None:
     labels, good, poor = pair(0, 4.0)
-    ours = row_of(frame(labels, good), method="ours", cases="validation")
-    other = row_of(frame(labels, poor), method="coin", cases="validation")
+    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
+    other = row_of(frame(labels, poor), origin=Origin(), method="coin", cases="validation")
     ahead = Estimate((low + high) / 2, low, high, 180)
     (verdict,) = against_same_cases(ours, [other], caution="chosen here", ahead=[ahead])
     assert verdict.outcome == outcome
@@ -133,8 +136,10 @@ def test_what_was_chosen_is_judged_on_cases_left_out_of_the_choice(
 
 def test_rows_of_other_cases_cannot_be_paired() -> None:
     labels, good, poor = pair(0, 1.0)
-    ours = row_of(frame(labels, good), method="ours", cases="validation")
-    shorter = row_of(frame(labels, poor).head(100), method="coin", cases="validation")
+    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
+    shorter = row_of(
+        frame(labels, poor).head(100), origin=Origin(), method="coin", cases="validation"
+    )
     with pytest.raises(ValueError, match="not scored on the same cases"):
         against_same_cases(ours, [shorter])
     with pytest.raises(ValueError, match="PECon is known by its counts alone"):
@@ -143,9 +148,12 @@ def test_rows_of_other_cases_cannot_be_paired() -> None:
 
 def test_rows_are_paired_by_case_whatever_their_order() -> None:
     labels, good, poor = pair(1, 1.0)
-    ours = row_of(frame(labels, good), method="ours", cases="validation")
+    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
     mixed = row_of(
-        frame(labels, poor).sample(fraction=1, shuffle=True, seed=1), method="c", cases="v"
+        frame(labels, poor).sample(fraction=1, shuffle=True, seed=1),
+        origin=Origin(),
+        method="c",
+        cases="v",
     )
     (verdict,) = against_same_cases(ours, [mixed])
     assert verdict.tests[0].p == pytest.approx(delong(labels, good, poor).p)
@@ -155,13 +163,13 @@ def test_a_case_twice_is_refused() -> None:
     labels, good, _ = pair(1, 1.0)
     twice = pl.concat([frame(labels, good)] * 2)
     with pytest.raises(ValueError, match="Need each case once"):
-        row_of(twice, method="ours", cases="validation")
+        row_of(twice, origin=Origin(), method="ours", cases="validation")
 
 
 def test_calls_follow_their_cases() -> None:
     labels, good, _ = pair(1, 1.0)
     mixed = frame(labels, good).sample(fraction=1, shuffle=True, seed=1)
-    row = row_of(mixed, method="ours", cases="v")
+    row = row_of(mixed, origin=Origin(), method="ours", cases="v")
     found = row.called(labels == 1, threshold="told")  # by case, as the frame was made
     assert (found.counts.fp, found.counts.fn, found.threshold) == (0, 0, "told")
     assert found.auroc == row.auroc
