@@ -39,6 +39,7 @@ __all__ = [
     "plain",
     "root",
     "shown_duration",
+    "table",
     "tell",
 ]
 
@@ -193,10 +194,20 @@ def _points_of(layer: Layer, x: str, y: str, shade: str) -> pl.DataFrame:
     return pl.DataFrame({"layer": [layer.name] * len(layer.x)} | columns)
 
 
-def csv_of(table: pl.DataFrame, study: Study) -> str:
+def table(rows: pl.DataFrame, study: Study, **shown: Any) -> None:
+    """A table on the screen, `shown` as `st.dataframe` takes it.
+
+    Where numbers are not real, a column says so: the table's own toolbar saves what is shown.
+    """
+    if study.origin.mark:
+        rows = rows.with_columns(pl.lit(study.origin.column).alias("origin"))
+    st.dataframe(rows, hide_index=True, **shown)
+
+
+def csv_of(rows: pl.DataFrame, study: Study) -> str:
     """A table as CSV that no spreadsheet takes for formulas; a column says whose data it is."""
-    rows = Table.of(table.to_dicts(), keys=table.columns, origin=study.origin)
-    return render(rows, "csv")
+    marked = Table.of(rows.to_dicts(), keys=rows.columns, origin=study.origin)
+    return render(marked, "csv")
 
 
 def command(*words: str) -> None:

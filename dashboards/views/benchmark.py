@@ -33,8 +33,12 @@ def show_benchmark(root: Path) -> None:
         f"{done} of {len(found.rows)} rows are complete: {found.asked_trials} trials each, "
         f"{found.folds} folds, confirming seeds: {found.asked_seeds}."
     )
+    shown = pl.DataFrame(table.people())
+    if found.origin.mark:  # the table's own toolbar saves what is shown
+        marks = [row["origin"] for row in table.rows]
+        shown = shown.with_columns(pl.Series("origin", marks, dtype=pl.String))
     st.dataframe(
-        pl.DataFrame(table.people()),
+        shown,
         hide_index=True,
         column_config={"row": st.column_config.TextColumn(pinned=True)},
         alt="Published and our figures of every network",

@@ -38,9 +38,9 @@ def show(study: Study) -> None:
         "pseudonyms."
     )
     st.session_state["_hard"] = table["case"].to_list()
-    st.dataframe(
+    frame.table(
         table,
-        hide_index=True,
+        study,
         key="hard",
         on_select=_select,
         selection_mode="single-row",

@@ -57,9 +57,9 @@ def _body(study: Study, numbers: list[int]) -> None:
         mark = pl.when("differs").then(pl.lit("differs")).otherwise(pl.lit("")).alias("differs")
         named_columns = {f"{number}": f"trial {number}" for number in named}
         shown = table.with_columns(mark).rename(named_columns)
-        st.dataframe(shown, hide_index=True, alt="Settings of the compared trials")
+        frame.table(shown, study, alt="Settings of the compared trials")
     st.subheader("Patients, each once, out of fold")
-    st.dataframe(_rates(study, numbers), hide_index=True, alt="Rates of the compared trials")
+    frame.table(_rates(study, numbers), study, alt="Rates of the compared trials")
     st.caption(
         "95 % intervals, threshold 0.5. All trials are judged on the same patients; intervals "
         "that overlap do not mean that there is no difference, nor does a higher value mean "

@@ -34,16 +34,18 @@ def _body(study: Study) -> None:
     value = dict(trials.select("number", "value").iter_rows())
     seeds = dict(runs.group_by("number").agg(pl.col("run").n_unique()).iter_rows())
     frame.chart(plots.confirmed(study, trials=trials), study)
-    _table(found, value, seeds)
+    _table(study, found, value, seeds)
     st.caption(
         "Each run deals new folds and uses a new training seed; the epoch is the trial's own, not "
         "chosen again. Intervals are 95 %, after Nadeau and Bengio, since folds share training "
         "patients. `values` counts folds of whole runs."
     )
-    _folds(runs)
+    _folds(study, runs)
 
 
-def _table(found: dict[int, Estimate], value: dict[int, float], seeds: dict[int, int]) -> None:
+def _table(
+    study: Study, found: dict[int, Estimate], value: dict[int, float], seeds: dict[int, int]
+) -> None:
     table = pl.DataFrame(
         [
             {
@@ -61,15 +63,15 @@ def _table(found: dict[int, Estimate], value: dict[int, float], seeds: dict[int,
     )
     number = st.column_config.NumberColumn
     columns = ("confirmed AUROC", "low", "high", "in the search", "difference")
-    st.dataframe(
+    frame.table(
         table,
-        hide_index=True,
+        study,
         column_config={name: number(format="%.3f") for name in columns},
         alt="Confirmed trials with intervals",
     )
 
 
-def _folds(runs: pl.DataFrame) -> None:
+def _folds(study: Study, runs: pl.DataFrame) -> None:
     with st.expander("Every fold of every run"):
         shown = runs.select(
             "number",
@@ -82,4 +84,4 @@ def _folds(runs: pl.DataFrame) -> None:
             "specificity",
             "auroc",
         )
-        st.dataframe(shown, hide_index=True, alt="Every fold of every confirming run")
+        frame.table(shown, study, alt="Every fold of every confirming run")

@@ -32,11 +32,9 @@ def of_trial(study: Study, number: int) -> None:
         return
     st.caption(_caveat(found))
     _curves(study, found)
-    st.dataframe(_explained(found.cases), hide_index=True, alt="Explained cases")
+    frame.table(_explained(found.cases), study, alt="Explained cases")
     st.caption("Their pictures are on the page of cases.")
-    st.dataframe(
-        _sanity(found), hide_index=True, placeholder="–", alt="Explanations under random weights"
-    )
+    frame.table(_sanity(found), study, placeholder="–", alt="Explanations under random weights")
     st.caption(_RANDOM)
 
 

@@ -46,7 +46,7 @@ def _body(study: Study, top: int) -> None:
         st.subheader("When trials ran")
         frame.chart(plots.timeline(study, trials=trials), study)
     with right:
-        _failed(trials)
+        _failed(study, trials)
 
 
 def _strip(study: Study, now: Overview) -> None:
@@ -99,9 +99,9 @@ def _running(study: Study, trials: pl.DataFrame) -> None:
         left.fill_null("–").alias("time left"),
         pl.col("auroc").alias("latest AUROC"),
     )
-    st.dataframe(
+    frame.table(
         shown,
-        hide_index=True,
+        study,
         key="running",
         column_config={
             "done": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
@@ -111,10 +111,10 @@ def _running(study: Study, trials: pl.DataFrame) -> None:
     )
 
 
-def _failed(trials: pl.DataFrame) -> None:
+def _failed(study: Study, trials: pl.DataFrame) -> None:
     failed = trials.filter(pl.col("state") == "fail").select("number", "reason").sort("number")
     st.subheader("Why trials failed")
     if failed.is_empty():
         st.caption("None failed.")
         return
-    st.dataframe(failed, hide_index=True, key="failed", alt="Failed trials with their reasons")
+    frame.table(failed, study, key="failed", alt="Failed trials with their reasons")

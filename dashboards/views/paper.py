@@ -103,6 +103,8 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
             "AUROC": str(measure(row.auroc)),
             "F1": str(measure(row.f1)),
         }
+        if any(one.origin.mark for one in rows):
+            line["origin"] = row.origin.column
         lines.append(line)
     return pl.DataFrame(lines)
 

@@ -62,7 +62,7 @@ def _body(study: Study, number: int) -> None:
     left, right = st.columns([2, 3])
     with left:
         st.subheader("Settings")
-        st.dataframe(_settings(row), hide_index=True, alt="Settings of the trial")
+        frame.table(_settings(row), study, alt="Settings of the trial")
         st.subheader("Again")
         frame.command("rerun", str(study.folder.root), str(number), "--check")
     with right:
@@ -139,9 +139,9 @@ def _diagnosis(study: Study, number: int) -> None:
     )
     left, right = st.columns(2)
     with left:
-        st.dataframe(_rates(found), hide_index=True, alt="Rates with intervals and counts")
+        frame.table(_rates(found), study, alt="Rates with intervals and counts")
     with right:
-        st.dataframe(confusion(found.row.counts), hide_index=True, alt="Confusion matrix")
+        frame.table(confusion(found.row.counts), study, alt="Confusion matrix")
         st.caption(_calibration(found))
     left, right = st.columns(2)
     with left:
@@ -205,9 +205,9 @@ def _cases(study: Study, number: int, found: Diagnosis) -> None:
         pl.col("truth") == pl.col("called"), "probability"
     )
     st.session_state["_cases"] = table["case"].to_list()
-    st.dataframe(
+    frame.table(
         table,
-        hide_index=True,
+        study,
         key="cases-of-trial",
         on_select=_open_case,
         selection_mode="single-row",

@@ -54,9 +54,9 @@ def _body(study: Study, wanted: Filter) -> None:
         frame.tell("info", "No trial has begun yet." if everything.is_empty() else "None matches.")
         return
     st.session_state["_rows"] = rows["number"].to_list()
-    st.dataframe(
+    frame.table(
         _table(rows),
-        hide_index=True,
+        study,
         height=560,
         key="trials",
         on_select=_select,

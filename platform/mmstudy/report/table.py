@@ -1,7 +1,7 @@
 """One table, rendered in five formats: for people, for machines, for a manuscript.
 
     table = Table.of([{"fold": 0, "auroc": 0.75}], origin=Origin(synthetic=True))
-    render(table, "csv")       # origin,fold,auroc and SYNTHETIC,0,0.75
+    render(table, "csv")       # the columns origin, fold, auroc
     render(table, "markdown")  # the warning, and a table with two columns
 
 A row is read by key. What people read, `table`, `markdown` and `latex`, has the warnings above it.
@@ -210,8 +210,8 @@ def _plain(table: Table) -> str:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells in columns two spaces apart; no cell holds two spaces in a row."""
-    flat_lines = [[one_line(cell) for cell in line] for line in lines]
+    """Cells in columns two spaces apart; no cell is empty or holds two spaces in a row."""
+    flat_lines = [[one_line(cell) or "-" for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*flat_lines, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
