@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mmstudy.cli.shared import (
@@ -105,6 +106,7 @@ def show(
     epochs = opened.metrics(number).select(columns).to_dicts()
     if how in PEOPLE:
         print_rows([short(opened.trial(number))], how, opened.origin)
+        sys.stdout.write("\n")
         print_rows(epochs, how)
     else:
         print_rows(epochs, how, opened.origin)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
@@ -118,6 +119,17 @@ def test_people_are_warned_above_the_table(
     for warning in study.origin.warnings:
         assert 0 <= out.find(warning) < above
         assert out.count(warning) == 1
+
+
+def test_a_trial_and_its_epochs_are_two_tables(tmp_path: Path, command: Command) -> None:
+    made_study(tmp_path)
+    where = ["--root", str(tmp_path)]
+    _, out, _ = command("show", "made", "0", *where, "-f", "markdown")
+    html = MarkdownIt("commonmark").enable("table").render(out)
+    assert html.count("<table>") == 2
+    assert [row.count("<tr>") for row in html.split("<table>")[1:]] == [2, 3]  # a head, and rows
+    _, out, _ = command("show", "made", "0", *where, "-f", "json")
+    assert [row["fold"] for row in json.loads(out)] == [0, 1]
 
 
 @pytest.mark.parametrize("origin", ORIGINS, ids=lambda origin: origin.column)
