@@ -36,7 +36,7 @@ def test_column_mark_and_warnings_say_the_same(origin: Origin, column: str, warn
 @pytest.mark.parametrize(("synthetic", "oracle"), [(False, False), (True, False), (False, True)])
 def test_a_study_knows_its_origin(tmp_path: Path, synthetic: bool, oracle: bool) -> None:
     made = made_study(tmp_path, synthetic=synthetic, oracle=oracle)
-    assert open_study(made.paths.root).origin == Origin(synthetic, oracle)
+    assert open_study(made.folder.root).origin == Origin(synthetic, oracle)
 
 
 def test_the_words_stand_in_one_module() -> None:

@@ -103,7 +103,7 @@ def test_rows_of_what_is_trained_carry_it_too(
 ) -> None:
     assert trained.origin.column == "SYNTHETIC ORACLE"
     given = [str(other.folder) if word == "COHORT" else word for word in arguments]
-    code, out, _ = command(*given, "--root", str(trained.paths.root.parent), "-f", how)
+    code, out, _ = command(*given, "--root", str(trained.folder.root.parent), "-f", how)
     assert code == 0
     assert set(origins(out, how)) == {"SYNTHETIC ORACLE"}
 
