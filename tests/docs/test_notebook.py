@@ -55,7 +55,7 @@ def test_each_chart_is_a_picture_that_says_what_is_synthetic(run: Path, which: s
     assert [re.findall(r"plots\.(\w+)", cell.source) for cell in drawn] == [[n] for n in PICTURES]
     for cell in drawn:
         assert "<svg" in shown(cell)
-        assert "SYNTHETIC DATA" in shown(cell)
+        assert "SYNTHETIC" in shown(cell)
 
 
 def test_the_stored_notebook_has_the_cells_of_its_script() -> None:

@@ -51,8 +51,8 @@ def empty(tmp_path: Path) -> Study:
 def test_every_chart_is_a_picture_that_says_whose_data_it_shows(study: Study, name: str) -> None:
     plot = CHARTS[name](study)
     assert plot.name == name
-    assert plot.note == "whole · SYNTHETIC DATA"
-    assert "whole · SYNTHETIC DATA</text>" in plot._repr_html_()
+    assert plot.note == "whole (SYNTHETIC)"
+    assert "whole (SYNTHETIC)</text>" in plot._repr_html_()
     assert any(len(layer.x) for layer in plot.layers)
 
 
