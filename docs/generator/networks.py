@@ -69,7 +69,7 @@ def stages_of(name: str) -> list[tuple[str, ...]]:
     return [
         order
         for order, train in trained
-        if not any("stages" in str(fault).split(",")[0] for fault in stage_faults(config, train))
+        if not any(fault.path == ("stages",) for fault in stage_faults(config, train))
     ]
 
 

@@ -40,11 +40,11 @@ class DataConfig(Settings):
     # Mapped to [0, 1], clipped outside; three windows (lung, mediastinum, wide) are three channels.
     hu: Annotated[HuWindow | tuple[HuWindow, HuWindow, HuWindow], _RISING] = (-1000.0, 400.0)
     tile_stride: Annotated[int, Field(ge=1)] = 6  # slices between two evaluation windows
-    location: Location = "tiling"
-    jitter_slices: Annotated[int, Field(ge=0, le=64)] = 2
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
-    flip: bool = True
-    sharpen: bool = True
+    location: Location = "tiling"  # where evaluation looks
+    jitter_slices: Annotated[int, Field(ge=0, le=64)] = 2  # how far training windows move
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 15.0  # at most, either way, in training
+    flip: bool = True  # left and right, in training
+    sharpen: bool = True  # at random, in training
 
     def conflicts(self) -> Iterator[Fault]:
         """The window is square, and no slice lies between two of them."""

@@ -37,8 +37,8 @@ class Stage(Settings):
     given is as the last has it. A stage that gives all of it is the same for every network.
     """
 
-    part: Part
-    epochs: Epochs | None = None
+    part: Part  # what learns
+    epochs: Epochs | None = None  # needed of a stage before the last, as is `lr`
     lr: LearningRate | None = None
     batch_size: BatchSize | None = None
     optimizer: Optimizer | None = None
@@ -63,19 +63,19 @@ class Stage(Settings):
 class TrainConfig(Settings):
     """How a network is trained, with the paper's values as defaults."""
 
-    stages: tuple[Stage, ...] = (Stage(part="end_to_end"),)
+    stages: tuple[Stage, ...] = (Stage(part="end_to_end"),)  # one after another
     epochs: Epochs = 50  # of the last stage
-    batch_size: BatchSize = 4
+    batch_size: BatchSize = 4  # cases of one step
     # Micro-batches a step is made of, when a batch does not fit into memory.
     accumulate: Annotated[int, Field(ge=1, le=2048)] = 1
-    optimizer: Optimizer = "sgd"
+    optimizer: Optimizer = "sgd"  # sgd also takes momentum and dampening
     lr: LearningRate = 1e-4  # of the last stage
     schedule: Schedule = "constant"  # cosine: from `lr` to 0 over a stage
     warmup_epochs: WarmupEpochs = 0  # over which the learning rate rises to `lr`, in every stage
-    weight_decay: WeightDecay = 0.01
-    momentum: Momentum = 0.9
-    dampening: Dampening = 0.9
-    loss: Loss = "bce"
+    weight_decay: WeightDecay = 0.01  # the optimizer's
+    momentum: Momentum = 0.9  # of sgd
+    dampening: Dampening = 0.9  # of sgd
+    loss: Loss = "bce"  # bce: cross-entropy; focal: gamma 2
     oversample: bool = True  # squamous cases to parity, in the training fold only
     precision: Precision = "fp32"  # bf16: autocast, on hardware that has it
     compile: bool = False  # by torch.compile, which takes minutes and needs a C++ compiler on a CPU
@@ -83,8 +83,8 @@ class TrainConfig(Settings):
     frozen_draws: Annotated[int, Field(ge=1, le=10_000)] = 8
     # Of a comparator's own steps before its last; None: what the method has.
     step_epochs: Epochs | None = None
-    step_batch_size: BatchSize | None = None
-    step_lr: LearningRate | None = None
+    step_batch_size: BatchSize | None = None  # of those steps; None: what the method has
+    step_lr: LearningRate | None = None  # of those steps; None: what the method has
 
     def conflicts(self) -> Iterator[Fault]:
         """Micro-batches of two cases at least, a rise within a stage, stages that follow up."""

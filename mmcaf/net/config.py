@@ -107,10 +107,10 @@ class ModelConfig(Settings):
     )
     token_grid: tuple[Cells, Cells, Cells] = (2, 3, 3)  # image tokens along depth, height, width
     heads: tuple[Heads, Heads, Heads] = (4, 2, 2)  # of the attention at full, half, quarter width
-    bsf_out: BsfOut = "sum"
-    tabular: Tabular = "kan"
-    kan_grid: KanGrid = 5
-    kan_order: KanOrder = 3
+    bsf_out: BsfOut = "sum"  # concat: twice as wide
+    tabular: Tabular = "kan"  # what reads the clinical values
+    kan_grid: KanGrid = 5  # intervals of each spline over [-1, 1]
+    kan_order: KanOrder = 3  # degree of each spline
     kan_hidden: KanHidden = ()  # widths of layers between the 7 columns and the embedding
     drop: bool = True  # the paper's "+drop": dropout of 0.3 where stages enter the pyramid
     embedding_dim: EmbeddingDim = 24  # of either modality before the fusion
