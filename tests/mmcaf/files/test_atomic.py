@@ -56,9 +56,14 @@ def test_readers_ignore_the_name_it_is_written_under(tmp_path: Path) -> None:
 def test_a_fault_leaves_the_old_file_and_nothing_else(tmp_path: Path, fault: BaseException) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(type(fault)), replacing(path) as beside:
-        beside.write_text("half")
-        raise fault
+
+    def write() -> None:
+        with replacing(path) as beside:
+            beside.write_text("half")
+            raise fault
+
+    with pytest.raises(type(fault)):
+        write()
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
@@ -76,7 +81,7 @@ def test_a_process_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_it_is_told_with_path_and_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Cannot write .*file/x") as told:
+    with pytest.raises(StorageError, match=r"Cannot write .*file/x") as told:
         write_json(tmp_path / "file" / "x", {})
     assert "Free some space or choose another folder" in str(told.value)
     assert told.value.errno is not None
@@ -85,9 +90,9 @@ def test_where_nothing_can_be_written_it_is_told_with_path_and_remedy(tmp_path: 
 def test_a_full_disk_is_a_storage_error_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
+    full = Path("/dev/full")
     with pytest.raises(StorageError, match="No space left"), replacing(path):
-        with open("/dev/full", "w") as full:
-            full.write("x" * 100_000)
+        full.write_text("x" * 100_000)
     assert path.read_text() == "old"
 
 

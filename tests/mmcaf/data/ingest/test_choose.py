@@ -1,4 +1,4 @@
-"""From stacks, boxes and sheet to one row per patient: which stack, where the lesion, what doubts."""
+"""From stacks, boxes and sheet to a row per patient: which stack, where the lesion, what doubts."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_series_are_never_mixed() -> None:
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=80))
 @settings(max_examples=40, deadline=None)
 def test_every_slice_has_one_end(z: list[int]) -> None:
-    """Whatever positions there are: in one stack, or left out with a code, never both or neither."""
+    """Whatever the positions: in one stack, or left out with a code, never both or neither."""
     stacks, verdicts = stacks_of(slices(z))
     placed = [row for stack in stacks for row in stack.slices["row"]]
     assert sorted([*placed, *verdicts]) == list(range(len(z)))
