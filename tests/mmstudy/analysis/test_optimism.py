@@ -117,7 +117,7 @@ class TestCrossFittedChoice:
         assert found is not None
         assert found["case"].to_list() == [f"c{i:03d}" for i in range(CASES)]
         assert found["label"].to_list() == LABELS.tolist()
-        parts = [np.flatnonzero(FOLDS == fold) for fold in range(3)]
+        parts = [np.flatnonzero(one == FOLDS) for one in range(3)]
         areas = np.array([[auroc(LABELS[part], one[part]) for part in parts] for one in given])
         for fold, part in enumerate(parts):
             best = np.delete(areas, fold, axis=1).mean(axis=1).argmax()
