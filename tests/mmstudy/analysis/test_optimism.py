@@ -104,7 +104,7 @@ def test_a_rival_of_other_cases_is_refused(tmp_path: Path) -> None:
 
 def test_a_study_copied_in_part_is_told(tmp_path: Path) -> None:
     of = study(tmp_path, scores(2, signal=1))
-    path = of.paths.trial_predictions(1)
+    path = of.folder.trial_predictions(1)
     pl.read_parquet(path).head(CASES - 1).write_parquet(path)
     with pytest.raises(MMStudyError, match="Trial 1 of s lacks predictions that other trials have"):
         outcomes_of(of, [0, 1])

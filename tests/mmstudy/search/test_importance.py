@@ -19,6 +19,7 @@ from mmstudy.storage.schema import SCHEMA_VERSION, TRIALS, State, TrialRow
 from mmstudy.study import Study, open_study
 from support.tiny_spec import TINY_SPEC
 
+FOLD: dict[str, list[str]] = {"train": [], "val": []}
 SPACE = {
     "train.lr": {"float": [1e-4, 1e-2], "log": True},
     "train.weight_decay": {"float": [0.0, 0.1]},
@@ -31,7 +32,7 @@ def made(root: Path, trials: list[tuple[dict[str, Any], float | None, State]]) -
     spec = TINY_SPEC | {"space": SPACE}
     paths = StudyPaths(root / "s")
     about = {"schema_version": SCHEMA_VERSION, "synthetic": True, "question": "?", "spec": spec}
-    write_json(paths.study, about | {"split": {"test": [], "folds": [{}, {}]}})
+    write_json(paths.study, about | {"split": {"test": [], "folds": [FOLD, FOLD]}})
     for number, (params, value, state) in enumerate(trials):
         row = TrialRow(
             number=number, state=state, params=json.dumps(params), seed=0, attempts=1,

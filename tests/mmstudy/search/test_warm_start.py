@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmcaf.data.splits import Fold, Split
 from mmcaf.files.atomic import write_json
 from mmstudy.errors import UsageError
 from mmstudy.search.optuna_study import Known
@@ -20,7 +22,7 @@ from mmstudy.storage.schema import METRICS, TRIALS, State, TrialRow
 from support.epoch_row import epoch_row
 from support.tiny_spec import TINY_SPEC
 
-SPLIT: dict[str, object] = {"test": ["t"], "folds": [{"train": ["a"], "val": ["b"]}]}
+SPLIT = Split(("t",), (Fold(("a",), ("b",)),))
 PARAMS: dict[str, Any] = {"train.lr": 0.001, "model.pyramid_scales": [2, 3]}
 
 
@@ -28,7 +30,8 @@ PARAMS: dict[str, Any] = {"train.lr": 0.001, "model.pyramid_scales": [2, 3]}
 def source(tmp_path: Path) -> Path:
     """A study of one complete trial."""
     paths = StudyPaths(tmp_path / "before")
-    write_json(paths.study, {"cohort_digest": "abc", "split": SPLIT, "spec": TINY_SPEC})
+    about = {"schema_version": 3, "synthetic": True, "question": "?", "cohort_digest": "abc"}
+    write_json(paths.study, about | {"split": SPLIT.to_json(), "spec": TINY_SPEC})
     add(paths.root, 0)
     return paths.root
 
@@ -67,8 +70,8 @@ def test_what_did_not_complete_has_no_value_to_tell(source: Path) -> None:
     "other",
     [
         {"cohort_digest": "other"},
-        {"split": SPLIT | {"test": ["u"]}},
-        {"split": {"test": [], "folds": []}},
+        {"split": replace(SPLIT, test=("u",))},
+        {"split": replace(SPLIT, folds=())},
     ],
 )
 def test_values_of_other_patients_or_folds_are_refused_with_the_remedy(
@@ -76,11 +79,6 @@ def test_values_of_other_patients_or_folds_are_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(UsageError, match=r"another cohort or other folds.*search\.enqueue"):
         known(source, **other)
-
-
-def test_a_split_is_the_same_as_tuples(source: Path) -> None:
-    as_tuples = {"test": ("t",), "folds": ({"train": ("a",), "val": ("b",)},)}
-    assert len(known(source, split=as_tuples)) == 1
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_a_split_is_the_same_as_tuples(source: Path) -> None:
         {
             "space": {
                 "train.lr": {"float": [1e-4, 1e-2]},
-                "model.pyramid_scales": {"choice": [[3], [1, 3]]},
+                "model.pyramid_scales": {"choice": [[3], [1, 2, 3]]},
             }
         },
         {
