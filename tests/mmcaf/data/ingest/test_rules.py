@@ -56,6 +56,8 @@ def test_a_good_slice_breaks_no_rule() -> None:
         ({"orientation": [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}, "E_NON_AXIAL"),
         ({"orientation": [1.0, 0.0, 0.0, 0.0, -1.0, 0.0]}, "E_NON_AXIAL"),
         ({"orientation": [2.0, 0.0, 0.0, 0.0, 1.0, 0.0]}, "E_NON_AXIAL"),
+        ({"orientation": [0.95, 0.0, 0.0, 0.0, 1.0, 0.0]}, "E_NON_AXIAL"),
+        ({"orientation": [1.0, 0.0, 0.0, 0.0, 0.95, 0.0]}, "E_NON_AXIAL"),
         ({"rows": 15}, "E_SIZE"),
         ({"columns": 2049}, "E_SIZE"),
         ({"rows": None}, "E_SIZE"),
