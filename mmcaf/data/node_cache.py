@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def _fill(remote: Remote, folder: Path, progress: Progress | None) -> None:
         if progress is not None:
             progress("volumes fetched", done, len(names))
     if cohort.content_digest(found.patients, digests) != found.digest:
+        shutil.rmtree(folder / base)  # nobody knows which one is wrong: all are fetched again
         raise DataError(
             f"The volumes at {remote.address} are not those of cohort {found.digest}: they were "
             "copied in part, or ingested anew. Copy the whole cohort folder there again."

@@ -2,15 +2,13 @@
 
 Each module of ours has one counterpart in theirs, under another name. Parts of their class that
 never influence the fused output (decoders, ASPP, single-modality heads) are accepted and dropped.
-Files are read with `weights_only=True`: a checkpoint is data here, never code.
+Nothing is read from disk here: `torch.load(path, weights_only=True)` gives the entries.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +18,7 @@ from mmcaf.errors import DataError
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
 
-__all__ = ["load_reference", "load_reference_file", "reference_name"]
+__all__ = ["load_reference", "reference_name"]
 
 _DROPPED = re.compile(
     r"(image_encoder\.(encoder\.(asp_pool|decoders|out_conv)|fused_cls)|tab_cls|img_cls)\."
@@ -133,36 +131,6 @@ def load_reference(state_dict: Mapping[str, Any]) -> MMCAFNet:
     }
     model.load_state_dict(weights, assign=True)
     return model.eval()
-
-
-def load_reference_file(path: Path) -> MMCAFNet:
-    """`load_reference` of a checkpoint file: its `model_state`, or the whole file if it has none.
-
-    Raises:
-        DataError: the file is missing, cut short, holds more than data, or does not fit.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"Cannot read {path.name}: {error.strerror or error}.") from error
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path.name} is no PyTorch checkpoint, or holds objects besides tensors, which are "
-            "never loaded because that would run code. Give a file with the model_state alone, or "
-            "download it again."
-        ) from error
-    except Exception as error:  # a damaged file may send torch's reader anywhere
-        raise DataError(
-            f"{path.name} is damaged or cut short ({type(error).__name__} while reading it): it "
-            "must be a whole file written by torch.save. Copy or download it again."
-        ) from error
-    state = content.get("model_state", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise DataError(
-            f"{path.name} holds a {type(state).__name__} where a state dict (names -> tensors) "
-            "is needed, at the top or under model_state."
-        )
-    return load_reference(state)
 
 
 def _misfit(key: str, given: object, wanted: Tensor) -> str | None:

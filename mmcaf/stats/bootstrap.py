@@ -19,11 +19,9 @@ from mmcaf.stats.metrics import checked
 
 __all__ = [
     "Weighted",
-    "bootstrap_difference",
     "bootstrap_interval",
     "draw_weights",
     "weighted_auprc",
-    "weighted_auroc",
     "weighted_brier",
     "weighted_f1",
 ]
@@ -35,16 +33,6 @@ Weighted = Callable[[Labels, Floats, Floats], Floats]
 
 Kind = Literal["bca", "percentile"]
 _NORMAL = NormalDist()
-
-
-def weighted_auroc(labels: Labels, scores: Floats, weights: Floats) -> Floats:
-    """AUROC under case weights, ties counting half; NaN where a class has no weight."""
-    sick = labels == 1
-    a, b = scores[sick, None], scores[None, ~sick]
-    wins = (a > b) + 0.5 * (a == b)  # (positives, negatives)
-    of_positive, of_negative = weights[:, sick], weights[:, ~sick]
-    pairs = of_positive.sum(axis=1) * of_negative.sum(axis=1)
-    return _divided(((of_positive @ wins) * of_negative).sum(axis=1), pairs)
 
 
 def weighted_auprc(labels: Labels, scores: Floats, weights: Floats) -> Floats:
@@ -102,30 +90,6 @@ def bootstrap_interval(
     """
     y, s = checked(labels, scores)
     return _interval(lambda weights: metric(y, s, weights), y, kind, resamples, seed, confidence)
-
-
-def bootstrap_difference(
-    metric: Weighted,
-    labels: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    kind: Kind = "bca",
-    resamples: int = 2000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> tuple[float, float] | None:
-    """Interval of the metric of `first` minus that of `second`, the same cases drawn for both."""
-    y, a = checked(labels, first)
-    _, b = checked(labels, second)
-    return _interval(
-        lambda weights: metric(y, a, weights) - metric(y, b, weights),
-        y,
-        kind,
-        resamples,
-        seed,
-        confidence,
-    )
 
 
 def _interval(

@@ -16,7 +16,7 @@ from math import nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Corrected", "Estimate", "Outcomes", "bbc", "bbc_auroc", "corrected_interval"]
+__all__ = ["Corrected", "Estimate", "Outcomes", "bbc", "corrected_interval"]
 
 _CHUNK = 25  # resamples at once; bounds the memory
 
@@ -78,17 +78,6 @@ def corrected_interval(
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half), n)
 
 
-def bbc_auroc(
-    outcomes: Outcomes, *, resamples: int = 500, seed: int = 0, confidence: float = 0.95
-) -> Estimate:
-    """The AUROC to expect of the configuration that is chosen for the best mean over folds.
-
-    Cases are drawn with replacement; the configuration best on those drawn is judged on those left
-    out. The mean over the resamples and their percentile interval; `n` is the number of cases.
-    """
-    return bbc(outcomes, resamples=resamples, seed=seed, confidence=confidence).auroc
-
-
 def bbc(
     outcomes: Outcomes,
     rivals: NDArray[np.float64] | None = None,
@@ -98,9 +87,11 @@ def bbc(
     confidence: float = 0.95,
     confidence_ahead: float = 0.95,
 ) -> Corrected:
-    """As `bbc_auroc`, and how far ahead of each rival the one chosen is on the cases left out.
+    """The AUROC to expect of the configuration chosen for the best mean over folds, and its lead.
 
-    The intervals are wide: a resample judges by the third of the cases that it did not draw.
+    Cases are drawn with replacement; the configuration best on those drawn is judged on those left
+    out, and so is each rival. Values are means over the resamples with percentile intervals. These
+    are wide: a resample judges by the third of the cases that it did not draw.
 
     Args:
         outcomes: what the choice was made of.
@@ -109,6 +100,9 @@ def bbc(
         seed: of the draws.
         confidence: of the interval of the AUROC.
         confidence_ahead: of the others; raise it where there are several rivals.
+
+    Returns:
+        Estimates whose `n` is the number of cases.
     """
     cases = int(outcomes.case.max()) + 1
     beside = None if rivals is None else replace(outcomes, score=rivals)

@@ -23,7 +23,6 @@ __all__ = [
     "auroc_standard_error",
     "brier",
     "checked",
-    "f1",
     "placements",
     "rates",
 ]
@@ -205,11 +204,6 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
             f"Need probabilities in [0, 1], got values from {p.min():g} to {p.max():g}."
         )
     return float(((p - y) ** 2).mean()) if len(y) else nan
-
-
-def f1(labels: ArrayLike, probabilities: ArrayLike, *, threshold: float) -> float:
-    """`ConfusionMatrix.f1` of the cases called positive when `probability >= threshold`."""
-    return ConfusionMatrix.from_scores(labels, probabilities, threshold=threshold).f1
 
 
 def rates(

@@ -29,7 +29,7 @@ from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, parse_spec
 from mmstudy.storage.compaction import compact
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
+from mmstudy.storage.ledger import FolderLedger, Ledger
 from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
 from mmstudy.trial.task import TrialTask
 
@@ -406,6 +406,8 @@ def searched(seed: int, sampler: str, prunes: bool, budget: int) -> Found:
             found.values.append(truth[standing.best_number])
         if spent[0] >= budget:
             conductor.interrupt()
+
+    from support.memory_ledger import MemoryLedger
 
     conductor = conductor_of(spec, MemoryLedger(), None, folds=1, notify=notify)
     InlineRunner().run(conductor, objective, ResourceSpec())

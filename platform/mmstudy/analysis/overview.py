@@ -6,7 +6,6 @@ each file once. Undefined is None or null, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ import polars as pl
 from mmstudy.storage.schema import INFEASIBLE, State
 from mmstudy.study import Study
 
-__all__ = ["Overview", "band", "curves", "mean_curves", "overview", "running", "timeline"]
+__all__ = ["Overview", "band", "mean_curves", "overview", "running", "timeline"]
 
 _RECENT = 20  # ended trials that say how fast a study goes
 _ENDED = [State.COMPLETE.value, State.PRUNED.value]
@@ -105,11 +104,6 @@ def mean_curves(epochs: pl.DataFrame) -> pl.DataFrame:
     """Mean validation AUROC over the folds: number, epoch (from 1), auroc, folds."""
     means = epochs.group_by("number", "epoch").agg(pl.mean("auroc"), pl.len().alias("folds"))
     return means.with_columns(epoch=pl.col("epoch") + 1).sort("number", "epoch")
-
-
-def curves(means: pl.DataFrame, numbers: Sequence[int]) -> pl.DataFrame:
-    """The rows of `mean_curves` of these trials only."""
-    return means.filter(pl.col("number").is_in(list(numbers)))
 
 
 def band(means: pl.DataFrame, low: float = 0.1, high: float = 0.9) -> pl.DataFrame:

@@ -12,18 +12,16 @@ from typing import Annotated
 import typer
 
 from mmcaf.errors import DataError
-from mmstudy.cli import benchmark, data, explain, run, submit
-from mmstudy.cli import dashboard as serve
-from mmstudy.cli import followup as after
-from mmstudy.cli import housekeeping as keep
-from mmstudy.cli import studies as look
 from mmstudy.cli.shared import app
 from mmstudy.errors import MMStudyError, UsageError
 
-__all__ = ["app", "main"]
+# isort: off
+# Importing the themes adds their commands; the help lists them in this order.
+from mmstudy.cli import benchmark, data, explain, run, submit  # noqa: F401
+from mmstudy.cli import dashboard, followup, housekeeping, studies  # noqa: F401
+# isort: on
 
-# Importing them has added their commands.
-_THEMES = (data, run, submit, look, after, benchmark, explain, keep, serve)
+__all__ = ["app", "main"]
 
 
 def _tell_version(asked: bool) -> None:

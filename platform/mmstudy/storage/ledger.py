@@ -1,9 +1,7 @@
-"""The ledger of a study: the rows of every trial, in a folder or in memory.
+"""The ledger of a study: the rows of every trial, and where they are kept.
 
-One contract, two keepers. `FolderLedger` is the study folder: one file per trial and table, or,
-for ended trials, a segment of many (`mmstudy.storage.segments`). `MemoryLedger` keeps the same
-rows in this process only: for simulations, and as the folder's twin in tests. Rows given out are
-copies.
+`FolderLedger` is the study folder: one file per trial and table, or, for ended trials, a segment of
+many (`mmstudy.storage.segments`). Rows given out are copies.
 
 Who writes what: the driver writes trials; a trial's own process writes its epochs, predictions and
 claim. Nothing is locked; a file has one writer at a time because an older attempt gives up when it
@@ -14,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +20,7 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import check_held
 from mmstudy.storage.schema import METRICS, PREDICTIONS, TRIALS, Claim, EpochRow, TrialRow
 
-__all__ = ["FolderLedger", "Ledger", "MemoryLedger"]
+__all__ = ["FolderLedger", "Ledger"]
 
 
 class Ledger(ABC):
@@ -127,46 +124,3 @@ class FolderLedger(Ledger):
 
     def compact(self) -> None:
         compact(self._folder)
-
-
-class MemoryLedger(Ledger):
-    """The same rows, kept only as long as this object."""
-
-    def __init__(self) -> None:
-        self._trials: dict[int, TrialRow] = {}
-        self._epochs: dict[int, list[EpochRow]] = {}
-        self._predictions: dict[int, list[dict[str, Any]]] = {}
-        self._claims: dict[int, Claim] = {}
-
-    def trials(self) -> list[TrialRow]:
-        return [self._trials[number] for number in sorted(self._trials)]
-
-    def trial(self, number: int) -> TrialRow | None:
-        return self._trials.get(number)
-
-    def put_trial(self, row: TrialRow) -> None:
-        self._trials[row.number] = row
-
-    def epochs(self, number: int) -> list[EpochRow]:
-        return [*self._epochs.get(number, ())]
-
-    def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
-        self._epochs[number] = sorted(rows, key=lambda row: (row.fold, row.epoch))
-
-    def predictions(self, number: int) -> list[dict[str, Any]]:
-        return deepcopy(self._predictions.get(number, []))
-
-    def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._predictions[number] = [dict(row) for row in rows]
-
-    def claim(self, number: int) -> Claim | None:
-        return self._claims.get(number)
-
-    def put_claim(self, number: int, claim: Claim) -> None:
-        self._claims[number] = claim
-
-    def drop_checkpoint(self, number: int) -> None:
-        """Nothing: there is none."""
-
-    def compact(self) -> None:
-        """Nothing: nothing is scattered."""

@@ -111,13 +111,16 @@ def test_the_trunk_agrees_at_every_stage(golden: Golden) -> None:
     with torch.no_grad():
         stages = trunk(_volume())
     _assert_agrees(golden, "penet_stem", seen["penet_stem"])
+    assert len(stages) == 4
     for number, stage in enumerate(stages, 1):
         _assert_agrees(golden, f"penet_stage{number}", stage)
 
 
 def test_the_clinical_encoder_agrees(golden: Golden) -> None:
     encoder = _weighted(tabular_encoder(_CONFIG), "tabular")
-    _assert_agrees(golden, "kan", encoder(_table()))
+    tokens = encoder(_table())
+    assert tokens.shape == (2, 1, 24)
+    _assert_agrees(golden, "kan", tokens)
 
 
 def test_the_fusion_agrees_from_the_embeddings_on(golden: Golden) -> None:

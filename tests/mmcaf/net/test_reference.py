@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from mmcaf.errors import DataError
 from mmcaf.net.config import ModelConfig
 from mmcaf.net.mmcaf_net import MMCAFNet
-from mmcaf.net.reference import load_reference, load_reference_file, reference_name
+from mmcaf.net.reference import load_reference, reference_name
 
 _KEYS = Path(__file__).parents[2] / "fixtures" / "reference_keys.json"
 
@@ -84,44 +83,3 @@ def test_a_checkpoint_of_several_gpus_is_known_by_its_prefix() -> None:
     state = {f"module.{key}": value for key, value in _without("kan.grid").items()}
     with pytest.raises(DataError, match=r"(?s)structure\.\nmissing: kan\.grid$"):
         load_reference(state)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Cannot read none\.pt: No such file"):
-        load_reference_file(tmp_path / "none.pt")
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_cut_short_is_refused(tmp_path: Path, zipped: bool) -> None:
-    path = tmp_path / "cut.pt"
-    torch.save({"a": torch.zeros(1000)}, path, _use_new_zipfile_serialization=zipped)
-    path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(DataError, match=r"cut\.pt is damaged or cut short \(.*torch\.save"):
-        load_reference_file(path)
-
-
-class _Trap:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.marker),)
-
-
-def test_code_in_a_file_is_refused_and_never_run(tmp_path: Path) -> None:
-    torch.save({"model_state": _Trap(tmp_path / "ran")}, tmp_path / "trap.pt")
-    with pytest.raises(DataError, match=r"trap\.pt is no PyTorch checkpoint, or holds objects"):
-        load_reference_file(tmp_path / "trap.pt")
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_file_without_names_is_refused(tmp_path: Path) -> None:
-    torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    with pytest.raises(DataError, match=r"list\.pt holds a list where a state dict"):
-        load_reference_file(tmp_path / "list.pt")
-
-
-def test_model_state_is_taken_from_a_file(tmp_path: Path) -> None:
-    torch.save({"model_state": {"kan.coef": torch.zeros(1)}, "epoch": 3}, tmp_path / "part.pt")
-    with pytest.raises(DataError, match=r"wrong shape: kan\.coef is \[1\]"):
-        load_reference_file(tmp_path / "part.pt")

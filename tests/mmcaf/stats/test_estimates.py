@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmcaf.stats.estimates import Outcomes, bbc, bbc_auroc, corrected_interval
+from mmcaf.stats.estimates import Outcomes, bbc, corrected_interval
 from mmcaf.stats.metrics import auroc
 
 
@@ -34,7 +34,7 @@ def test_the_best_of_many_coins_is_corrected_to_a_coin() -> None:
     found, chosen = [], []
     for seed in range(8):
         outcomes = noise(60, 60, 3, signal=0, seed=seed)
-        found.append(bbc_auroc(outcomes, resamples=200).mean)
+        found.append(bbc(outcomes, resamples=200).auroc.mean)
         chosen.append(best_in_sample(outcomes))
     assert np.mean(chosen) > 0.62
     assert abs(np.mean(found) - 0.5) < 0.04
@@ -42,7 +42,7 @@ def test_the_best_of_many_coins_is_corrected_to_a_coin() -> None:
 
 def test_one_configuration_needs_no_correction() -> None:
     outcomes = noise(1, 200, 4, signal=1.5, seed=3)
-    found = bbc_auroc(outcomes, resamples=300)
+    found = bbc(outcomes, resamples=300).auroc
     assert found.mean == pytest.approx(best_in_sample(outcomes), abs=0.01)
     assert found.low < found.mean < found.high
     assert found.n == 200
@@ -51,13 +51,13 @@ def test_one_configuration_needs_no_correction() -> None:
 def test_a_configuration_that_is_truly_better_keeps_its_value() -> None:
     outcomes = noise(20, 200, 4, signal=0, seed=1)
     outcomes.score[7] += 2.0 * outcomes.label
-    found = bbc_auroc(outcomes, resamples=200)
+    found = bbc(outcomes, resamples=200).auroc
     assert found.mean == pytest.approx(best_in_sample(outcomes), abs=0.02)
 
 
 def test_the_correction_repeats_exactly() -> None:
     outcomes = noise(5, 40, 2, signal=0.5, seed=0)
-    assert bbc_auroc(outcomes, resamples=60) == bbc_auroc(outcomes, resamples=60)
+    assert bbc(outcomes, resamples=60).auroc == bbc(outcomes, resamples=60).auroc
 
 
 def test_repeated_folds_leave_a_case_out_as_a_whole() -> None:
@@ -69,8 +69,8 @@ def test_repeated_folds_leave_a_case_out_as_a_whole() -> None:
         label=np.tile(once.label, 2),
         score=np.tile(once.score, 2),
     )
-    assert bbc_auroc(twice, resamples=100).mean == pytest.approx(
-        bbc_auroc(once, resamples=100).mean, abs=1e-6
+    assert bbc(twice, resamples=100).auroc.mean == pytest.approx(
+        bbc(once, resamples=100).auroc.mean, abs=1e-6
     )
 
 
@@ -114,7 +114,7 @@ def test_a_choice_that_is_truly_better_is_ahead() -> None:
     rivals = noise(2, 200, 4, signal=0, seed=5).score
     found = bbc(outcomes, rivals, resamples=200)
     assert [one.low > 0 for one in found.ahead] == [True, True]
-    assert found.auroc == bbc_auroc(outcomes, resamples=200)
+    assert found.auroc == bbc(outcomes, resamples=200).auroc  # rivals change nothing of it
 
 
 def test_a_higher_confidence_of_the_lead_widens_it_alone() -> None:

@@ -105,13 +105,6 @@ def test_brier_agrees_with_scikit_learn() -> None:
     )
 
 
-def test_f1_agrees_with_scikit_learn() -> None:
-    labels, scores = drawn(4)
-    assert metrics.f1(labels, scores, threshold=0.3) == pytest.approx(
-        reference.f1_score(labels, scores >= 0.3)
-    )
-
-
 def test_all_scores_tied_give_an_auroc_of_one_half() -> None:
     assert auroc([0, 1, 0, 1], [0.3] * 4) == 0.5
 

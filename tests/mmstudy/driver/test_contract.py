@@ -20,9 +20,10 @@ from mmstudy.errors import StudyHalted, TrialFailed
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.spec.study_spec import ResourceSpec, parse_spec
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
+from mmstudy.storage.ledger import FolderLedger, Ledger
 from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
 from mmstudy.trial.task import TrialTask
+from support.memory_ledger import MemoryLedger
 from support.tiny_spec import TINY_SPEC
 
 EPOCHS, FOLDS = 3, 2

@@ -13,9 +13,10 @@ import pytest
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.compaction import compact
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.ledger import FolderLedger, Ledger, MemoryLedger
+from mmstudy.storage.ledger import FolderLedger, Ledger
 from mmstudy.storage.schema import RATES, Claim, EpochRow, State, TrialRow
 from mmstudy.storage.segments import read_table, rows_of, table_files
+from support.memory_ledger import MemoryLedger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import openpyxl
 
-from mmcaf.data.synthetic.faults import files, stacks, tables
+# Importing these enters their faults into `FAULTS`.
+from mmcaf.data.synthetic.faults import files, stacks, tables  # noqa: F401
 from mmcaf.data.synthetic.faults.victim import FAULTS, Victim
 from mmcaf.data.synthetic.write import SHEET_NAME, write_sheet
 
 __all__ = ["FAULTS", "patients_needed", "strike"]
-
-_FILLED_BY = (stacks, files, tables)  # importing them enters their faults into `FAULTS`
 
 
 def patients_needed() -> int:

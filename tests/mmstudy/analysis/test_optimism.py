@@ -1,0 +1,147 @@
+"""What choosing the best of many trials is worth on cases the choice did not see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mmcaf.stats.metrics import auroc
+from mmstudy.analysis.optimism import corrected, corrected_best, cross_fitted_choice, outcomes_of
+from mmstudy.errors import MMStudyError
+from mmstudy.study import Study
+from support.cheap_study import study_of_scores
+from support.made_study import made_study
+
+CASES = 48
+LABELS = np.arange(CASES) % 2
+FOLDS = np.arange(CASES) // 2 % 3
+
+
+def scores(trials: int, *, signal: float, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return 1 / (1 + np.exp(-(random.normal(size=(trials, CASES)) + signal * LABELS)))
+
+
+def study(folder: Path, given: np.ndarray) -> Study:
+    return study_of_scores(folder / "s", given, LABELS, FOLDS)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Study:
+    return study(tmp_path, np.empty((0, CASES)))
+
+
+def test_a_study_s_tables_become_scores_of_the_same_rows(tmp_path: Path) -> None:
+    given = scores(3, signal=1)
+    found = outcomes_of(study(tmp_path, given), [0, 2])
+    order = np.lexsort((np.arange(CASES), FOLDS))  # by fold, then case
+    assert np.array_equal(found.case, order)
+    assert np.array_equal(found.fold, FOLDS[order])
+    assert np.array_equal(found.label, LABELS[order])
+    assert found.score == pytest.approx(given[[0, 2]][:, order])
+
+
+def test_nothing_is_expected_of_a_study_without_trials(empty: Study) -> None:
+    assert corrected_best(empty) is None
+    assert corrected(empty) is None
+    assert cross_fitted_choice(empty) is None
+
+
+def test_the_best_of_many_coins_is_expected_to_be_a_coin(tmp_path: Path) -> None:
+    found = [
+        corrected_best(study(tmp_path / str(seed), scores(30, signal=0, seed=seed)), resamples=100)
+        for seed in range(3)
+    ]
+    assert np.mean([one.mean for one in found if one]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_rivals_are_judged_on_the_cases_left_out(tmp_path: Path) -> None:
+    of = study(tmp_path, scores(4, signal=2))
+    names = [f"c{index:03d}" for index in range(CASES)]
+    perfect = pl.DataFrame({"case": names, "probability": LABELS.astype(float)})
+    coin = pl.DataFrame({"case": names[::-1], "probability": np.full(CASES, 0.5)})
+    found = corrected(of, [perfect, coin], resamples=80)
+    assert found is not None
+    behind, ahead = found.ahead
+    assert behind.mean == pytest.approx(found.auroc.mean - 1)
+    assert ahead.mean == pytest.approx(found.auroc.mean - 0.5)
+
+
+def test_a_rival_s_order_of_cases_does_not_matter(tmp_path: Path) -> None:
+    of = study(tmp_path, scores(3, signal=1))
+    rival = pl.DataFrame(
+        {"case": [f"c{i:03d}" for i in range(CASES)], "probability": scores(1, signal=0)[0]}
+    )
+    here, there = (
+        corrected(of, [one], resamples=40)
+        for one in (rival, rival.sample(fraction=1, shuffle=True))
+    )
+    assert here is not None
+    assert there is not None
+    assert here.ahead[0].mean == there.ahead[0].mean
+
+
+def test_several_rivals_widen_each_interval(tmp_path: Path) -> None:
+    of = study(tmp_path, scores(3, signal=1))
+    rival = pl.DataFrame(
+        {"case": [f"c{i:03d}" for i in range(CASES)], "probability": scores(1, signal=0)[0]}
+    )
+    one, five = corrected(of, [rival], resamples=200), corrected(of, [rival] * 5, resamples=200)
+    assert one is not None
+    assert five is not None
+    assert five.ahead[0].low < one.ahead[0].low
+    assert five.ahead[0].mean == one.ahead[0].mean
+
+
+def test_a_rival_of_other_cases_is_refused(tmp_path: Path) -> None:
+    rival = pl.DataFrame({"case": ["c000"], "probability": [0.5]})
+    with pytest.raises(MMStudyError, match="was not scored on its 48 cases"):
+        corrected(study(tmp_path, scores(2, signal=1)), [rival])
+
+
+def test_a_study_copied_in_part_is_told(tmp_path: Path) -> None:
+    of = study(tmp_path, scores(2, signal=1))
+    path = of.folder.trial_predictions(1)
+    pl.read_parquet(path).head(CASES - 1).write_parquet(path)
+    with pytest.raises(MMStudyError, match="Trial 1 of s lacks predictions that other trials have"):
+        outcomes_of(of, [0, 1])
+
+
+class TestCrossFittedChoice:
+    def test_each_fold_is_judged_by_what_was_best_on_the_others(self, tmp_path: Path) -> None:
+        given = scores(5, signal=1, seed=3)
+        found = cross_fitted_choice(study(tmp_path, given))
+        assert found is not None
+        assert found["case"].to_list() == [f"c{i:03d}" for i in range(CASES)]
+        assert found["label"].to_list() == LABELS.tolist()
+        parts = [np.flatnonzero(one == FOLDS) for one in range(3)]
+        areas = np.array([[auroc(LABELS[part], one[part]) for part in parts] for one in given])
+        for fold, part in enumerate(parts):
+            best = np.delete(areas, fold, axis=1).mean(axis=1).argmax()
+            assert found["probability"].to_numpy()[part] == pytest.approx(given[best, part])
+
+    def test_a_trial_that_knows_its_own_fold_alone_is_not_chosen_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        """Perfect in fold 0 and upside down elsewhere: its triumph there is luck of that fold."""
+        lucky = np.where(FOLDS == 0, LABELS, 1 - LABELS).astype(float)
+        steady = scores(1, signal=3, seed=1)[0]
+        found = cross_fitted_choice(study(tmp_path, np.stack([lucky, steady])))
+        assert found is not None
+        in_fold = found["probability"].to_numpy()[FOLDS == 0]
+        assert in_fold == pytest.approx(steady[FOLDS == 0])
+
+    def test_one_fold_leaves_nothing_to_choose_on(self, tmp_path: Path) -> None:
+        of = study_of_scores(
+            tmp_path / "s", scores(2, signal=1), LABELS, np.zeros(CASES, dtype=np.int64)
+        )
+        assert cross_fitted_choice(of) is None
+
+    def test_with_one_trial_there_is_no_choice(self, tmp_path: Path) -> None:
+        of = made_study(tmp_path, name="one")
+        found = cross_fitted_choice(of)
+        assert found is not None
+        assert found.equals(of.out_of_fold(0).select("case", "label", "probability"))

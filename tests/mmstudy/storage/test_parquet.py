@@ -1,0 +1,134 @@
+"""Tables and JSON of a study folder: whole or not at all, of exactly one schema, faults by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmstudy.errors import MMStudyError
+from mmstudy.storage.parquet import (
+    append_rows,
+    read_json,
+    read_rows,
+    read_tables,
+    write_rows,
+    write_table,
+)
+from mmstudy.storage.schema import SCHEMA_VERSION
+
+SCHEMA = pa.schema(
+    [
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("note", pa.string()),
+    ]
+)
+
+
+def rows(*numbers: int) -> list[dict[str, Any]]:
+    return [{"number": n, "value": n / 2, "note": None} for n in numbers]
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "t.parquet"
+    write_rows(path, SCHEMA, rows(3, 1))
+    assert read_rows(path, SCHEMA) == rows(3, 1)
+    assert pq.read_schema(path).metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
+
+
+def test_no_file_is_no_rows(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "none.parquet", SCHEMA) == []
+    empty = read_tables([], SCHEMA)
+    assert empty.is_empty()
+    assert empty.columns == SCHEMA.names
+
+
+def test_rows_are_added_behind_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    for number in (1, 2):
+        append_rows(path, SCHEMA, rows(number))
+    assert read_rows(path, SCHEMA) == rows(1, 2)
+
+
+def test_a_column_an_older_writer_did_not_know_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"number": pa.array([1], pa.int32())}), path)
+    assert read_rows(path, SCHEMA) == [{"number": 1, "value": None, "note": None}]
+
+
+def test_a_column_of_a_newer_writer_is_not_seen(tmp_path: Path) -> None:
+    path = tmp_path / "new.parquet"
+    table = pa.Table.from_pylist(rows(1), schema=SCHEMA).append_column("later", pa.array([7]))
+    write_table(path, table)
+    assert read_rows(path, SCHEMA) == rows(1)
+
+
+def test_several_files_are_one_table_and_one_trial_can_be_asked_for(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("b.parquet", "a.parquet", "[0-9].parquet")]
+    for at, path in enumerate(paths):
+        write_rows(path, SCHEMA, rows(at, at + 10))
+    assert read_tables(paths, SCHEMA)["number"].to_list() == [0, 10, 1, 11, 2, 12]
+    assert read_tables(paths, SCHEMA, 11)["value"].to_list() == [5.5]
+    assert read_tables(paths, SCHEMA, 99).is_empty()
+
+
+@pytest.mark.parametrize("wrong", [{"number": None}, {"number": "one"}, {"value": "high"}])
+def test_a_row_of_another_kind_is_refused_and_the_old_file_stays(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    path = tmp_path / "t.parquet"
+    write_rows(path, SCHEMA, rows(1))
+    with pytest.raises((pa.ArrowException, TypeError, ValueError)):
+        write_rows(path, SCHEMA, [rows(2)[0] | wrong])
+    assert read_rows(path, SCHEMA) == rows(1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet", None])
+def test_a_damaged_file_is_named_among_the_others(tmp_path: Path, content: bytes | None) -> None:
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    write_rows(good, SCHEMA, rows(1))
+    if content is None:
+        bad.write_bytes(good.read_bytes()[:-20])
+    else:
+        bad.write_bytes(content)
+    with pytest.raises(MMStudyError, match=r"Cannot read bad\.parquet of the study"):
+        read_tables([good, bad], SCHEMA)
+
+
+def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MMStudyError, match=r"gone\.parquet"):
+        read_tables([tmp_path / "gone.parquet"], SCHEMA)
+
+
+def test_polars_alone_reads_what_was_written(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t.parquet", SCHEMA, rows(1, 2))
+    assert pl.read_parquet(tmp_path / "t.parquet")["value"].to_list() == [0.5, 1.0]
+
+
+class TestJson:
+    def test_an_object_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text('{"é": [1, null]}', encoding="utf-8")
+        assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (b'{"a": 1', "Expecting"),
+            (b"[1, 2]", "expected an object, found list"),
+            (b'"text"', "expected an object, found str"),
+            (b"\xff\xfe", "utf-8"),
+            (None, "No such file"),
+        ],
+    )
+    def test_what_is_none_is_named_with_the_reason(
+        self, tmp_path: Path, content: bytes | None, told: str
+    ) -> None:
+        if content is not None:
+            (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(MMStudyError, match=rf"Cannot read a\.json: .*{told}"):
+            read_json(tmp_path / "a.json")
