@@ -44,7 +44,7 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.cli.explain": "mmstudy/followup/test_explain.py",
     "mmstudy.cli.followup": "mmstudy/followup/test_after.py",
     "mmstudy.cli.main": "mmstudy/conftest.py",
-    "mmstudy.cli.shared": "mmstudy/report/test_rendering.py",
+    "mmstudy.cli.shared": "mmstudy/cli/test_rows.py",
     "mmstudy.cli.submit": "mmstudy/cluster/test_ray_jobs.py",
     "mmstudy.comparison.published": "mmstudy/comparison/test_paper.py",
     "mmstudy.driver.conductor": "mmstudy/driver/test_contract.py",

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from mmcaf.stats.metrics import auroc
+from mmstudy.origin import Origin
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
 Command = Callable[..., tuple[int, str, str]]
 LOW = np.random.default_rng(0).permutation(MMCAF_SCORES)
-SYNTHETIC = "SYNTHETIC DATA: these numbers say nothing about patients."
+SYNTHETIC = Origin(synthetic=True).sentence
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_ls_has_a_row_per_study(ask: Command, study: Study, tmp_path: Path) -> N
     rows = json.loads(out)
     assert code == 0
     assert [(row["study"], row["origin"], row["location"]) for row in rows] == [
-        ("other", "SYNTHETIC", "oracle"),
+        ("other", "SYNTHETIC ORACLE", "oracle"),
         ("s", "real", "tiling"),
     ]
     assert (rows[1]["complete"], rows[1]["trial"], rows[1]["live"]) == (2, 1, False)
