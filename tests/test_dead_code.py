@@ -20,6 +20,7 @@ ALLOWED = {
     "mmcaf.net.reference.load_reference": "the proof that our network is the authors'",
     "mmcaf.stats.roc.decision_curve": "net benefit; a report of a study has to show it",
 }
+HOOKS = {"NETWORK": "a network's entry; the registry finds it by its place"}
 _PLACE = re.compile(r"([\w.]+):(\w+)")
 _KEEPS = {"dataclass", "cache", "lru_cache", "contextmanager", "no_grad", "total_ordering"}
 """Decorators that hand what they decorate to nobody."""
@@ -108,7 +109,8 @@ def left() -> list[str]:
 
 
 def test_no_shipped_name_is_used_by_tests_alone(left: list[str]) -> None:
-    assert [name for name in left if name not in ALLOWED] == []
+    hooks = {name for name in left if name.rpartition(".")[2] in HOOKS}
+    assert [name for name in left if name not in ALLOWED.keys() | hooks] == []
 
 
 def test_what_is_allowed_is_there_and_still_unused(left: list[str]) -> None:

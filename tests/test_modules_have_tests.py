@@ -18,7 +18,8 @@ from support.house import ROOT, modules
 TESTS = ROOT / "tests"
 COVERED = {  # module: the test file that covers it
     "mmcaf.errors": "mmcaf/data/test_cohort.py",
-    "mmcaf.config": "mmcaf/training/test_stages.py",
+    "mmcaf.config.data": "mmcaf/data/test_augment.py",
+    "mmcaf.config.training": "mmcaf/training/test_stages.py",
     "mmcaf.data.ingest.annotations": "mmcaf/data/ingest/test_tables.py",
     "mmcaf.data.ingest.clinical": "mmcaf/data/ingest/test_tables.py",
     "mmcaf.data.ingest.decode": "mmcaf/data/ingest/test_dicom.py",
@@ -30,8 +31,9 @@ COVERED = {  # module: the test file that covers it
     "mmcaf.data.synthetic.faults.tables": "mmcaf/data/synthetic/test_faults.py",
     "mmcaf.data.synthetic.faults.victim": "mmcaf/data/synthetic/test_faults.py",
     "mmcaf.data.synthetic.write": "mmcaf/data/synthetic/test_synthetic.py",
-    "mmcaf.net.comparators.ablation_configs": "mmcaf/net/comparators/test_method_configs.py",
-    "mmcaf.net.comparators.base_config": "mmcaf/net/comparators/test_method_configs.py",
+    "mmcaf.net.comparators.base_config": "mmcaf/net/comparators/test_configs.py",
+    "mmcaf.net.comparators.inputs": "mmcaf/net/comparators/test_all_networks.py",
+    "mmcaf.net.entry": "mmcaf/net/test_offered_networks.py",
     "mmcaf.net.config": "mmcaf/net/test_model_config.py",
     "mmcaf.net.stage_rules": "mmcaf/net/test_registry.py",
     "mmcaf.net.stage_views": "mmcaf/training/test_stages.py",
@@ -44,8 +46,8 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.cli.explain": "mmstudy/followup/test_explain.py",
     "mmstudy.cli.followup": "mmstudy/followup/test_after.py",
     "mmstudy.cli.main": "mmstudy/conftest.py",
-    "mmstudy.cli.shared": "mmstudy/cli/test_rows.py",
     "mmstudy.cli.submit": "mmstudy/cluster/test_ray_jobs.py",
+    "mmstudy.cli.shared": "mmstudy/cli/test_studies.py",
     "mmstudy.comparison.published": "mmstudy/comparison/test_paper.py",
     "mmstudy.driver.conductor": "mmstudy/driver/test_contract.py",
     "mmstudy.driver.inline": "mmstudy/driver/test_contract.py",
@@ -59,9 +61,12 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.plots.search": "mmstudy/plots/test_charts.py",
     "mmstudy.plots.settings": "mmstudy/plots/test_charts.py",
     "mmstudy.report.benchmark": "mmstudy/benchmark/test_benchmark.py",
+    "mmstudy.report.cells": "mmstudy/report/test_table.py",
+    "mmstudy.report.latex": "mmstudy/report/test_table.py",
     "mmstudy.report.comparison": "mmstudy/report/test_rendering.py",
     "mmstudy.spec.constraints": "mmstudy/spec/test_space.py",
     "mmstudy.spec.sections": "mmstudy/spec/test_network_specs.py",
+    "mmstudy.spec.written": "mmstudy/spec/test_spec_faults.py",
     "mmstudy.storage.compaction": "mmstudy/storage/test_ledger.py",
     "mmstudy.storage.explanations": "mmstudy/followup/test_explain.py",
     "mmstudy.storage.segments": "mmstudy/storage/test_ledger.py",
@@ -77,7 +82,11 @@ THROUGH = {  # module: what its test imports, or types as a command, to reach it
     "mmcaf.data.synthetic.faults.stacks": STRIKE,
     "mmcaf.data.synthetic.faults.tables": STRIKE,
     "mmcaf.data.synthetic.faults.victim": STRIKE,
+    "mmcaf.config": "mmcaf.config",
     "mmcaf.net.comparators": "support.all_networks",
+    "mmcaf.net.entry": "mmcaf.net.registry",
+    "mmstudy.report": "mmstudy.report",
+    "mmstudy.spec.written": "mmstudy.spec.study_spec",
     "mmstudy.cli": "Command",  # the fixture that types what a user would
     "mmstudy.cluster.submit": "submit",
     "mmstudy.driver.on_ray": "run",
@@ -87,10 +96,13 @@ THROUGH = {  # module: what its test imports, or types as a command, to reach it
     "mmstudy.trial.threads": "mmstudy.trial.threads",
 }
 MODULES = {name: file for name, file in modules().items() if not name.startswith("dashboards")}
+NETWORKS = "mmcaf.net.comparators."  # folders of one network each, all of them run by one test
 OWN = [name for name, file in MODULES.items() if file.stem not in ("__init__", "__main__")]
 
 
 def named_for(module: str) -> list[Path]:
+    if module.startswith(NETWORKS) and module.endswith(".network"):
+        return [TESTS / "mmcaf" / "net" / "comparators" / "test_all_networks.py"]
     *packages, name = module.split(".")
     folder = TESTS.joinpath(*packages)
     named = (folder / f"test_{name}.py", folder / f"test_{packages[-1]}_{name}.py")
@@ -112,7 +124,8 @@ def reaches(file: Path, module: str) -> bool:
     """Whether a test imports a module, or goes through what stands in `THROUGH`."""
     if module in imported(file):
         return True
-    way = THROUGH.get(module) or THROUGH.get(module.rpartition(".")[0])
+    above = module.removesuffix(".network").rpartition(".")[0]
+    way = THROUGH.get(module) or THROUGH.get(above)
     text = file.read_text("utf-8")
     return way is not None and re.search(rf"\b{re.escape(way)}\b", text) is not None
 

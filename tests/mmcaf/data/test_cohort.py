@@ -90,6 +90,10 @@ class TestContentDigest:
         turned = dict(reversed(self.VOLUMES.items()))
         assert content_digest(renamed, turned) == content_digest(self.ROWS, self.VOLUMES)
 
+    def test_it_is_the_digest_that_cohorts_on_disk_were_given(self) -> None:
+        """`study.json` names cohorts by it: another way to compute it would disown all studies."""
+        assert content_digest(self.ROWS, self.VOLUMES) == "096e25f81ef8e5ae"
+
     def test_it_depends_on_every_value_and_every_volume(self) -> None:
         digests = {
             content_digest(self.ROWS, self.VOLUMES),

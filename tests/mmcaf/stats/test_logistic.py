@@ -87,6 +87,14 @@ def test_what_cannot_be_fitted_is_refused(change: Any, told: str) -> None:
         fit_logistic(*change(*data()))
 
 
+def test_one_case_of_a_class_is_enough() -> None:
+    features, labels = data()
+    for lone in (labels * 0, labels * 0 + 1):
+        lone[7] = 1 - lone[7]
+        fitted = fit_logistic(features, lone)
+        assert fitted.probability(features).mean() == pytest.approx(lone.mean())
+
+
 def test_out_of_fold_a_row_is_judged_by_the_others_alone() -> None:
     features, labels = data()
     parts = np.array_split(np.random.default_rng(1).permutation(120), 4)

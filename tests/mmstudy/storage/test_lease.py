@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,11 @@ def put(remote: Remote, **changes: Any) -> None:
 
 
 def beat_of(remote: Remote) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(remote.read(NAME) or b"{}")
-    return found
+    """The lease as it stands; a folder, unlike an object store, shows a file half-written."""
+    while True:
+        with suppress(ValueError):
+            found: dict[str, Any] = json.loads(remote.read(NAME) or b"")
+            return found
 
 
 def eventually(holds: Any) -> bool:

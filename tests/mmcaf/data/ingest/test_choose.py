@@ -160,6 +160,10 @@ class TestLesion:
         assert (row["box_w"], row["box_h"]) == (0.1, 0.2)
         assert row["lesion_n_slices"] == 1
 
+    def test_a_box_at_the_corner_is_kept_to_its_last_pixel(self) -> None:
+        row = self.row(("1.4", -3, 0, 40, 20))
+        assert (row["box_cx"], row["box_cy"], row["box_w"], row["box_h"]) == (0.1, 0.1, 0.2, 0.2)
+
     def test_without_a_box_there_is_no_place(self) -> None:
         row = self.row()
         assert (row["z_first_lesion"], row["z_last_lesion"], row["lesion_n_slices"]) == (-1, -1, 0)
