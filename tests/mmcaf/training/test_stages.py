@@ -281,7 +281,9 @@ def test_an_order_that_makes_no_network_is_refused(stages: tuple[Stage, ...]) ->
 def test_earlier_stages_say_how_long_and_the_last_does_not() -> None:
     with pytest.raises(ValueError, match=r"stages\[0\]: need epochs and lr of every stage"):
         TrainConfig(stages=(Stage(part="trunk"), Stage(part="end_to_end")))
-    with pytest.raises(ValueError, match=r"'end_to_end', takes train\.epochs"):
+    with pytest.raises(
+        ValueError, match=r"stages\[0\]: the last stage, end_to_end, takes train\.epochs"
+    ):
         TrainConfig(stages=(Stage(part="end_to_end", epochs=3),))
 
 

@@ -24,9 +24,8 @@ class DaftConfig(NetworkConfig):
     name: Literal["daft"] = "daft"
     form: DaftForm = "trunk"  # shipped: a small network of its own, from scratch
     location: Annotated[int, Field(ge=0, le=4)] | None = None  # None: 3 on the trunk, 0 as shipped
-    bottleneck: Annotated[int, Field(ge=1, le=1024)] | None = (
-        None  # None: (inputs + 7) / 7, 7 as shipped
-    )
+    # None: (inputs + 7) / 7, 7 as shipped
+    bottleneck: Annotated[int, Field(ge=1, le=1024)] | None = None
     activation: ScaleActivation = "linear"  # of the scale
     identity_init: bool | None = None  # a scale of 1 at first; None: on the trunk, not as shipped
     base: Annotated[int, Field(ge=4, le=64)] = 4  # channels the shipped network begins with

@@ -25,9 +25,8 @@ class MmtmConfig(NetworkConfig):
     name: Literal["mmtm"] = "mmtm"
     modules: MmtmModules = "last"  # three: after every stage of the trunk
     table_widths: tuple[Features, Features, Features] = (64, 128, 256)
-    ratio: Annotated[int, Field(ge=1, le=64)] = (
-        4  # joint channels over those of the bottleneck; 2 in the code
-    )
+    # joint channels over those of the bottleneck; 2 in the code
+    ratio: Annotated[int, Field(ge=1, le=64)] = 4
     gate_scale: Annotated[float, Field(ge=0.1, le=10)] = 2.0  # of the sigmoid; 1 in the code
     forwarded: bool = True  # what is gated feeds the next stage; in the code only the table is
     dropout: Dropout = 0.2

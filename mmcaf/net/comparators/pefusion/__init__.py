@@ -25,9 +25,8 @@ class PefusionConfig(NetworkConfig):
     fusion: Fusion = "late_elastic"
     image_weight: Annotated[float, Field(ge=0, le=1)] = 0.5  # of PENet's probability in the average
     # Elastic net. None: chosen on the training cases, by AUROC over five folds of these.
-    strength: Annotated[float, Field(ge=1e-6, le=1e6)] | None = (
-        None  # C: weight of the data against the penalty
-    )
+    # C: weight of the data against the penalty.
+    strength: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
     l1_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     class_weight: ClassWeight | None = None
     # Networks of the other three.
