@@ -5,12 +5,14 @@ A network of another package has rows, too; they come after those of the paper.
 
 from __future__ import annotations
 
-from mmcaf.net.entry import PaperRow
+from collections.abc import Iterable
+
+from mmcaf.net.entry import Network, PaperRow
 from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
 from mmstudy.spec.sections import nearest
 
-__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "PaperRow", "study_name", "wanted_rows"]
+__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "PaperRow", "rows_of", "study_name", "wanted_rows"]
 
 REFERENCE = "mmcaf_net"
 """The row all others are tested against."""
@@ -25,14 +27,15 @@ def _place(row: PaperRow) -> tuple[int, int, str]:
     return ([*_TABLES, row.table].index(row.table), row.place, row.key)
 
 
-def _rows() -> dict[str, PaperRow]:
+def rows_of(networks: Iterable[Network]) -> dict[str, PaperRow]:
+    """Key -> row, in the order of the paper's tables; of two with one key, the first network's."""
     rows: dict[str, PaperRow] = {}
-    for network in usable_networks():  # this package's first: no other takes the key of its rows
+    for network in networks:
         rows = {row.key: row for row in network.rows} | rows
     return {row.key: row for row in sorted(rows.values(), key=_place)}
 
 
-ROWS = _rows()
+ROWS = rows_of(usable_networks())  # this package's networks come first
 
 
 def study_name(key: str) -> str:

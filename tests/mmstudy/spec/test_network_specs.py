@@ -14,7 +14,7 @@ import yaml
 
 from mmcaf.net.registry import NETWORKS, reads_image
 from mmstudy.benchmark.rows import ROWS
-from mmstudy.compare.published import published
+from mmstudy.comparison.published import published
 from mmstudy.errors import UsageError
 from mmstudy.search.optuna_study import Search
 from mmstudy.spec.reading import find_spec, json_schema, load_spec
