@@ -66,6 +66,13 @@ def test_a_wrong_setting_draws_no_fault_of_another() -> None:
     assert line.endswith("got 'pecom'. Did you mean 'pecon'?")
 
 
+def test_a_wrong_setting_hides_no_fault_of_the_space() -> None:
+    heads = {"model.heads": {"choice": [[1, 1, 1], [4, 2, 2]]}}
+    lines = told(spec(model={"preset": "reference", "width": 0.3}, space=heads))
+    assert [line.split(":")[0] for line in lines] == ["  - model.width", "  - space.model.heads"]
+    assert "cannot have an effect" in lines[1]
+
+
 def test_a_fault_deep_in_a_section_has_its_whole_path_once() -> None:
     wrong = spec(
         train={"stages": [{"part": "trunk", "epochs": 1, "lr": 9e9}, {"part": "fussion"}]},
