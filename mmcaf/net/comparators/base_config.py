@@ -119,7 +119,7 @@ class FusionConfig(TableConfig):
         return self.encoder
 
     def without_effect(self) -> dict[str, str]:
-        """See `NetworkConfig`."""
+        """Fields that change nothing, each with the reason."""
         if self.tabular == "kan":
             return {}
         return dict.fromkeys(("kan_grid", "kan_order"), "an MLP reads the table; set tabular: kan")
