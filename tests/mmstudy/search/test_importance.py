@@ -110,3 +110,7 @@ def test_what_is_kept_is_what_is_said_now_or_why_nothing_is(tmp_path: Path) -> N
         "fault": "s has 2 complete trials with 2 different values; importance needs at least 4 "
         "and 2.",
     }
+
+
+def test_four_trials_are_enough_to_say_something(tmp_path: Path) -> None:
+    assert {row["n"] for row in importance(made(tmp_path, drawn(4)))} == {4}
