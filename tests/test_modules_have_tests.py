@@ -61,7 +61,6 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.plots.search": "mmstudy/plots/test_charts.py",
     "mmstudy.plots.settings": "mmstudy/plots/test_charts.py",
     "mmstudy.report.benchmark": "mmstudy/benchmark/test_benchmark.py",
-    "mmstudy.report.latex": "mmstudy/report/test_table.py",
     "mmstudy.report.comparison": "mmstudy/report/test_rendering.py",
     "mmstudy.spec.constraints": "mmstudy/spec/test_space.py",
     "mmstudy.spec.sections": "mmstudy/spec/test_network_specs.py",
