@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,8 @@ def test_what_is_listed_is_there_and_reaches_the_module(module: str) -> None:
 def test_a_file_that_does_not_reach_a_module_is_found() -> None:
     assert not reaches(Path(__file__), "mmcaf.data.cohort")
     assert reaches(Path(__file__), "support.house")
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = Counter(file.name for file in TESTS.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
