@@ -39,7 +39,6 @@ COVERED = {  # module: the test file that covers it
     "mmcaf.net.stage_rules": "mmcaf/net/test_registry.py",
     "mmcaf.net.stage_views": "mmcaf/training/test_stages.py",
     "mmstudy.benchmark.read": "mmstudy/benchmark/test_benchmark.py",
-    "mmstudy.benchmark.rows": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.benchmark.run": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.cli.benchmark": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.cli.dashboard": "mmstudy/test_serving.py",
