@@ -9,8 +9,8 @@ import polars as pl
 import streamlit as st
 
 from mmstudy import plots
-from mmstudy.origin import Origin
 from mmstudy.storage.explanations import ExplainedCase, Explanations, load
+from mmstudy.storage.origin import Origin
 from mmstudy.study import Study
 
 __all__ = ["of_case", "of_trial"]

@@ -17,10 +17,10 @@ from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
-from mmstudy.origin import Origin
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
 from mmstudy.storage.lock import holder
+from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import read_tables
 from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, State
 from mmstudy.storage.segments import Table

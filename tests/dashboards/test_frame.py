@@ -13,9 +13,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mmstudy import plots
-from mmstudy.origin import Origin
 from mmstudy.plots.file import draw
 from mmstudy.serving import app_path
+from mmstudy.storage.origin import Origin
 from support.made_study import MMCAF_SCORES, made_study
 
 ORIGINS = [Origin(), Origin(True), Origin(False, True), Origin(True, True)]

@@ -24,7 +24,7 @@ from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_same_cases
 from mmstudy.errors import MMStudyError
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import read_json
 from mmstudy.study import Study, open_study
 

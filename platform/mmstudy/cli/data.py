@@ -11,7 +11,7 @@ import typer
 
 from mmstudy.cli.shared import data, print_rows, say
 from mmstudy.errors import UsageError
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 
 __all__ = ["data_ingest", "data_show", "data_synth"]
 

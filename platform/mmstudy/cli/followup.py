@@ -121,7 +121,7 @@ def predict(
     from mmcaf.stats.metrics import auroc_interval, auroc_standard_error, rates
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.predict import predict as predict_other
-    from mmstudy.origin import Origin
+    from mmstudy.storage.origin import Origin
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)

@@ -12,7 +12,7 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.report.table import MACHINES, Format, Table, render
 
 if TYPE_CHECKING:
-    from mmstudy.origin import Origin
+    from mmstudy.storage.origin import Origin
     from mmstudy.study import Study
 
 __all__ = [

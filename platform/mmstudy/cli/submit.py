@@ -12,7 +12,6 @@ from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_stud
 from mmstudy.errors import Interrupted, MMStudyError, UsageError
 
 if TYPE_CHECKING:
-    from mmstudy.cluster.preflight import Wanted
     from mmstudy.cluster.ray_jobs import Head
     from mmstudy.cluster.submit import Submission
 
@@ -51,7 +50,7 @@ def submit(
 
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
     submission = _submission(spec, overrides, cohort, root, name, working_dir, grows)
-    wanted = _wanted(submission, any_version=any_version)
+    wanted = submission.wanted(any_version=any_version)
     if address is None:
         raise UsageError(f"No cluster: give --address http://HEAD:8265, or set {_ADDRESS}.")
     submission.job(0)  # its own faults first
@@ -133,21 +132,6 @@ def _submission(
         overrides=overrides,
         working_dir=working_dir,
         grows=grows,
-    )
-
-
-def _wanted(submission: Submission, *, any_version: bool) -> Wanted:
-    from mmstudy.cluster.preflight import Wanted
-    from mmstudy.provenance import versions
-    from mmstudy.ray_env import growth
-
-    return Wanted(
-        root=submission.root,
-        cohort=submission.cohort,
-        resources=submission.spec.resources,
-        versions=versions(),
-        any_version=any_version,
-        growth=growth(submission.grows),
     )
 
 

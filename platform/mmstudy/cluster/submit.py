@@ -18,8 +18,8 @@ from typing import Any
 from mmstudy.cluster.preflight import Wanted, judged, remarks, size_fault, version_faults
 from mmstudy.cluster.ray_jobs import Head, Job, sent_files
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.provenance import CODE_VARIABLE, code_version
-from mmstudy.ray_env import GROWTH_VARIABLE
+from mmstudy.provenance import CODE_VARIABLE, code_version, versions
+from mmstudy.ray_env import GROWTH_VARIABLE, growth
 from mmstudy.spec.study_spec import StudySpec
 
 __all__ = ["Submission", "alive", "check", "folder_faults", "how_to_follow", "next_job"]
@@ -54,6 +54,17 @@ class Submission:
     def folder(self) -> Path:
         """What is sent lies here."""
         return (self.working_dir or self.spec_file.parent).absolute()
+
+    def wanted(self, *, any_version: bool = False) -> Wanted:
+        """What the cluster must offer; `any_version` accepts other versions of packages."""
+        return Wanted(
+            root=self.root,
+            cohort=self.cohort,
+            resources=self.spec.resources,
+            versions=versions(),
+            any_version=any_version,
+            growth=growth(self.grows),
+        )
 
     @property
     def sends_code(self) -> bool:

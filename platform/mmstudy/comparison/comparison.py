@@ -29,7 +29,7 @@ from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
 from mmstudy.errors import MMStudyError
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 from mmstudy.study import Study
 
 __all__ = ["Comparison", "Section", "compare", "sections_of", "threshold_rows"]

@@ -25,7 +25,7 @@ from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, auroc, auroc
 from mmcaf.stats.paired import Scored
 from mmcaf.stats.thresholds import FIXED
 from mmcaf.stats.unpaired import hanley_mcneil
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 
 __all__ = ["RATE_NAMES", "Figure", "Kind", "MethodRow", "row_of", "row_of_counts"]
 

@@ -24,7 +24,6 @@ from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
-from mmstudy.origin import Origin
 from mmstudy.search.importance import keep_importance
 from mmstudy.search.optuna_study import Known, Proposal, Search
 from mmstudy.search.warm_start import known_trials
@@ -34,6 +33,7 @@ from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.folder import StudyFolder, working_root
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import driver_lock
+from mmstudy.storage.origin import Origin
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import open_study
 from mmstudy.trial.compute import derive_seed

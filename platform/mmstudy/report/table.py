@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
-from mmstudy.origin import Origin
 from mmstudy.report.cells import cell_text, flat, json_value
 from mmstudy.report.escape import csv_text, markdown_line, markdown_text, one_line
 from mmstudy.report.latex import latex
+from mmstudy.storage.origin import Origin
 
 __all__ = [
     "MACHINES",

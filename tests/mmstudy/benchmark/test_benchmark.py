@@ -28,11 +28,11 @@ from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import Interrupted, UsageError
-from mmstudy.origin import Origin
 from mmstudy.report.benchmark import benchmark_table
 from mmstudy.report.table import render
 from mmstudy.spec.reading import find_spec, load_spec
 from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.origin import Origin
 from mmstudy.storage.schema import State
 from mmstudy.study import open_study
 from support.cheap_study import study_of_scores

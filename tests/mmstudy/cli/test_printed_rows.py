@@ -19,9 +19,9 @@ from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
-from mmstudy.origin import Origin
 from mmstudy.report.table import MACHINES, PEOPLE, Format
 from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.origin import Origin
 from mmstudy.study import Study, open_study
 from support.made_study import MMCAF_SCORES, add_look, made_study
 from support.tiny_spec import TINY_SPEC

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmcaf.stats.metrics import auroc
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 

@@ -12,7 +12,7 @@ from mmcaf.stats.paired import delong, mcnemar
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of, row_of_counts
 from mmstudy.comparison.verdict import against_published, against_same_cases
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 
 COUNTS = st.builds(ConfusionMatrix, *[st.integers(0, 80)] * 4)
 

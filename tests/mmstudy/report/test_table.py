@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mmstudy.origin import Origin
 from mmstudy.report.cells import Measure
 from mmstudy.report.escape import one_line
 from mmstudy.report.table import MACHINES, PEOPLE, Block, Column, Format, Notes, Table, render
+from mmstudy.storage.origin import Origin
 
 ALL: tuple[Format, ...] = (*PEOPLE, *MACHINES)
 ORIGINS = [Origin(), Origin(True), Origin(False, True), Origin(True, True)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmstudy.origin import Origin
+from mmstudy.storage.origin import Origin
 from mmstudy.study import open_study
 from support.made_study import made_study
 
@@ -43,4 +43,4 @@ def test_the_words_stand_in_one_module() -> None:
     files = [*ROOT.glob("platform/**/*"), *ROOT.glob("dashboards/**/*")]
     texts = [file for file in files if file.suffix in (".py", ".yaml", ".html", ".css", ".js")]
     found = [file.relative_to(ROOT) for file in texts if WORDS.search(file.read_text("utf-8"))]
-    assert found == [Path("platform/mmstudy/origin.py")]
+    assert found == [Path("platform/mmstudy/storage/origin.py")]
