@@ -11,7 +11,7 @@ from mmstudy.storage.origin import Origin
 from mmstudy.study import open_study
 from support.made_study import made_study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORDS = re.compile(r"SYNTHETIC|ORACLE")
 
 
