@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 from mmstudy.plots.plot import COUNTED, GREY, LOW_TO_HIGH, Axis, Layer, Plot, Rule
@@ -86,7 +86,20 @@ def _parallel(plot: Plot) -> Option:
 def _upright_axis(dim: int, axis: Axis) -> Option:
     if axis.names:
         return {"dim": dim, "name": axis.name, "type": "category", "data": list(axis.names)}
-    return {"dim": dim, "name": axis.name, "min": axis.low, "max": axis.high}
+    low, high = _outward(axis.low, axis.high)
+    return {"dim": dim, "name": axis.name, "min": low, "max": high}
+
+
+def _outward(low: float, high: float) -> tuple[float, float]:
+    """Limits of few digits around a range, so that the labels at the ends of an axis are short.
+
+    >>> _outward(0.7060606, 0.7893939), _outward(2.0, 2.0)
+    ((0.705, 0.79), (2.0, 2.0))
+    """
+    if high <= low:
+        return low, high
+    step = 10.0 ** floor(log10(high - low)) / 2
+    return round(floor(low / step) * step, 12), round(ceil(high / step) * step, 12)
 
 
 def _heatmap(plot: Plot) -> Option:

@@ -34,11 +34,11 @@ T = TypeVar("T")
 class Study:
     """One study, read anew at every call: a running one grows.
 
-    >>> study = open_study("demo/studies/demo")  # doctest: +SKIP
-    >>> study.trials()  # one row per trial, best first  # doctest: +SKIP
-    >>> study.metrics(3)  # one row per fold and epoch of trial 3  # doctest: +SKIP
-    >>> study.best()  # the best trial, a table of one row  # doctest: +SKIP
-    >>> study.read().trials()  # as it is now: each file is read once  # doctest: +SKIP
+        study = open_study("demo/studies/demo")
+        study.trials()           # one row per trial, best first
+        study.metrics(3)         # one row per fold and epoch of trial 3
+        study.best()             # the best trial, a table of one row
+        study.read().trials()    # as it is now: each file is read once
 
     Tables are Polars frames; `.to_pandas()` gives the same for pandas.
     """
