@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow bench lint dashboard clean
+.PHONY: demo test test-slow bench lint docs dashboard clean
 .DEFAULT_GOAL := demo
 
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy mmcaf platform/mmstudy dashboards
+
+# The reference pages and the tables inside docs/architecture.md, from the program.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
 
 dashboard: $(VENV)/.run
 	$(BIN)/mmstudy dashboard --root $(DEMO)/studies

@@ -42,7 +42,7 @@ def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
 @app.command()
 def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """How a study stands, and where its hours went."""
-    opened = opened_study(study, root)
+    opened = opened_study(study, root).read()
     hours = opened.hours()
     spent = {
         "hours": hours["all"],
@@ -57,7 +57,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
 @app.command()
 def trials(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """All trials, best first."""
-    opened = opened_study(study, root)
+    opened = opened_study(study, root).read()
     print_rows([short(row) for row in opened.trials().to_dicts()], how, opened.origin)
 
 
@@ -69,7 +69,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     """
     from mmstudy.analysis.optimism import corrected_best
 
-    opened = opened_study(study, root)
+    opened = opened_study(study, root).read()
     if len(opened.about.objectives) > 1:
         front = opened.front()
         kept = front.select("seconds_per_epoch", "parameters").to_dicts()
@@ -99,7 +99,7 @@ def show(
     study: StudyArgument, trial: TrialArgument, root: RootOption = ROOT, how: FormatOption = "table"
 ) -> None:
     """One trial, epoch by epoch."""
-    opened = opened_study(study, root)
+    opened = opened_study(study, root).read()
     number = trial_number(opened, trial)
     columns = ["fold", "epoch", "n_train", "n_val", "train_loss", "val_loss", "auroc"]
     columns += ["sensitivity", "specificity", "auprc", "brier", "seconds"]
@@ -118,7 +118,7 @@ def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption 
     """Which searched settings the value depends on, and how many trials say so."""
     from mmstudy.search.importance import importance as of
 
-    opened = opened_study(study, root)
+    opened = opened_study(study, root).read()
     print_rows(of(opened), how, opened.origin)
 
 
