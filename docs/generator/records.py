@@ -126,7 +126,8 @@ def exit_codes() -> str:
     """Every exit code of the command."""
     from mmstudy.errors import MMStudyError
 
-    family = [MMStudyError, *sorted(MMStudyError.__subclasses__(), key=lambda one: one.exit_code)]
+    known = [one for one in MMStudyError.__subclasses__() if one.__module__ == "mmstudy.errors"]
+    family = [MMStudyError, *sorted(known, key=lambda one: one.exit_code)]
     rows = [("0", "", "Done.")]
     rows += [(str(one.exit_code), code(one.__name__), summary(one)) for one in family]
     opening = (
