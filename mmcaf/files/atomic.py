@@ -9,13 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["StorageError", "locked", "replacing", "write_json"]
+__all__ = ["StorageError", "locked", "open_for_locking", "replacing", "write_json"]
 
 
 class StorageError(OSError):
@@ -29,13 +31,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or the folder cannot be written; says what to do.
     """
-    beside = path.with_name(f".{path.name}.tmp-{socket.gethostname()}-{os.getpid()}")
+    mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    beside = path.with_name(f".{path.name}.tmp-{mark}")  # nobody can put a link there beforehand
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
             error.errno,
@@ -53,6 +57,46 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def open_for_locking(path: Path) -> TextIO:
+    """A lock file, made if missing, open for reading and writing; its content is left as it is.
+
+    A link is refused, and so is whatever is no regular file: it could be a file of somebody else.
+
+    Raises:
+        StorageError: it cannot be opened, or is no regular file; says what to do.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o600)
+    except OSError as error:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise StorageError(error.errno, _no_lock(path)) from error
+        raise StorageError(
+            error.errno, f"Cannot write {path}: {error.strerror or error}."
+        ) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise StorageError(None, _no_lock(path))
+    return os.fdopen(handle, "r+", encoding="utf-8")
+
+
+def _no_lock(path: Path) -> str:
+    return (
+        f"{path} is a link or no regular file, so it is not locked: it may lead to a file of "
+        "somebody else. Look what it is, and delete it if it is not yours."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entry of a renamed file on disk, where the file system can do that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """One process at a time makes `path`; the others wait. The lock ends with the process.
@@ -64,10 +108,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f".{path.name}.lock").open("a")
     except OSError as error:
         raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
-    with file:
+    with open_for_locking(path.with_name(f".{path.name}.lock")) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

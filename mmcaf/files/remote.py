@@ -1,7 +1,8 @@
 """Folders by path or by address: `s3://bucket/prefix` is worked with through a local copy.
 
-`place` turns what a user wrote into a local folder. That of an address is a copy, which says of
-what in its file `.address`; folders in it are copies of what the address holds under their names.
+`place` turns what a user wrote into a local folder. That of an address is a copy in this program's
+cache, which says of what in its file `.address`; folders in it are copies of what the address holds
+under their names.
 Everything else takes local folders, and asks `origin` where it has to fetch or to store.
 
 An address takes options from its query (`?endpoint_override=host:port&scheme=http&region=…`), and
@@ -204,8 +205,7 @@ def place(text: str, kind: str = "read") -> Path:
     if "://" not in text:
         return Path(text)
     Remote.at(text)
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder = cache_folder() / kind / name
+    folder = cache_folder() / kind / _name_of(text)
     if not (folder / _ADDRESS).exists():
         with replacing(folder / _ADDRESS) as beside:
             beside.write_text(text, encoding="utf-8")
@@ -213,9 +213,13 @@ def place(text: str, kind: str = "read") -> Path:
 
 
 def origin(folder: Path) -> Remote | None:
-    """What `folder` is a copy of, if of anything."""
+    """What `folder` is a copy of, if of anything.
+
+    Only this program's own cache is asked. A file `.address` anywhere else, in a study that came
+    from somebody else say, means nothing: no file decides where this program connects.
+    """
     for copy in (folder, folder.parent):
-        if (address := _address(copy / _ADDRESS)) is not None:
+        if (address := _address(copy)) is not None:
             whole = _opened(address)
             return whole if copy == folder else whole.child(folder.name)
     return None
@@ -227,11 +231,18 @@ def address_of(folder: Path) -> str:
     return remote.address if remote else str(folder.resolve())
 
 
-def _address(path: Path) -> str | None:
+def _address(copy: Path) -> str | None:
+    """The address that `place` made this folder for; None for every other folder."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
+        address = (copy / _ADDRESS).read_text(encoding="utf-8")
+    except (OSError, ValueError):
         return None
+    ours = copy.resolve().parent.parent == cache_folder().resolve()
+    return address if ours and copy.name == _name_of(address) else None
+
+
+def _name_of(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 @lru_cache

@@ -15,6 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
+from mmstudy.errors import UsageError
+
 __all__ = ["open_journal"]
 
 
@@ -22,10 +24,18 @@ def open_journal(path: Path | None) -> BaseStorage:
     """The journal at `path`, made or mended where needed; without a path, one in memory.
 
     The caller is its only writer: the engine holds the lock of the study.
+
+    Raises:
+        UsageError: a link, or no regular file: it could lead to a file of somebody else.
     """
     if path is None:
         return InMemoryStorage()
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UsageError(
+            f"{path} is a link or no regular file, so nothing is written to it. Look what it is, "
+            "and delete it; the study then begins a journal anew."
+        )
     if path.exists():
         _mend(path)
     return _Journal(JournalFileBackend(str(path), lock_obj=_OnlyWriter()))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
@@ -60,7 +61,7 @@ class About:
     @property
     def asked(self) -> int:
         """Number of trials asked for."""
-        return int(self._section("search")["trials"])
+        return int(self._section("search").get("trials", 0))
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -132,10 +133,22 @@ def read_about(folder: StudyFolder) -> About:
         )
     if lacking := [key for key in _NEEDED if key not in raw]:
         raise MMStudyError(f"The study.json of {folder.name} lacks {', '.join(lacking)}.")
+    try:
+        return _read(folder.name, version, raw)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MMStudyError(
+            f"{folder.study} is damaged ({type(error).__name__}: {error}); copy it again from "
+            "where the study was made."
+        ) from error
+
+
+def _read(name: str, version: int, raw: Mapping[str, Any]) -> About:
     split = Split.from_json(raw["split"])
+    if not isinstance(raw["spec"], dict):
+        raise TypeError(f"spec must be an object, got {type(raw['spec']).__name__}")
     cases = {case for fold in split.folds for case in (*fold.train, *fold.val)}
     return About(
-        name=folder.name,
+        name=name,
         schema_version=version,
         synthetic=bool(raw["synthetic"]),
         question=str(raw["question"]),
@@ -224,8 +237,23 @@ def cohort_place(about: About, folder: StudyFolder) -> Path:
     if not isinstance(about.cohort, str):
         raise MMStudyError(f"{about.name} does not say where its cohort is; give --cohort.")
     if "://" in about.cohort:
+        if not _one_store(about.cohort, folder.address):
+            raise MMStudyError(
+                f"{about.name} says that its cohort lies at {about.cohort}. A file of a study does "
+                f"not decide where this program connects: if you trust it, give it with --cohort."
+            )
         return place(about.cohort, "cohort")
     return (folder.root / about.cohort).resolve()
+
+
+def _one_store(address: str, of_study: str) -> bool:
+    """Whether two addresses are of one bucket, asked under the same options."""
+    ours, theirs = urlsplit(of_study), urlsplit(address)
+    return "://" in of_study and (ours.scheme, ours.netloc, ours.query) == (
+        theirs.scheme,
+        theirs.netloc,
+        theirs.query,
+    )
 
 
 def _link(study: Path, cohort: Path) -> str | None:

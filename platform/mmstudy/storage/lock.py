@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from mmcaf.files.atomic import open_for_locking
 from mmcaf.files.remote import origin
 from mmstudy.errors import UsageError
 from mmstudy.storage.lease import Lease, lease_holder
@@ -34,9 +35,8 @@ def driver_lock(paths: StudyPaths) -> Iterator[None]:
         UsageError: another driver runs the study; names its host and process.
     """
     paths.root.mkdir(parents=True, exist_ok=True)
-    with paths.lock.open("a+", encoding="utf-8") as file:
+    with open_for_locking(paths.lock) as file:
         if not _taken(file):
-            file.seek(0)
             raise UsageError(
                 f"Another driver runs the study {paths.name}: {file.read().strip()}. "
                 "Wait for it, or stop it first (`mmstudy stop`)."
@@ -85,7 +85,7 @@ def holder(paths: StudyPaths) -> tuple[str, int] | None:
         return lease_holder(remote)
     if not paths.lock.exists():
         return None
-    with paths.lock.open("r+", encoding="utf-8") as file:
+    with open_for_locking(paths.lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["StudyPaths"]
+
+_SIBLING = re.compile(r"\.\./([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,15 @@ class StudyPaths:
         return self.artifacts / "shared"
 
     def shared_with(self, link: str | None) -> Path:
-        """As `shared`, of all studies with this `link`, a path from the study's own folder."""
-        return self.shared if link is None else (self.root / link).resolve()
+        """Where the stages lie that studies of one root share; `link` is `../<folder>` or None.
+
+        A link that leads anywhere else is not followed: the study keeps its own stages then, which
+        are trained anew to the same numbers.
+        """
+        found = _SIBLING.fullmatch(link or "")
+        if found is None or (self.root.parent / found[1]).is_symlink():
+            return self.shared
+        return self.root.resolve().parent / found[1]
 
     @property
     def segments(self) -> Path:

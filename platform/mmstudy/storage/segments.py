@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -47,6 +47,8 @@ ORDER: Final[Mapping[Table, tuple[str, ...]]] = {
     "metrics": ("number", "fold", "epoch"),
     "predictions": ("number", "fold", "epoch", "case"),
 }
+_SEGMENT = re.compile(r"[a-z]+-\d{5,}-\d{5,}\.parquet")
+_MOST_TRIALS = 10_000_000
 _LOOSE = re.compile(r"(\d{5,})\.(?:val\.)?parquet")
 _READS = 5  # of files that vanish between listing and opening
 
@@ -107,9 +109,24 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
     """The segments of a table that the manifest names."""
     if not paths.manifest.exists():
         return
-    for entry in read_json(paths.manifest).get(table, ()):
-        numbers = frozenset(n for first, last in entry["numbers"] for n in range(first, last + 1))
-        yield Segment(paths.segments / entry["file"], numbers)
+    entries = read_json(paths.manifest).get(table, ())
+    try:
+        yield from [_segment(paths, table, entry) for entry in entries]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MMStudyError(
+            f"{paths.manifest} is damaged ({type(error).__name__}: {error}); copy the study's "
+            "segments/ folder again from where it was made."
+        ) from error
+
+
+def _segment(paths: StudyPaths, table: Table, entry: Mapping[str, Any]) -> Segment:
+    name, ranges = str(entry["file"]), [(int(first), int(last)) for first, last in entry["numbers"]]
+    if _SEGMENT.fullmatch(name) is None or not name.startswith(table):
+        raise ValueError(f"a segment is called {table}-<first>-<last>.parquet, got {name!r}")
+    if any(not 0 <= first <= last < _MOST_TRIALS for first, last in ranges):
+        raise ValueError(f"trials are numbered from 0 to {_MOST_TRIALS - 1}, got {ranges!r}")
+    numbers = frozenset(n for first, last in ranges for n in range(first, last + 1))
+    return Segment(paths.segments / name, numbers)
 
 
 def loose_files(paths: StudyPaths, table: Table) -> Iterator[tuple[int, Path]]:

@@ -164,3 +164,41 @@ class TestPlace:
         monkeypatch.delenv("MMCAF_CACHE")
         monkeypatch.setenv("HOME", "/somewhere")
         assert cache_folder() == Path("/somewhere/.cache/mmstudy")
+
+
+def test_a_mark_in_a_folder_from_somebody_else_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A received folder that names another study of the user, or a stranger's server."""
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "cache"))
+    victim = f"file://{tmp_path}/victim"
+    ours = place(victim)
+    assert origin(ours) is not None
+    received = tmp_path / "studies" / "stranger"
+    disguised = tmp_path / "received" / "read" / ours.name
+    for folder in (received, disguised, tmp_path / "studies"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".address").write_text(victim)
+        assert origin(folder) is None
+        assert origin(folder / "s") is None
+        assert address_of(folder) == str(folder)
+
+
+def test_a_mark_of_another_address_in_the_cache_means_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "cache"))
+    folder = place(f"file://{tmp_path}/mine")
+    (folder / ".address").write_text(f"file://{tmp_path}/theirs")
+    assert origin(folder) is None
+
+
+def test_a_link_into_the_cache_is_what_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "cache"))
+    folder = place(f"file://{tmp_path}/mine")
+    linked = tmp_path / folder.name
+    linked.symlink_to(folder)
+    assert address_of(folder) == f"file://{tmp_path}/mine"
+    assert origin(linked) is not None

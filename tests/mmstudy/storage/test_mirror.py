@@ -186,7 +186,7 @@ def test_a_study_runs_and_reads_as_in_a_folder(
     assert [study.name for study in there] == ["s"]
     assert there[0].trials().equals(ours.trials())
     assert not there[0].live()
-    remote = origin(ours.folder.root)
+    remote = origin(there[0].folder.root)
     assert remote is not None
     assert not remote.listed("artifacts/00000").keys() & {"artifacts/00000/last.safetensors"}
 
