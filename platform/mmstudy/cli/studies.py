@@ -20,6 +20,7 @@ from mmstudy.cli.shared import (
     short,
     trial_number,
 )
+from mmstudy.errors import MMStudyError
 from mmstudy.report.table import PEOPLE
 
 if TYPE_CHECKING:
@@ -30,12 +31,22 @@ __all__ = ["best", "compare", "importance", "list_", "show", "status", "trials"]
 
 @app.command("ls")
 def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
-    """The studies of a root."""
-    from mmstudy.study import list_studies
+    """The studies of a root; one that cannot be read is named, and hides no other."""
+    from mmstudy.study import found_studies
 
-    studies = list_studies(root)
-    print_rows([_summary(study) for study in studies], how)
-    if not studies:
+    rows, faults = [], []
+    for found in found_studies(root):
+        if found.study is None:
+            faults.append(f"{found.folder.name} cannot be opened. {found.fault}")
+            continue
+        try:
+            rows.append(_summary(found.study.read()))
+        except MMStudyError as error:
+            faults.append(f"{found.folder.name} cannot be read. {error}")
+    print_rows(rows, how)
+    for fault in faults:
+        say(fault)
+    if not rows and not faults:
         say(f"There is no study in {root}. Begin one with `mmstudy run`, or give its --root.")
 
 

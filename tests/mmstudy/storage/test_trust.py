@@ -171,7 +171,7 @@ class TestDamage:
             {"split": {"folds": [{"val": []}], "test": []}},
             {"split": []},
             {"split": {"folds": 3, "test": []}},
-            {"n_cases": {}},
+            {"n_cases": [1]},
         ],
         ids=str,
     )
@@ -185,13 +185,23 @@ class TestDamage:
         found = {one.folder.name: one for one in found_studies(bad.parent)}
         assert found[study.name].study is not None
         assert "study.json is damaged" in str(found["bad"].fault)
-        code, out, _ = command("ls", "--root", str(bad.parent), "-f", "json")
+        code, out, told = command("ls", "--root", str(bad.parent), "-f", "json")
         assert code == 0
         assert [row["study"] for row in json.loads(out)] == [study.name]
+        assert "bad cannot be opened." in told
 
-    def test_a_spec_without_anything_is_still_listed(
+    def test_a_table_that_cannot_be_read_does_not_hide_the_others(
         self, study: Study, command: Command
     ) -> None:
+        bad = made_study(study.folder.root.parent, name="bad")
+        bad.folder.trial(0).write_bytes(b"PAR1 no more")
+        code, out, told = command("ls", "--root", str(study.folder.root.parent), "-f", "json")
+        assert code == 0
+        assert [row["study"] for row in json.loads(out)] == [study.name]
+        assert "bad cannot be read." in told
+        assert "00000.parquet" in told
+
+    def test_a_spec_without_anything_is_still_listed(self, study: Study, command: Command) -> None:
         raw = json.loads(study.folder.study.read_text())
         study.folder.study.write_text(json.dumps(raw | {"spec": {}}))
         assert command("ls", "--root", str(study.folder.root.parent))[0] == 0
