@@ -229,7 +229,11 @@ def _values(given: Any) -> dict[str, Any]:
     written = (given.kwargs or {}) if isinstance(given, ArgsKwargs) else given
     if not isinstance(written, Mapping):
         return {}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
+    return {name: _as_tuples(value) for name, value in written.items()}
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _arguments(given: Any, values: dict[str, Any]) -> Any:

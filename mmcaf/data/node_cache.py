@@ -21,7 +21,7 @@ from mmcaf.errors import DataError
 from mmcaf.files.atomic import locked, write_json
 from mmcaf.files.remote import Remote, origin
 
-__all__ = ["load_cohort", "make_volumes"]
+__all__ = ["load_cohort", "load_patients", "make_volumes"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +43,22 @@ def load_cohort(folder: Path, progress: Progress | None = None) -> Cohort:
     return cohort.load(folder)
 
 
+def load_patients(folder: Path) -> Cohort:
+    """The cohort in `folder` for whoever needs its rows alone: no volume is fetched or read.
+
+    Raises:
+        DataError: none there, unreachable, or not the table that its `cohort.json` says.
+    """
+    remote = origin(folder)
+    if remote is not None:
+        with locked(folder / _MARK):
+            told, here = _told(remote), folder / "cohort.json"
+            if not here.exists() or here.read_bytes() != told:
+                for name in _TABLES:
+                    remote.get(name, folder / name)
+    return cohort.load(folder)
+
+
 def make_volumes(patients: Cohort, spec: VolumeSpec, progress: Progress | None = None) -> None:
     """`volumes.build`, by one process of this machine; the others wait.
 
@@ -55,10 +71,15 @@ def make_volumes(patients: Cohort, spec: VolumeSpec, progress: Progress | None =
 
 
 def _is_filled(remote: Remote, folder: Path) -> bool:
-    mark, told = folder / _MARK, remote.read("cohort.json")
+    mark, told = folder / _MARK, _told(remote)
+    return mark.exists() and json.loads(mark.read_text())["of"] == hashlib.sha256(told).hexdigest()
+
+
+def _told(remote: Remote) -> bytes:
+    told = remote.read("cohort.json")
     if told is None:
         raise DataError(f"No cohort at {remote.address}: it has no cohort.json.")
-    return mark.exists() and json.loads(mark.read_text())["of"] == hashlib.sha256(told).hexdigest()
+    return told
 
 
 def _fill(remote: Remote, folder: Path, progress: Progress | None) -> None:

@@ -159,11 +159,12 @@ def _offered_network(name: str, points: tuple[EntryPoint, ...]) -> Network:
         also = ", ".join(map(_distribution, others))
         raise _refused(f"{whose} has the name of another, of {also}; uninstall one of them")
     try:
-        found = point.load()
+        found: Network = point.load()
     except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise _refused(f"{whose} cannot be loaded from {point.value}: {why}") from error
-    if not isinstance(found, Network) or not issubclass(found.config, NetworkConfig):
+    is_network = isinstance(found, Network) and isinstance(found.config, type)
+    if not is_network or not issubclass(found.config, NetworkConfig):
         wanted = "a mmcaf.net.entry.Network whose config is a NetworkConfig"
         raise _refused(f"{whose} is not what it must be: need {wanted}, got {found!r}")
     if found.name != name:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort
+from mmcaf.data.node_cache import load_cohort, load_patients
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
@@ -233,19 +233,22 @@ class Study:
         at_best = self.predictions(number).filter(pl.col("epoch") == epoch)
         return at_best.group_by("case", "label").agg(pl.mean("probability")).sort("case")
 
-    def cohort(self, given: Path | str | None = None) -> Cohort:
+    def cohort(self, given: Path | str | None = None, *, volumes: bool = True) -> Cohort:
         """The cohort the study was begun on: `given`, or where it lay then; fetched if needed.
+
+        Without `volumes` only its rows can be used; of one in a store nothing else is fetched.
 
         Raises:
             MMStudyError: the study does not say where, it cannot be read there, or it is another.
             DataError: the one given cannot be read.
         """
+        load = load_cohort if volumes else load_patients
         if given is not None:
-            found = load_cohort(place(str(given), "cohort"))
+            found = load(place(str(given), "cohort"))
         else:
             lay = cohort_place(self.about, self.folder)
             try:
-                found = load_cohort(lay)
+                found = load(lay)
             except DataError as error:
                 raise MMStudyError(
                     f"The cohort of {self.name} cannot be read from here; give it with --cohort, "
@@ -255,7 +258,8 @@ class Study:
         return found
 
     def refresh(self) -> None:
-        """Bring the local copy of a study in a store up to date, now."""
+        """Bring the local copy of a study in a store up to date, now; it is done by itself when
+        that was last done some seconds ago."""
         self.folder.refresh(at_once=True)
 
     def read(self) -> Snapshot:
@@ -272,6 +276,7 @@ class Study:
 
     def _once(self, key: object, read: Callable[[], T]) -> T:
         """What `read` gives; a snapshot keeps it under `key`."""
+        self.folder.refresh()
         return read()
 
 
@@ -284,6 +289,11 @@ class Snapshot(Study):
     def read(self) -> Snapshot:
         """Itself."""
         return self
+
+    def refresh(self) -> None:
+        """Forget what was read, and bring the local copy of a study in a store up to date."""
+        self._kept.clear()
+        self.folder.refresh(at_once=True)
 
     def _once(self, key: object, read: Callable[[], T]) -> T:
         if key not in self._kept:

@@ -17,6 +17,7 @@ from mmstudy.cli.shared import (
     StudyArgument,
     TrialArgument,
     app,
+    cohort_place,
     opened_study,
     print_rows,
     say,
@@ -110,7 +111,9 @@ def evaluate(
 def predict(
     study: StudyArgument,
     trial: TrialArgument,
-    folder: Annotated[Path, typer.Argument(help="Another cohort.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Another cohort, a folder or s3://…", parser=cohort_place)
+    ],
     root: RootOption = ROOT,
     cohort: CohortOption = None,
     cases: Annotated[bool, typer.Option("--cases", help="Every case's probability.")] = False,

@@ -63,7 +63,8 @@ def export(
             replacing(out / f"{name}.csv") as beside,
             beside.open("w", encoding="utf-8", newline="") as file,
         ):
-            write_csv(file, marked.columns, marked.iter_rows())
+            words = pl.col(pl.Boolean).cast(pl.String)  # true and false, as other programs read
+            write_csv(file, marked.columns, marked.with_columns(words).iter_rows())
     written = [{"file": f"{name}.csv", "rows": table.height} for name, table in tables.items()]
     print_rows(written, "table")
 
@@ -80,9 +81,10 @@ def remove(
     opened = opened_study(study, root)
     trials = sum(opened.counts().values())
     if not yes:
-        typer.confirm(f"Delete {opened.folder.root} with {trials} trials?", abort=True, err=True)
+        typer.confirm(f"Delete {opened.folder.address} with {trials} trials?", abort=True, err=True)
     with driver_lock(opened.folder):
         opened.folder.delete()
+    opened.folder.root.rmdir()
     say(f"Deleted {opened.name}, {trials} trials.")
 
 

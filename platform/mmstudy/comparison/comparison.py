@@ -256,7 +256,7 @@ def _baselines(
 ) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
     """Name -> out-of-fold predictions; without a cohort none, and a note that says why."""
     try:
-        patients = study.cohort(cohort)
+        patients = study.cohort(cohort, volumes=False)
     except MMStudyError as error:
         if cohort is not None:
             raise

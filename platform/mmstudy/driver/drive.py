@@ -231,7 +231,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        place(source),
+        StudyFolder.at(source),
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )

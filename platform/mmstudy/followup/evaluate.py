@@ -46,7 +46,7 @@ def evaluate(
             "used to choose. Begin a study with protocol.test, or use `mmstudy predict` on "
             "another cohort."
         )
-    folder, own = study.folder.working(), study.cohort(cohort)
+    asked, folder, own = study, study.folder.working(), study.cohort(cohort)
     with driver_lock(folder):
         folder.refresh(at_once=True)
         study = Study(folder, study.about)
@@ -69,4 +69,5 @@ def evaluate(
         cases = [{**of, **case} for case in found.to_dicts()]
         folder.add_rows(folder.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
         folder.put_rows(folder.test_predictions(look), PREDICTIONS, cases)
+    asked.refresh()
     return row

@@ -84,8 +84,8 @@ def explain(
     config = trial_config(study.about.spec, json.loads(task.params))
     if reads_image(config.model):
         volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
-    _tell_time(study, number, epoch, say)
-    paths, folder = networks(study, task, epoch, progress), study.folder.working()
+    again = partial(_tell_time, study, number, epoch, say)
+    paths, folder = networks(study, task, epoch, progress, again), study.folder.working()
     folder.refresh_files(folder.explanations(number))
     done: list[ExplainedCase] = []
     curves: list[Curve] = []
@@ -181,9 +181,6 @@ def _need_packages() -> None:
 
 
 def _tell_time(study: Study, number: int, epoch: int, say: Callable[[str], None]) -> None:
-    folder = study.folder.working()
-    if all(folder.network(number, fold).exists() for fold in range(study.folds)):
-        return
     epochs = study.metrics(number).filter(pl.col("epoch") <= epoch)
     seconds = float(epochs["seconds"].sum() or 0)
     say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -111,13 +112,23 @@ def _ensemble(
     return cases.select("case", "label").with_columns(probability=total / study.folds)
 
 
-def networks(study: Study, task: TrialTask, epoch: int, progress: Progress) -> list[Path]:
-    """Checkpoints of all folds at the trial's best epoch; trained again where one is missing."""
+def networks(
+    study: Study,
+    task: TrialTask,
+    epoch: int,
+    progress: Progress,
+    again: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Checkpoints of all folds at the trial's best epoch; trained again where one is missing.
+
+    `again` is called before they are.
+    """
     folder = study.folder.working()
     paths = [folder.network(task.number, fold) for fold in range(study.folds)]
     folder.fetch(*paths)
     if all(path.exists() for path in paths):
         return paths
+    again()
     split = split_of(study, task)
     for done in train(load_plan(task), last_epoch=epoch, split=split):
         if done is None:

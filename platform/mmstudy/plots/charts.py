@@ -161,7 +161,9 @@ def pareto(
     done = _complete(study, trials)
     if done[cost].null_count() == done.height:
         raise MMStudyError(f"No complete trial of {study.name} recorded its {label}.")
-    best = study.front() if cost in study.about.objectives else search.cheapest(done, cost)
+    best = search.cheapest(done, cost)
+    if cost in study.about.objectives:
+        best = study.front().filter(pl.col("number").is_in(done["number"].implode()))
     return _of(study, search.front(done, best, cost, label))
 
 
@@ -236,7 +238,10 @@ def confirmed(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:
         )
     table = study.trials() if trials is None else trials
     values = dict(table.select("number", "value").iter_rows())
-    return _of(study, evidence.confirmed(found, values, study.confirmations()))
+    shown = {number: one for number, one in found.items() if number in values}
+    if not shown:
+        raise MMStudyError(f"No confirmed trial of {study.name} is among the trials given.")
+    return _of(study, evidence.confirmed(shown, values, study.confirmations()))
 
 
 def forest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from mmcaf.data.splits import Split
 from mmstudy.errors import UsageError
@@ -20,8 +19,10 @@ from mmstudy.storage.schema import State
 __all__ = ["known_trials"]
 
 
-def known_trials(spec: StudySpec, source: Path, *, cohort_digest: str, split: Split) -> list[Known]:
-    """The complete trials of the study in `source` that `spec` could have proposed.
+def known_trials(
+    spec: StudySpec, folder: StudyFolder, *, cohort_digest: str, split: Split
+) -> list[Known]:
+    """The complete trials of the study in `folder` that `spec` could have proposed.
 
     A value found on other patients or other folds is another quantity: such a study is refused. A
     trial that was built from another fixed setting, or lies outside the space, is left out.
@@ -29,13 +30,12 @@ def known_trials(spec: StudySpec, source: Path, *, cohort_digest: str, split: Sp
     Raises:
         UsageError: the study was run on another cohort or other folds.
     """
-    folder = StudyFolder(source)
     folder.refresh()
     about = read_about(folder)
     if about.cohort_digest != cohort_digest or about.split != split:
         raise UsageError(
-            f"search.warm_start: {source} was run on another cohort or other folds, so its values "
-            "cannot be compared; enqueue its best params instead (search.enqueue)."
+            f"search.warm_start: {folder.address} was run on another cohort or other folds, so "
+            "its values cannot be compared; enqueue its best params instead (search.enqueue)."
         )
     before, ledger = about.spec, FolderLedger(folder)
     found = []
@@ -50,7 +50,7 @@ def known_trials(spec: StudySpec, source: Path, *, cohort_digest: str, split: Sp
         values = [outcome(objective, row.value, epochs) for objective in spec.search.objectives]
         kept = tuple(value for value in values if value is not None)
         if len(kept) == len(values):
-            found.append(Known(f"{source.name} trial {row.number}", params, kept))
+            found.append(Known(f"{folder.name} trial {row.number}", params, kept))
     return found
 
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -198,12 +198,18 @@ class StudyFolder(StudyPaths):
         mirror.withdraw(self, *files)
 
     def delete(self) -> None:
-        """Delete the whole study; `study.json` last, so that an interrupted deletion can go on."""
+        """Delete everything in the study, in its store, and in all of this machine's copies.
+
+        `study.json` goes last, so that an interrupted deletion can go on. The empty folder stays:
+        whoever holds the lock deletes it when the lock is closed.
+        """
         if (remote := origin(self.root)) is not None:
             remote.delete_all()
+            copies = {StudyFolder.at(remote.address, use).root for use in get_args(Use)}
+            for copy in copies - {self.root}:
+                shutil.rmtree(copy, ignore_errors=True)
         for path in sorted(self.root.iterdir(), key=lambda path: path == self.study):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self.root.rmdir()
 
     def store_journal(self) -> None:
         """Store what was added to the journal since the last time."""

@@ -79,9 +79,8 @@ def _pull(remote: Remote, root: Path) -> None:
         # After the segments that the manifest names.
         remote.get_all([one for one in changed if one[1].name in _NOTES])
         here = (root / folder).glob("*.parquet") if (root / folder).is_dir() else ()
-        gone += [path for path in here if path.relative_to(root).as_posix() not in listed]
-    if "study.json" not in listed:
-        gone.append(root / "study.json")
+        kept = [*here, *(root / folder / note for note in _NOTES)]
+        gone += [path for path in kept if path.relative_to(root).as_posix() not in listed]
     for path in gone:  # last, when what replaces them is there
         path.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from mmstudy.errors import UsageError
 from mmstudy.search.optuna_study import Known
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import METRICS, TRIALS, State, TrialRow
@@ -50,7 +51,9 @@ def add(folder: Path, number: int, **changes: Any) -> None:
 
 def known(source: Path, changes: dict[str, Any] | None = None, **other: Any) -> list[Known]:
     spec = parse_spec(TINY_SPEC | (changes or {}))
-    return known_trials(spec, source, **{"cohort_digest": "abc", "split": SPLIT} | other)
+    return known_trials(
+        spec, StudyFolder(source), **{"cohort_digest": "abc", "split": SPLIT} | other
+    )
 
 
 def test_a_complete_trial_is_known_with_its_params_and_value(source: Path) -> None:

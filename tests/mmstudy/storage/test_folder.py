@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,8 +26,10 @@ from mmstudy.followup import predict as predicting
 from mmstudy.followup.evaluate import evaluate
 from mmstudy.followup.explain import explain
 from mmstudy.followup.predict import predict
+from mmstudy.followup.rerun import task_of
 from mmstudy.spec.study_spec import parse_spec
-from mmstudy.storage import explanations, lease, mirror, parquet
+from mmstudy.storage import explanations, lease, mirror, parquet, stop
+from mmstudy.storage.compaction import compact
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, open_study
 from support.object_store import object_store
@@ -38,6 +41,7 @@ SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {
     "space": {"train.lr": {"float": [1e-3, 1e-2], "log": True}},
     "search": {"trials": 1, "startup_trials": 1},
 }
+Command = Callable[..., tuple[int, str, str]]
 Machine = Callable[[str], None]
 
 
@@ -155,6 +159,54 @@ def test_explanations_made_on_one_machine_are_read_on_another(
         assert (found == near.map(twins.local.folder, case.case)).all()
 
 
+def test_explain_says_that_it_trains_again_only_where_it_does(
+    twins: Twins, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicting.networks(  # kept in the store from here on
+        open_study(twins.address),
+        task_of(open_study(twins.address), 0, twins.local.cohort()),
+        int(twins.local.trial(0)["best_epoch"]),
+        lambda *_: None,
+    )
+    machine("second")
+    said: list[str] = []
+    cases = twins.local.about.split.folds[1].val[:1]
+    explain(open_study(twins.address), 0, cases=cases, say=said.append)
+    assert not [line for line in said if "trained again" in line]
+
+
+def test_a_comparison_fetches_no_volume(twins: Twins, machine: Machine, tmp_path: Path) -> None:
+    compare(open_study(twins.address))
+    assert list(tmp_path.rglob("cohort.parquet"))
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_study_in_a_store_grows_under_a_reader(twins: Twins, machine: Machine) -> None:
+    reader, before = open_study(twins.address), open_study(twins.address).read()
+    looks = before.evaluations().height
+    evaluate(open_study(twins.address), 0)
+    assert reader.evaluations().height == looks + 1
+    assert before.evaluations().height == looks
+    before.refresh()
+    assert before.evaluations().height == looks + 1
+
+
+def test_a_driver_hears_a_request_left_in_the_store(
+    twins: Twins, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "_LOOK_STORE_SECONDS", 0.05)
+    asked = threading.Event()
+    driver = open_study(twins.address).folder.working()
+    with stop.stoppable(driver, asked.set, asked.is_set):
+        assert not asked.wait(0.2)
+        stop.ask_to_stop(open_study(twins.address).folder)
+        assert asked.wait(5)
+    machine("third")
+    folder = open_study(twins.address).folder
+    folder.fetch(folder.stop)
+    assert not folder.stop.exists()
+
+
 def test_networks_are_trained_once_for_all_machines(
     twins: Twins, others: Cohort, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,13 +222,14 @@ def test_networks_are_trained_once_for_all_machines(
 
 
 def test_a_look_at_the_test_set_is_counted_on_every_machine(twins: Twins, machine: Machine) -> None:
-    for look in (1, 2):
+    before = open_study(twins.address).evaluations().height
+    for look in (before + 1, before + 2):
         machine(f"look {look}")
         assert evaluate(open_study(twins.address), 0)["look"] == look
     machine("third")
     far = open_study(twins.address)
-    assert far.evaluations()["look"].to_list() == [1, 2]
-    assert far.test_predictions(2).height == len(far.about.split.test)
+    assert far.evaluations()["look"].to_list() == [*range(1, before + 3)]
+    assert far.test_predictions(before + 2).height == len(far.about.split.test)
 
 
 def test_a_plain_folder_is_its_own_working_copy(tmp_path: Path) -> None:
@@ -226,3 +279,35 @@ def test_another_cohort_is_refused_by_one_sentence(twins: Twins, others: Cohort)
     words = f"was begun on cohort {twins.local.about.cohort_digest}, the one in .* --cohort"
     with pytest.raises(MMStudyError, match=words):
         twins.local.cohort(others.folder)
+
+
+def test_a_deleted_study_leaves_nothing_and_its_name_can_be_used_again(
+    root: str, cohort: Cohort, machine: Machine, tmp_path: Path, command: Command
+) -> None:
+    """Compacted, explained, deleted; a new one of the same name knows nothing of it."""
+    address = below(root, "other/s")
+
+    def begun() -> Study:
+        run_study(
+            plan_study(parse_spec(SPEC), cohort=cohort.folder, root=below(root, "other"), name="s"),
+            InlineRunner(),
+        )
+        return open_study(address)
+
+    def compacted() -> None:
+        folder = open_study(address).folder.working()
+        folder.refresh(at_once=True)
+        assert compact(folder) == 1
+
+    begun()
+    compacted()
+    study = open_study(address)
+    predicting.networks(study, task_of(study, 0, cohort), 0, lambda *_: None)
+    assert list(tmp_path.rglob("fold-*.safetensors"))
+    assert command("rm", address, "--yes")[0] == 0
+    assert not list(tmp_path.rglob("fold-*.safetensors"))
+    assert not list(tmp_path.rglob("*.parquet"))
+    again = begun()
+    assert again.trials().height == 1
+    compacted()
+    assert again.importances() == open_study(address).importances()
