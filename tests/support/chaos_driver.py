@@ -1,4 +1,4 @@
-"""A driver in a process of its own: `python chaos_driver.py SPEC COHORT ROOT`."""
+"""A driver in a process of its own: `python -m support.chaos_driver SPEC COHORT ROOT`."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ def test_the_gap_below_which_nothing_can_be_shown_is_scipy_s() -> None:
 
 class TestNotes:
     def of(self, study: Study, *, tested: bool = False) -> str:
-        ours = row_of(study.out_of_fold(0), method="ours", cases="validation")
+        found = study.out_of_fold(0)
+        ours = row_of(found, method="ours", cases="validation", origin=study.origin)
         return "\n".join(notes(study, ours, tested=tested))
 
     def test_the_frequent_class_is_counted_on_both_sets(self, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmstudy.comparison.row import RATE_NAMES, Figure, MethodRow, row_of, row_of_counts
+from mmstudy.storage.origin import Origin
 
 RANDOM = np.random.default_rng(2)
 LABELS = np.arange(60) % 3 == 0
@@ -24,7 +25,7 @@ def predictions() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def row() -> MethodRow:
-    return row_of(predictions(), method="ours", cases="validation")
+    return row_of(predictions(), method="ours", cases="validation", origin=Origin())
 
 
 def test_figures_are_scikit_learn_s(row: MethodRow) -> None:
@@ -56,7 +57,12 @@ def test_rates_have_wilson_s_intervals_and_their_counts(row: MethodRow) -> None:
 
 
 def test_the_order_of_cases_does_not_matter(row: MethodRow) -> None:
-    again = row_of(predictions().sort("case", descending=True), method="ours", cases="validation")
+    again = row_of(
+        predictions().sort("case", descending=True),
+        method="ours",
+        cases="validation",
+        origin=Origin(),
+    )
     assert again.as_dict() == row.as_dict()
     assert row.predictions is not None
     assert row.predictions["case"].to_list() == CASES
@@ -64,7 +70,9 @@ def test_the_order_of_cases_does_not_matter(row: MethodRow) -> None:
 
 def test_one_half_is_called_squamous() -> None:
     table = pl.DataFrame({"case": ["a", "b"], "label": [1, 0], "probability": [0.5, 0.4999]})
-    assert row_of(table, method="m", cases="c").counts == ConfusionMatrix(tp=1, fn=0, fp=0, tn=1)
+    assert row_of(table, method="m", cases="c", origin=Origin()).counts == ConfusionMatrix(
+        tp=1, fn=0, fp=0, tn=1
+    )
 
 
 def test_other_calls_change_counts_and_f1_and_nothing_of_the_scores(row: MethodRow) -> None:
@@ -81,12 +89,12 @@ def test_other_calls_change_counts_and_f1_and_nothing_of_the_scores(row: MethodR
 def test_a_case_twice_is_refused() -> None:
     table = pl.concat([predictions(), predictions().head(1)])
     with pytest.raises(ValueError, match="each case once, got some of ours several times"):
-        row_of(table, method="ours", cases="validation")
+        row_of(table, method="ours", cases="validation", origin=Origin())
 
 
 def test_one_class_has_no_area_and_no_sensitivity() -> None:
     table = pl.DataFrame({"case": ["a", "b"], "label": [0, 0], "probability": [0.2, 0.7]})
-    found = row_of(table, method="m", cases="c")
+    found = row_of(table, method="m", cases="c", origin=Origin())
     assert found.auroc == Figure() == found.auprc
     sensitivity = found.as_dict()["sensitivity"]
     assert sensitivity == {"value": None, "low": None, "high": None, "hits": 0, "total": 0}

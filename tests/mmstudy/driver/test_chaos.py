@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -45,16 +46,21 @@ class Driver:
 
     def __init__(self, folder: Path, cohort: Cohort) -> None:
         (folder / "spec.yaml").write_text(yaml.safe_dump(SPEC))
-        script = Path(cheap_trial.__file__).with_name("chaos_driver.py")
-        self._command = [sys.executable, str(script), str(folder / "spec.yaml")]
+        self._command = [sys.executable, "-m", "support.chaos_driver", str(folder / "spec.yaml")]
         self._command += [str(cohort.folder), str(folder)]
+        # The driver and its workers find `support` as this process does.
+        tests = str(Path(cheap_trial.__file__).parents[1])
+        paths = [tests, os.environ.get("PYTHONPATH", "")]
+        self._environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self._trials, self._log = folder / "s" / "metrics", folder / "driver.log"
         self.start()
 
     def start(self) -> None:
         self._seen = self._marks()
         with self._log.open("w") as log:
-            self.process = psutil.Popen(self._command, stdout=subprocess.DEVNULL, stderr=log)
+            self.process = psutil.Popen(
+                self._command, env=self._environment, stdout=subprocess.DEVNULL, stderr=log
+            )
 
     def working(self) -> bool:
         """Whether this driver's trials have recorded an epoch."""
