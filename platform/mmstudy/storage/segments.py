@@ -47,7 +47,7 @@ ORDER: Final[Mapping[Table, tuple[str, ...]]] = {
     "metrics": ("number", "fold", "epoch"),
     "predictions": ("number", "fold", "epoch", "case"),
 }
-_SEGMENT = re.compile(r"[a-z]+-\d{5,}-\d{5,}\.parquet")
+_SEGMENT = re.compile(r"[a-z][A-Za-z0-9._-]*\.parquet")
 _MOST_TRIALS = 10_000_000
 _LOOSE = re.compile(r"(\d{5,})\.(?:val\.)?parquet")
 _READS = 5  # of files that vanish between listing and opening
@@ -121,12 +121,13 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
 
 def _segment(paths: StudyPaths, table: Table, entry: Mapping[str, Any]) -> Segment:
     name, ranges = str(entry["file"]), [(int(first), int(last)) for first, last in entry["numbers"]]
-    if _SEGMENT.fullmatch(name) is None or not name.startswith(table):
-        raise ValueError(f"a segment is called {table}-<first>-<last>.parquet, got {name!r}")
+    path = paths.segments / name
+    if _SEGMENT.fullmatch(name) is None or not name.startswith(table) or path.is_symlink():
+        raise ValueError(f"a segment is a file {table}*.parquet in segments/, got {name!r}")
     if any(not 0 <= first <= last < _MOST_TRIALS for first, last in ranges):
         raise ValueError(f"trials are numbered from 0 to {_MOST_TRIALS - 1}, got {ranges!r}")
     numbers = frozenset(n for first, last in ranges for n in range(first, last + 1))
-    return Segment(paths.segments / name, numbers)
+    return Segment(path, numbers)
 
 
 def loose_files(paths: StudyPaths, table: Table) -> Iterator[tuple[int, Path]]:
