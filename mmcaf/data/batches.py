@@ -286,7 +286,7 @@ class FoldBatches:
         }
 
     def sampled(self, config: TrainConfig, *, seed: int | None = None) -> FoldBatches:
-        """The same windows in batches as `config` has them; in another order with `seed`."""
+        """This fold with training batches as `config` has them, in another order with `seed`."""
         train = replace(
             self.train,
             batch_size=config.batch_size,

@@ -143,7 +143,11 @@ class Remote:
             shutil.copyfileobj(source, target, _CHUNK)
 
     def write(self, name: str, content: bytes) -> None:
-        """Store `content` as `name`; see `put`."""
+        """Store `content` as `name`; readers see the old content or the new.
+
+        Raises:
+            StorageError: it cannot be stored.
+        """
         with self._storing(name) as target:
             target.write(content)
 

@@ -36,7 +36,7 @@ class Conv3d(nn.Conv3d):
     """A dense or grouped convolution, right in bfloat16 too."""
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c2 d2 h2 w2"]:
-        """See `nn.Conv3d`."""
+        """The convolution of a map `[b, c, d, h, w]`."""
         if self.weight.numel() > x.numel():  # laying out the weight costs more than the map
             x = x.contiguous()
         out = convolved(
@@ -76,7 +76,7 @@ class DepthwiseConv3d(nn.Conv3d):
         )
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b c d h w"]:
-        """See `nn.Conv3d`."""
+        """The convolution of a map `[b, c, d, h, w]`."""
         weight = self.weight
         if self.kernel_size[0] == 1:
             return x * weight.to(x.dtype).view(-1, 1, 1, 1)

@@ -157,7 +157,7 @@ class FrozenFold:
         return {**self.windows.fitted(), "image_side": self.train.store.digest}
 
     def sampled(self, config: TrainConfig, *, seed: int | None = None) -> FrozenFold:
-        """See `FoldBatches.sampled`."""
+        """This fold with training batches as `config` has them, in another order with `seed`."""
         windows = self.windows.sampled(config, seed=seed)
         ours = replace(
             self.train.batches,

@@ -29,7 +29,9 @@ def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Esti
 def corrected(
     study: Study, rivals: Sequence[pl.DataFrame] = (), *, resamples: int = 500, seed: int = 0
 ) -> Corrected | None:
-    """The same, and how far ahead of each rival what the search picks is; None without trials.
+    """The AUROC to expect of the study's best trial (BBC-CV), and its lead over each rival.
+
+    None where no trial is complete.
 
     Args:
         study: with predictions of every epoch.

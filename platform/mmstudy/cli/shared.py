@@ -37,7 +37,7 @@ __all__ = [
 
 
 def located(text: str, kind: str = "read") -> Path:
-    """See `mmcaf.files.remote.place`, which a plain path need not wait for."""
+    """The local folder of a path or an address; `kind` says whose copy of an address it is."""
     if "://" not in text:
         return Path(text)
     from mmcaf.files.remote import place

@@ -58,7 +58,7 @@ class _Live:
 
 
 class StudyConductor:
-    """See `mmstudy.driver.contract.Conductor` for the contract it fulfils.
+    """Decides which trial is next and records what becomes of each (`contract.Conductor`).
 
     Args:
         ledger: where trials are recorded; this process is the only driver.
@@ -97,7 +97,7 @@ class StudyConductor:
     # What a runner calls.
 
     def next_task(self) -> TrialTask | None:
-        """See `Conductor.next_task`."""
+        """The next trial to launch; None when there is none now."""
         while not self._out_of_budget():
             interrupted = self._search.interrupted()
             if interrupted:
@@ -113,14 +113,14 @@ class StudyConductor:
 
     @property
     def finished(self) -> bool:
-        """See `Conductor.finished`."""
+        """Whether no trial will ever be launched again."""
         if self._live:
             return False
         done = not self._wants_more() and not self._search.interrupted()
         return self.stopping is not None or done
 
     def on_epoch(self, row: EpochRow) -> bool:
-        """See `Conductor.on_epoch`."""
+        """Take note of an epoch; False stops the trial."""
         live = self._live[row.number]
         position = (row.fold, row.epoch)
         if sum(known < position for known in live.rows) < row.fold * live.epochs + row.epoch:
@@ -135,7 +135,7 @@ class StudyConductor:
         return live.stopped is None and not self.interrupted and not self._whole(live)
 
     def on_end(self, number: int, fault: str | None) -> None:
-        """See `Conductor.on_end`."""
+        """The trial has ended or was stopped; `fault` says why it failed, if it did."""
         live = self._live[number]
         decided = live.fault is not None or live.stopped is not None or self._whole(live)
         if fault is None and not decided:
@@ -153,7 +153,7 @@ class StudyConductor:
             self._end(number, State.FAIL, reason="ended before its last epoch")
 
     def on_halt(self, number: int, reason: str) -> None:
-        """See `Conductor.on_halt`."""
+        """The trial was halted, to be continued later; no other begins."""
         self.stopping = self.halted = reason
         del self._live[number]  # stays RUNNING; the next driver takes it up
 

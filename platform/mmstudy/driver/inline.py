@@ -22,13 +22,13 @@ class InlineRunner(Runner):
     """
 
     def gpus(self) -> float:
-        """See `Runner.gpus`."""
+        """Number of GPUs of this machine."""
         import torch  # heavy, and a conductor or a test of one needs none
 
         return float(torch.cuda.device_count())
 
     def run(self, conductor: Conductor, objective: Objective, resources: ResourceSpec) -> None:
-        """See `Runner.run`."""
+        """Run one trial after the other; return when the conductor has no more."""
         while (task := conductor.next_task()) is not None:
             try:
                 self._trial(task, conductor, objective)

@@ -124,11 +124,11 @@ class RayRunner(Runner):
         self._cluster.__exit__(*reason)
 
     def gpus(self) -> float:
-        """See `Runner.gpus`."""
+        """Number of GPUs of the cluster."""
         return _total("GPU")
 
     def run(self, conductor: Conductor, objective: Objective, resources: ResourceSpec) -> None:
-        """See `Runner.run`."""
+        """Run trials side by side as room allows; return when none is left and none is alive."""
         bridge = _Bridge(conductor)
         searcher = ConcurrencyLimiter(_Asker(bridge), max_concurrent=_concurrent(resources))
         with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:

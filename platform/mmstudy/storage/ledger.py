@@ -48,7 +48,11 @@ class Ledger(ABC):
 
     @abstractmethod
     def put_epochs(self, number: int, rows: Sequence[EpochRow]) -> None:
-        """Write all epochs of a trial; see `put_trial`."""
+        """Write all epochs of a trial.
+
+        Raises:
+            StorageError: it cannot be written; what was known is unchanged.
+        """
 
     @abstractmethod
     def predictions(self, number: int) -> list[dict[str, Any]]:
@@ -56,7 +60,11 @@ class Ledger(ABC):
 
     @abstractmethod
     def put_predictions(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write all predictions of a trial; see `put_trial`."""
+        """Write all predictions of a trial.
+
+        Raises:
+            StorageError: it cannot be written; what was known is unchanged.
+        """
 
     @abstractmethod
     def claim(self, number: int) -> Claim | None:
@@ -64,7 +72,11 @@ class Ledger(ABC):
 
     @abstractmethod
     def put_claim(self, number: int, claim: Claim) -> None:
-        """Make `claim` the owner; see `put_trial`."""
+        """Make `claim` the owner.
+
+        Raises:
+            StorageError: it cannot be written; what was known is unchanged.
+        """
 
     @abstractmethod
     def drop_checkpoint(self, number: int) -> None:
