@@ -117,7 +117,10 @@ def test_a_grid_visits_every_point_once(tmp_path: Path) -> None:
             },
             "with several objectives no trial can be stopped early",
         ),
-        ({"search": {"objectives": ["auc"]}}, "search.objectives: need a list of 1 or more of auroc"),
+        (
+            {"search": {"objectives": ["auc"]}},
+            "search.objectives: need a list of 1 or more of auroc",
+        ),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(changes: dict[str, Any], told: str) -> None:
