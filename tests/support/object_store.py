@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pyarrow import fs
+
+_NUMBERS = itertools.count()
 
 
 class Requests:
@@ -26,8 +29,12 @@ class Requests:
 
 
 @contextmanager
-def object_store(bucket: str = "bucket") -> Iterator[tuple[str, Requests]]:
-    """Its address, `s3://bucket/studies?…`, and the requests; the caller sets credentials."""
+def object_store() -> Iterator[tuple[str, Requests]]:
+    """Its address, `s3://bucket-0/studies?…`, and the requests; the caller sets credentials.
+
+    All servers of a process share what they keep, so each has a bucket of its own.
+    """
+    bucket = f"bucket-{next(_NUMBERS)}"
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

@@ -1,0 +1,149 @@
+"""Files that may come from a stranger: opened without following links, read through a type.
+
+A folder of a study or a cohort is data. Nothing in it may lead out of it, and nothing in it may
+make a reader wait or fill its memory: whatever is no regular file, or is reached through a link, is
+refused, and so is a file that is too large for what it is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+from mmcaf.errors import DataError
+
+__all__ = ["checked", "decode", "open_regular", "read_bytes", "read_json", "within"]
+
+T = TypeVar("T")
+
+MOST_BYTES = 1 << 26
+"""A JSON file may have so many; the largest real one, of 10,000 cases, has some megabytes."""
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def within(folder: Path, text: str) -> Path:
+    """The file that `text`, read from a file, means in `folder`; it need not be there.
+
+    Raises:
+        DataError: it is absolute, climbs out with `..`, or passes through a link.
+    """
+    way = PurePosixPath(text)
+    if not text or "\0" in text or way.is_absolute() or ".." in way.parts:
+        raise DataError(
+            f"{folder} names a file {text!r}. Only a way inside the folder is followed; the folder "
+            "is damaged or not to be trusted."
+        )
+    return checked(folder / way, folder)
+
+
+def checked(path: Path, folder: Path) -> Path:
+    """`path`, which lies in `folder`, if no link leads to it and it is a regular file or missing.
+
+    The folder itself may be a link, since its user chose it.
+
+    Raises:
+        DataError: a link on the way, or a folder, FIFO or device in the file's place.
+    """
+    below = path.relative_to(folder)
+    for part in [folder / one for one in reversed(below.parents)][1:]:
+        if part.is_symlink():
+            raise DataError(_refusal(part, "a link"))
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return path
+    except OSError as error:  # a file in a folder's place, a name that is too long
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    if not stat.S_ISREG(mode):
+        raise DataError(_refusal(path, _kind(mode)))
+    return path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """`path`, open for reading bytes; never waits for a FIFO, never follows a link.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: no regular file, or it cannot be read.
+    """
+    try:
+        handle = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if path.is_symlink():
+            raise DataError(_refusal(path, "a link")) from error
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise DataError(_refusal(path, _kind(mode)))
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: no regular file, larger, or it cannot be read.
+    """
+    with open_regular(path) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as error:
+            raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    if len(content) > most:
+        raise DataError(f"{path} is larger than {most} bytes, far more than such a file ever has.")
+    return content
+
+
+def read_json(path: Path, kind: type[T], *, remedy: str) -> T:
+    """The JSON in `path` as a value of `kind`, a `msgspec.Struct` or any type that msgspec knows.
+
+    Args:
+        path: a regular file.
+        kind: what it must hold.
+        remedy: what to do where it does not, a sentence.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: no such file can be read, or it holds something else; names the field.
+    """
+    return decode(read_bytes(path), kind, source=str(path), remedy=remedy)
+
+
+def decode(text: bytes | str, kind: type[T], *, source: str, remedy: str) -> T:
+    """JSON text as a value of `kind`; `source` is its name in a fault.
+
+    Raises:
+        DataError: it holds something else; names the field.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        told = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{source} is damaged: {told}. {remedy}") from error
+
+
+def _refusal(path: Path, kind: str) -> str:
+    return (
+        f"{path} is {kind}, where a plain file or folder of this program belongs, so it is not "
+        "read: it may lead to a file of somebody else. Look what it is; delete it, or copy the "
+        "file itself there."
+    )
+
+
+def _kind(mode: int) -> str:
+    names = {
+        stat.S_IFLNK: "a link",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
+    return names.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,96 @@
+"""A file of a stranger is data: no link is followed, nothing waits, a wrong type is a sentence."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mmcaf.errors import DataError
+from mmcaf.files import reading
+
+
+class Note(msgspec.Struct):
+    name: str
+    numbers: list[int] = []
+
+
+def read(path: Path) -> Note:
+    return reading.read_json(path, Note, remedy="Copy it again.")
+
+
+def test_what_is_right_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    path.write_text('{"name": "a", "numbers": [1, 2], "later": true}')
+    assert read(path) == Note("a", [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "truncated"),
+        ('{"name": "a"', "truncated"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"name": 5}', r"Expected `str`, got `int` - at `\$.name`"),
+        ('{"name": "a", "numbers": [1, "x"]}', r"\$.numbers\[1\]"),
+        ('{"numbers": []}', "missing required field `name`"),
+        ("[" * 200_000, "Expected `object`"),
+        ('{"later": ' + "[" * 200_000 + "}", "nested too deeply"),
+        (b"\xff\xfe\x00", "malformed|invalid"),
+        ('{"name": "\ud800"}'.encode("utf-8", "surrogatepass"), "Invalid UTF-8|invalid"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_with_file_field_and_remedy(
+    tmp_path: Path, text: str | bytes, told: str
+) -> None:
+    path = tmp_path / "note.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=rf"note\.json is damaged: .*({told}).* Copy it again\."):
+        read(path)
+
+
+def test_a_missing_file_is_not_damaged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.json")
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"name": "of somebody else"}')
+    link, fifo, folder, sock = (tmp_path / name for name in ("link", "fifo", "folder", "sock"))
+    link.symlink_to(secret)
+    os.mkfifo(fifo)
+    folder.mkdir()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(sock))
+    for path, kind in ((link, "link"), (fifo, "FIFO"), (folder, "folder"), (sock, "sock")):
+        with pytest.raises(DataError, match=kind):
+            read(path)
+        with pytest.raises(DataError, match=kind):
+            reading.checked(path, tmp_path)
+    server.close()
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(DataError, match="larger than 100 bytes"):
+        reading.read_bytes(path, most=100)
+
+
+@pytest.mark.parametrize("text", ["", "/etc/passwd", "../x", "a/../../x", "a\0b", "..", "link/x"])
+def test_a_way_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(DataError):
+        reading.within(tmp_path, text)
+
+
+def test_a_way_inside_is_followed_and_the_folder_may_be_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "a").mkdir(parents=True)
+    link.symlink_to(real)
+    assert reading.within(link, "a/b.json") == link / "a/b.json"
