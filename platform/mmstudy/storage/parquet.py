@@ -6,7 +6,6 @@ passes the schema it wants, so a column that an older writer did not know is nul
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmcaf.errors import DataError
+from mmcaf.files import untrusted
 from mmcaf.files.atomic import replacing
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.schema import SCHEMA_VERSION
 
 __all__ = ["append_rows", "read_json", "read_rows", "read_tables", "write_rows", "write_table"]
+
+_COPY_AGAIN = "Copy it again from where it was made."
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -90,10 +93,8 @@ def read_json(path: Path) -> dict[str, Any]:
         MMStudyError: missing, half-copied or no JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MMStudyError(f"Cannot read {path.name}: {error}") from error
-    if not isinstance(value, dict):
-        found = type(value).__name__
-        raise MMStudyError(f"Cannot read {path.name}: expected an object, found {found}.")
-    return value
+        return untrusted.read_json(path, dict[str, Any], remedy=_COPY_AGAIN)
+    except FileNotFoundError as error:
+        raise MMStudyError(f"There is no {path}. {_COPY_AGAIN}") from error
+    except DataError as error:
+        raise MMStudyError(str(error)) from error

@@ -118,11 +118,11 @@ class TestJson:
     @pytest.mark.parametrize(
         ("content", "told"),
         [
-            (b'{"a": 1', "Expecting"),
-            (b"[1, 2]", "expected an object, found list"),
-            (b'"text"', "expected an object, found str"),
-            (b"\xff\xfe", "utf-8"),
-            (None, "No such file"),
+            (b'{"a": 1', "truncated"),
+            (b"[1, 2]", "Expected `object`, got `array`"),
+            (b'"text"', "Expected `object`, got `str`"),
+            (b"\xff\xfe", "malformed"),
+            (None, "There is no"),
         ],
     )
     def test_what_is_none_is_named_with_the_reason(
@@ -130,5 +130,5 @@ class TestJson:
     ) -> None:
         if content is not None:
             (tmp_path / "a.json").write_bytes(content)
-        with pytest.raises(MMStudyError, match=rf"Cannot read a\.json: .*{told}"):
+        with pytest.raises(MMStudyError, match=rf"a\.json.*{told}|{told}.*a\.json"):
             read_json(tmp_path / "a.json")

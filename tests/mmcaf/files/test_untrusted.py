@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from mmcaf.errors import DataError
-from mmcaf.files import reading
+from mmcaf.files import untrusted
 
 
 class Note(msgspec.Struct):
@@ -19,7 +19,7 @@ class Note(msgspec.Struct):
 
 
 def read(path: Path) -> Note:
-    return reading.read_json(path, Note, remedy="Copy it again.")
+    return untrusted.read_json(path, Note, remedy="Copy it again.")
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=kind):
             read(path)
         with pytest.raises(DataError, match=kind):
-            reading.checked(path, tmp_path)
+            untrusted.checked(path, tmp_path)
     server.close()
 
 
@@ -79,18 +79,18 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path.touch()
     os.truncate(path, 1 << 40)
     with pytest.raises(DataError, match="larger than 100 bytes"):
-        reading.read_bytes(path, most=100)
+        untrusted.read_bytes(path, most=100)
 
 
 @pytest.mark.parametrize("text", ["", "/etc/passwd", "../x", "a/../../x", "a\0b", "..", "link/x"])
 def test_a_way_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(DataError):
-        reading.within(tmp_path, text)
+        untrusted.within(tmp_path, text)
 
 
 def test_a_way_inside_is_followed_and_the_folder_may_be_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     (real / "a").mkdir(parents=True)
     link.symlink_to(real)
-    assert reading.within(link, "a/b.json") == link / "a/b.json"
+    assert untrusted.within(link, "a/b.json") == link / "a/b.json"
