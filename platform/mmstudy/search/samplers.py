@@ -1,8 +1,4 @@
-"""From a spec to Optuna's samplers, pruners, distributions.
-
-CMA-ES is the one sampler that keeps a pickle in the journal, Optuna's own; a stranger's journal is
-therefore not to be continued with it.
-"""
+"""From a spec to Optuna's samplers, pruners, distributions."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from mmstudy.search.cmaes import CmaEs
 from mmstudy.spec.space import Choice, Dimension, Floats, Ints
 from mmstudy.spec.study_spec import StudySpec
 
@@ -49,9 +46,7 @@ def sampler(spec: StudySpec, past: int) -> optuna.samplers.BaseSampler:
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
         case "cmaes":
-            return optuna.samplers.CmaEsSampler(
-                seed=seed, n_startup_trials=startup, warn_independent_sampling=False
-            )
+            return CmaEs(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
         case "nsga2":  # the first generation is the random one
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(2, startup))
         case "qmc":  # its place in the sequence is in the journal, under this very seed
