@@ -13,18 +13,26 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.search.journal import open_journal
-from mmstudy.search.samplers import directions, distribution, encode, grid_size, pruner, sampler
+from mmstudy.search.rebuild import ADOPTED, LOST, NAME
+from mmstudy.search.samplers import (
+    directions,
+    distribution,
+    encode,
+    grid_size,
+    pruner,
+    quiet,
+    sampler,
+)
 from mmstudy.spec.space import Choice, Floats, Ints, in_order, is_active
 from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.schema import State
@@ -37,7 +45,6 @@ _STATES = {
     TrialState.PRUNED: State.PRUNED,
     TrialState.FAIL: State.FAIL,
 }
-_ADOPTED = "from"  # user attribute of trials that another study ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +73,26 @@ class Known:
 
 
 class Search:
-    """The Optuna study in `journal`, opened or made; without a journal, in memory only."""
+    """The Optuna study in `journal`, opened or made; without a journal, in memory only.
 
-    def __init__(self, journal: Path | None, spec: StudySpec, known: Sequence[Known] = ()) -> None:
+    Args:
+        journal: its path, or what `open_journal` has opened.
+        spec: of the study.
+        known: trials of another study, adopted by a study that has none yet.
+    """
+
+    def __init__(
+        self, journal: Path | BaseStorage | None, spec: StudySpec, known: Sequence[Known] = ()
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = dict(in_order(spec.space))
-        storage = open_journal(journal)
+        storage = journal if isinstance(journal, BaseStorage) else open_journal(journal)
         # Not by summaries and `study.trials`, which copy every trial.
         past = sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
-        with _quiet():
+        with quiet():
             self._study = optuna.create_study(
                 storage=storage,
-                study_name="study",
+                study_name=NAME,
                 directions=directions(spec),
                 load_if_exists=True,
                 sampler=sampler(spec, past),
@@ -102,7 +117,8 @@ class Search:
         return {
             trial.number: Told(_STATES[trial.state], trial.values[0] if trial.values else None)
             for trial in self._trials()
-            if trial.state is not TrialState.WAITING and _ADOPTED not in trial.user_attrs
+            if trial.state is not TrialState.WAITING
+            and not {ADOPTED, LOST} & trial.user_attrs.keys()
         }
 
     def interrupted(self) -> list[int]:
@@ -123,7 +139,7 @@ class Search:
 
     def ask(self) -> Proposal:
         """A new trial."""
-        with _quiet():
+        with quiet():
             return self._propose(self._study.ask())
 
     def report(self, number: int, epoch: int, value: float) -> None:
@@ -165,7 +181,7 @@ class Search:
 
     def _propose(self, trial: optuna.Trial) -> Proposal:
         params: dict[str, Any] = {}
-        with _quiet():
+        with quiet():
             for path, dimension in self._space.items():
                 if is_active(dimension, params):
                     params[path] = _suggest(trial, path, dimension)
@@ -181,7 +197,7 @@ class Search:
                 values=list(known.values),
                 params={p: encode(self._space[p], v) for p, v in known.params.items()},
                 distributions={p: distribution(self._space[p]) for p in known.params},
-                user_attrs={_ADOPTED: known.source},
+                user_attrs={ADOPTED: known.source},
             )
         )
 
@@ -213,19 +229,11 @@ def importances(
         "fanova": optuna.importance.FanovaImportanceEvaluator(seed=seed),
         "ped_anova": optuna.importance.PedAnovaImportanceEvaluator(),
     }
-    with _quiet():
+    with quiet():
         return {
             name: dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
             for name, evaluator in evaluators.items()
         }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's notices that a feature is experimental; the versions are pinned."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
 
 
 def _suggest(trial: optuna.Trial, path: str, dimension: Floats | Ints | Choice) -> Any:

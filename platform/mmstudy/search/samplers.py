@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isnan, prod
 from typing import Any, Literal
 
@@ -29,6 +31,8 @@ __all__ = [
     "encode",
     "grid_size",
     "pruner",
+    "quiet",
+    "rungs",
     "sampler",
 ]
 
@@ -217,11 +221,32 @@ class Halving(optuna.pruners.BasePruner):
         return self._rungs
 
 
+def rungs(reported: Mapping[int, float], grace_epochs: int, reduction: int) -> dict[str, float]:
+    """What `Halving` notes of a trial that reported these values, by epoch from 1.
+
+    >>> rungs({1: 0.6, 2: 0.5, 3: 0.7}, grace_epochs=1, reduction=2)
+    {'completed_rung_0': 0.6, 'completed_rung_1': 0.5}
+    """
+    noted: dict[str, float] = {}
+    for epoch, value in sorted(reported.items()):
+        while epoch >= grace_epochs * reduction ** len(noted):
+            noted[f"{_RUNG}{len(noted)}"] = value
+    return noted
+
+
 def pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """Successive halving, or none."""
     if spec.pruning is None:
         return optuna.pruners.NopPruner()
     return Halving(spec.pruning.grace_epochs, spec.pruning.reduction)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Optuna's notices that a feature is experimental; the versions are pinned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def directions(spec: StudySpec) -> list[Literal["maximize", "minimize"]]:

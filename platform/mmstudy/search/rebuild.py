@@ -1,0 +1,254 @@
+"""The journal held against the study's records, and written anew from them where they differ.
+
+What is recorded is the truth: a trial with a row keeps its number, its params and its end, whatever
+a journal says that was lost, cut, copied too early or written by somebody else. A new journal holds
+what an unbroken one would, so that proposals go on. Of an old one only trials are taken over that
+were never recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor, log
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import CmaEsSampler, GridSampler, NSGAIISampler, QMCSampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from mmcaf.files.atomic import replacing
+from mmstudy.errors import UsageError
+from mmstudy.search import cmaes
+from mmstudy.search.journal import Journal, MemoryLines
+from mmstudy.search.samplers import directions, distribution, encode, quiet, rungs, sampler
+from mmstudy.search.scoring import outcome
+from mmstudy.spec.space import Choice
+from mmstudy.spec.study_spec import StudySpec
+from mmstudy.storage.schema import EpochRow, State, TrialRow
+
+__all__ = ["ADOPTED", "LOST", "NAME", "disagreement", "rebuild_journal", "unrecorded"]
+
+ADOPTED = "from"
+"""User attribute of trials that another study ran."""
+NAME = "study"
+"""Of the one study that a journal keeps."""
+LOST = "lost"
+"""User attribute of numbers of which nothing is known any more; nobody gets them again."""
+
+_STATES = {
+    State.RUNNING: TrialState.RUNNING,
+    State.COMPLETE: TrialState.COMPLETE,
+    State.PRUNED: TrialState.PRUNED,
+    State.FAIL: TrialState.FAIL,
+}
+
+
+def disagreement(storage: BaseStorage, spec: StudySpec, rows: Iterable[TrialRow]) -> str | None:
+    """Why the journal cannot be gone on with, as a clause about it; None where it can.
+
+    A trial may be further in the journal than in its row: that of a driver killed between the two.
+    """
+    if isinstance(storage, Journal) and storage.fault is not None:
+        return storage.fault
+    trials = _trials(storage)
+    if trials is None:
+        return "it holds no study" if any(True for _ in rows) else None
+    (study,) = storage.get_all_studies()[:1]
+    ways = [one.name.lower() for one in study.directions]
+    if study.study_name != NAME or ways != directions(spec):
+        return "it is of a study with other objectives"
+    missing = []
+    for row in rows:
+        if row.number >= len(trials):
+            missing.append(row.number)
+        elif (fault := _differs(trials[row.number], row, spec)) is not None:
+            return f"it {fault} trial {row.number}"
+    return f"it ends before trial {min(missing)}" if missing else None
+
+
+def unrecorded(storage: BaseStorage, recorded: Iterable[int]) -> list[FrozenTrial]:
+    """Trials that ended in the journal, but have no row: their rows were lost."""
+    known = {*recorded}
+    return [
+        trial
+        for trial in _trials(storage) or ()
+        if trial.state.is_finished()
+        and trial.number not in known
+        and not {ADOPTED, LOST} & trial.user_attrs.keys()
+    ]
+
+
+def rebuild_journal(
+    path: Path,
+    spec: StudySpec,
+    rows: Sequence[TrialRow],
+    epochs: Mapping[int, Sequence[EpochRow]],
+    old: BaseStorage,
+) -> None:
+    """Write the journal `path` anew, whole or not at all.
+
+    Args:
+        path: the journal.
+        spec: of the study.
+        rows: every recorded trial; one that runs is handed out again.
+        epochs: of every recorded trial.
+        old: the journal as far as it could be read, for trials that were never recorded.
+
+    Raises:
+        StorageError: it cannot be written; the old one is unchanged.
+    """
+    lines = _KeptLines()
+    storage = JournalStorage(lines)
+    study = optuna.create_study(storage=storage, study_name=NAME, directions=directions(spec))
+    kept = {row.number: row for row in rows}
+    before = {trial.number: trial for trial in _trials(old) or ()}
+    trials = [
+        _recorded(spec, kept[number], epochs.get(number, ()))
+        if number in kept
+        else _unrecorded(spec, before.get(number))
+        for number in range(max([*kept, *before], default=-1) + 1)
+    ]
+    with quiet():
+        _mark(spec, trials)
+        for trial in trials:
+            study.add_trial(trial)
+        _mark_study(spec, study, len(trials))
+    with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines.kept)
+
+
+class _KeptLines(MemoryLines):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[dict[str, Any]] = []
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.kept += logs
+        super().append_logs(logs)
+
+
+def _trials(storage: BaseStorage) -> list[FrozenTrial] | None:
+    studies = storage.get_all_studies()
+    if not studies:
+        return None
+    return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
+
+
+def _differs(trial: FrozenTrial, row: TrialRow, spec: StudySpec) -> str | None:
+    state = _STATES[row.state]
+    if row.state is not State.RUNNING and trial.state is not state:
+        return "does not know the end of"
+    if trial.state is TrialState.WAITING or _params(spec, row) != trial.params:
+        return "has other params for"
+    if row.state is State.COMPLETE and "auroc" in spec.search.objectives:
+        place = spec.search.objectives.index("auroc")
+        if trial.values is None or trial.values[place] != row.value:
+            return "has another value for"
+    return None
+
+
+def _params(spec: StudySpec, row: TrialRow) -> dict[str, Any] | None:
+    """As Optuna keeps them; None where they are not of this space."""
+    params = json.loads(row.params)
+    if not params.keys() <= spec.space.keys():
+        return None
+    return {path: encode(spec.space[path], value) for path, value in params.items()}
+
+
+def _recorded(spec: StudySpec, row: TrialRow, epochs: Sequence[EpochRow]) -> FrozenTrial:
+    """A recorded trial as Optuna keeps it."""
+    params = _params(spec, row)
+    if params is None:
+        raise UsageError(
+            f"Trial {row.number} has params that are not of the study's space: {row.params}. Its "
+            "file is of another study; copy the right one there."
+        )
+    reported = _reported(spec, epochs)
+    values = None
+    if row.state is State.COMPLETE and row.value is not None:
+        found = [outcome(name, row.value, [*epochs]) for name in spec.search.objectives]
+        values = [0.0 if value is None else value for value in found]
+    elif row.state is State.PRUNED and reported:
+        values = [reported[max(reported)]]
+    return optuna.create_trial(
+        state=_STATES[row.state],
+        values=values,
+        params=params,
+        distributions={path: distribution(spec.space[path]) for path in params},
+        intermediate_values=reported,
+        system_attrs=_rungs(spec, reported),
+    )
+
+
+def _unrecorded(spec: StudySpec, trial: FrozenTrial | None) -> FrozenTrial:
+    """A number without a row: what the old journal says of it, or that it is lost."""
+    if trial is not None and (trial.state is TrialState.WAITING or ADOPTED in trial.user_attrs):
+        return trial
+    if trial is not None and trial.params and trial.params.keys() <= spec.space.keys():
+        distributions = {path: distribution(spec.space[path]) for path in trial.params}
+        if trial.distributions == distributions:
+            return optuna.create_trial(
+                state=TrialState.RUNNING, params=trial.params, distributions=distributions
+            )
+    return optuna.create_trial(state=TrialState.FAIL, user_attrs={LOST: True})
+
+
+def _reported(spec: StudySpec, epochs: Sequence[EpochRow]) -> dict[int, float]:
+    """What was told of the first fold, by epoch from 1; Optuna takes none with two objectives."""
+    if len(spec.search.objectives) > 1:
+        return {}
+    first = ((row.epoch + 1, row.rates["auroc"]) for row in epochs if row.fold == 0)
+    return {epoch: value for epoch, value in first if value is not None}
+
+
+def _rungs(spec: StudySpec, reported: Mapping[int, float]) -> dict[str, float]:
+    if spec.pruning is None:
+        return {}
+    return rungs(reported, spec.pruning.grace_epochs, spec.pruning.reduction)
+
+
+def _mark(spec: StudySpec, trials: Sequence[FrozenTrial]) -> None:
+    """Note in each trial what the sampler would have, had they run one after the other."""
+    for point in spec.search.enqueue:
+        fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
+        for trial in trials:
+            if "fixed_params" not in trial.system_attrs and fixed.items() <= trial.params.items():
+                trial.system_attrs["fixed_params"] = fixed
+                break
+    complete = [n for n, trial in enumerate(trials) if trial.state is TrialState.COMPLETE]
+    match sampler(spec, len(trials)):
+        case CmaEsSampler():
+            moving = [one for one in spec.space.values() if not isinstance(one, Choice)]
+            size = sum(not distribution(one).single() for one in moving)
+            population = 4 + floor(3 * log(size)) if size else len(trials)
+            for n, marks in cmaes.marks(complete, population, spec.search.startup_trials).items():
+                trials[n].system_attrs.update(marks)
+        case GridSampler() as grid:
+            _mark_grid(grid, trials)
+        case NSGAIISampler() as genetic:
+            for n, trial in enumerate(trials):
+                generation = sum(one < n for one in complete) // (genetic.population_size or 1)
+                trial.system_attrs[genetic._get_generation_key()] = generation
+
+
+def _mark_grid(grid: GridSampler, trials: Sequence[FrozenTrial]) -> None:
+    places = {tuple(point): place for place, point in enumerate(grid._all_grids)}
+    for trial in trials:
+        place = places.get(tuple(trial.params.get(name) for name in grid._param_names))
+        if place is not None and "fixed_params" not in trial.system_attrs:
+            trial.system_attrs.update(search_space=grid._search_space, grid_id=place)
+
+
+def _mark_study(spec: StudySpec, study: optuna.Study, trials: int) -> None:
+    """Where in its sequence a quasi-random sampler is; the first trial is none of it."""
+    found = sampler(spec, trials)
+    if not isinstance(found, QMCSampler) or trials < 2:
+        return
+    space = found.infer_relative_search_space(study, study.get_trials(deepcopy=False)[-1])
+    before = study._storage.get_study_system_attrs(study._study_id).keys()
+    found._find_sample_id(study, space)
+    (name,) = study._storage.get_study_system_attrs(study._study_id).keys() - before
+    study._storage.set_study_system_attr(study._study_id, name, trials - 2)
