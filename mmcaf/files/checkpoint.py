@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         TypeError: the meta data are not JSON values.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-    header = {"format": _FORMAT, "meta": json.dumps(dict(checkpoint.meta))}
+    header = {"format": _FORMAT, "meta": json.dumps(dict(checkpoint.meta)), "crc32": _sum(tensors)}
     with replacing(path) as beside:
         try:
             save_file(tensors, beside, metadata=header)
@@ -68,9 +69,20 @@ def load(path: Path) -> Checkpoint:
                     f"got {header.get('format', 'none')}. Train again, or use the version it is of."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.get("crc32", found := _sum(tensors)) != found:  # 0.1.0 wrote none
+                raise ValueError("its tensors are not those that were written")
             return Checkpoint(tensors, json.loads(header["meta"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(
             f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
             " delete it to begin again."
         ) from error
+
+
+def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A checksum of names and content: safetensors has none, and a bit may flip on a disk."""
+    total = 0
+    for name, tensor in sorted(tensors.items()):
+        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        total = zlib.crc32(content.numpy().data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"

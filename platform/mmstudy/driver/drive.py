@@ -22,10 +22,13 @@ from mmcaf.files.remote import address_of, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
+from mmstudy.driver.judgement import mend
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.search.importance import keep_importance
-from mmstudy.search.optuna_study import Known, Proposal, Search
+from mmstudy.search.journal import Storage
+from mmstudy.search.optuna_study import Proposal, Search
+from mmstudy.search.rebuild import Known
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
 from mmstudy.storage.about import check_continues, write_about
@@ -155,12 +158,13 @@ def run_study(
         for side in plan.in_plane_px:
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         known = _known(plan)
+        journal = mend(plan.folder, plan.spec, len(plan.split.folds), say=say, adopted=known)
         if len([*plan.folder.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
-            conductor = _conductor(plan, resources, notify, known)
+            conductor = _conductor(plan, resources, notify, journal, known)
             try:
                 with stoppable(plan.folder, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
@@ -196,6 +200,7 @@ def _conductor(
     plan: Plan,
     resources: ResourceSpec,
     notify: Callable[[Standing], None],
+    journal: Storage,
     known: Sequence[Known],
 ) -> StudyConductor:
     launch = uuid.uuid4().hex
@@ -217,7 +222,7 @@ def _conductor(
     return StudyConductor(
         ledger=FolderLedger(plan.folder),
         spec=plan.spec,
-        search=Search(plan.folder.journal, plan.spec, known),
+        search=Search(journal, plan.spec, known),
         folds=len(plan.split.folds),
         task=task,
         notify=notify,

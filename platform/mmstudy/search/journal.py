@@ -28,12 +28,14 @@ from mmcaf.files.atomic import StorageError
 from mmcaf.files.untrusted import read_bytes
 from mmstudy.errors import UsageError
 
-__all__ = ["Journal", "MemoryLines", "open_journal"]
+__all__ = ["Journal", "MemoryLines", "Storage", "open_journal"]
+
+Storage = BaseStorage
 
 _MOST_BYTES = 1 << 33  # 10,000 trials of 100 epochs are some hundred megabytes
 
 
-def open_journal(path: Path | None) -> BaseStorage:
+def open_journal(path: Path | None) -> Storage:
     """The journal at `path`, as far as it can be read; without a path, one in memory.
 
     The caller is its only writer: the engine holds the lock of the study. Nothing is written before

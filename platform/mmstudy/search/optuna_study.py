@@ -23,7 +23,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mmstudy.search.journal import open_journal
-from mmstudy.search.rebuild import ADOPTED, LOST, NAME
+from mmstudy.search.rebuild import ADOPTED, LOST, NAME, Known, adopted_trial
 from mmstudy.search.samplers import (
     directions,
     distribution,
@@ -37,7 +37,7 @@ from mmstudy.spec.space import Choice, Floats, Ints, in_order, is_active
 from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.schema import State
 
-__all__ = ["Known", "Proposal", "Search", "Told", "importances"]
+__all__ = ["Proposal", "Search", "Told", "importances"]
 
 _STATES = {
     TrialState.RUNNING: State.RUNNING,
@@ -63,15 +63,6 @@ class Told:
     value: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A complete trial of another study that may be adopted."""
-
-    source: str
-    params: dict[str, Any]
-    values: tuple[float, ...]
-
-
 class Search:
     """The Optuna study in `journal`, opened or made; without a journal, in memory only.
 
@@ -82,7 +73,10 @@ class Search:
     """
 
     def __init__(
-        self, journal: Path | BaseStorage | None, spec: StudySpec, known: Sequence[Known] = ()
+        self,
+        journal: Path | BaseStorage | None,
+        spec: StudySpec,
+        known: Sequence[Known] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = dict(in_order(spec.space))
@@ -104,7 +98,7 @@ class Search:
         self._reported: dict[int, set[int]] = {}
         if not past:
             for trial in known:
-                self._adopt(trial)
+                self._study.add_trial(adopted_trial(spec, trial))
         for point in spec.search.enqueue:
             fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
             self._study.enqueue_trial(fixed, skip_if_exists=True)
@@ -189,16 +183,6 @@ class Search:
         self._reported.setdefault(trial.number, set())
         return Proposal(
             trial.number, {path: params[path] for path in self._space if path in params}
-        )
-
-    def _adopt(self, known: Known) -> None:
-        self._study.add_trial(
-            optuna.create_trial(
-                values=list(known.values),
-                params={p: encode(self._space[p], v) for p, v in known.params.items()},
-                distributions={p: distribution(self._space[p]) for p in known.params},
-                user_attrs={ADOPTED: known.source},
-            )
         )
 
 

@@ -9,27 +9,37 @@ were never recorded.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import floor, log
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.samplers import CmaEsSampler, GridSampler, NSGAIISampler, QMCSampler
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mmcaf.files.atomic import replacing
 from mmstudy.errors import UsageError
 from mmstudy.search import cmaes
-from mmstudy.search.journal import Journal, MemoryLines
-from mmstudy.search.samplers import directions, distribution, encode, quiet, rungs, sampler
+from mmstudy.search.journal import Journal, MemoryLines, Storage
+from mmstudy.search.samplers import decode, directions, distribution, encode, quiet, rungs, sampler
 from mmstudy.search.scoring import outcome
 from mmstudy.spec.space import Choice
 from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 
-__all__ = ["ADOPTED", "LOST", "NAME", "disagreement", "rebuild_journal", "unrecorded"]
+__all__ = [
+    "ADOPTED",
+    "LOST",
+    "NAME",
+    "Known",
+    "adopted_trial",
+    "disagreement",
+    "rebuild_journal",
+    "unrecorded",
+]
 
 ADOPTED = "from"
 """User attribute of trials that another study ran."""
@@ -46,7 +56,16 @@ _STATES = {
 }
 
 
-def disagreement(storage: BaseStorage, spec: StudySpec, rows: Iterable[TrialRow]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A complete trial of another study that may be adopted."""
+
+    source: str
+    params: dict[str, Any]
+    values: tuple[float, ...]
+
+
+def disagreement(storage: Storage, spec: StudySpec, rows: Iterable[TrialRow]) -> str | None:
     """Why the journal cannot be gone on with, as a clause about it; None where it can.
 
     A trial may be further in the journal than in its row: that of a driver killed between the two.
@@ -69,33 +88,38 @@ def disagreement(storage: BaseStorage, spec: StudySpec, rows: Iterable[TrialRow]
     return f"it ends before trial {min(missing)}" if missing else None
 
 
-def unrecorded(storage: BaseStorage, recorded: Iterable[int]) -> list[FrozenTrial]:
-    """Trials that ended in the journal, but have no row: their rows were lost."""
-    known = {*recorded}
-    return [
-        trial
-        for trial in _trials(storage) or ()
-        if trial.state.is_finished()
-        and trial.number not in known
-        and not {ADOPTED, LOST} & trial.user_attrs.keys()
-    ]
+def unrecorded(
+    storage: Storage, spec: StudySpec, recorded: Container[int]
+) -> dict[int, dict[str, Any]]:
+    """Params of trials that ended in the journal, but have no row: their rows were lost."""
+    found = {}
+    for trial in _trials(storage) or ():
+        ours = not {ADOPTED, LOST} & trial.user_attrs.keys()
+        lost = trial.state.is_finished() and ours and trial.number not in recorded
+        if lost and _fits(spec, trial):
+            found[trial.number] = {
+                path: decode(spec.space[path], value) for path, value in trial.params.items()
+            }
+    return found
 
 
 def rebuild_journal(
     path: Path,
     spec: StudySpec,
-    rows: Sequence[TrialRow],
+    rows: Mapping[int, TrialRow],
     epochs: Mapping[int, Sequence[EpochRow]],
-    old: BaseStorage,
+    old: Storage,
+    adopted: Sequence[Known] = (),
 ) -> None:
     """Write the journal `path` anew, whole or not at all.
 
     Args:
         path: the journal.
         spec: of the study.
-        rows: every recorded trial; one that runs is handed out again.
+        rows: every recorded trial, by number; one that runs is handed out again.
         epochs: of every recorded trial.
         old: the journal as far as it could be read, for trials that were never recorded.
+        adopted: trials of another study that came first, where `old` does not know them.
 
     Raises:
         StorageError: it cannot be written; the old one is unchanged.
@@ -103,13 +127,13 @@ def rebuild_journal(
     lines = _KeptLines()
     storage = JournalStorage(lines)
     study = optuna.create_study(storage=storage, study_name=NAME, directions=directions(spec))
-    kept = {row.number: row for row in rows}
-    before = {trial.number: trial for trial in _trials(old) or ()}
+    before = {number: adopted_trial(spec, known) for number, known in enumerate(adopted)}
+    before |= {trial.number: trial for trial in _trials(old) or ()}
     trials = [
-        _recorded(spec, kept[number], epochs.get(number, ()))
-        if number in kept
+        _recorded(spec, rows[number], epochs.get(number, ()))
+        if number in rows
         else _unrecorded(spec, before.get(number))
-        for number in range(max([*kept, *before], default=-1) + 1)
+        for number in range(max([*rows, *before], default=-1) + 1)
     ]
     with quiet():
         _mark(spec, trials)
@@ -130,7 +154,17 @@ class _KeptLines(MemoryLines):
         super().append_logs(logs)
 
 
-def _trials(storage: BaseStorage) -> list[FrozenTrial] | None:
+def adopted_trial(spec: StudySpec, known: Known) -> FrozenTrial:
+    """A trial of another study as Optuna keeps it."""
+    return optuna.create_trial(
+        values=list(known.values),
+        params={path: encode(spec.space[path], value) for path, value in known.params.items()},
+        distributions={path: distribution(spec.space[path]) for path in known.params},
+        user_attrs={ADOPTED: known.source},
+    )
+
+
+def _trials(storage: Storage) -> list[FrozenTrial] | None:
     studies = storage.get_all_studies()
     if not studies:
         return None
@@ -187,13 +221,18 @@ def _unrecorded(spec: StudySpec, trial: FrozenTrial | None) -> FrozenTrial:
     """A number without a row: what the old journal says of it, or that it is lost."""
     if trial is not None and (trial.state is TrialState.WAITING or ADOPTED in trial.user_attrs):
         return trial
-    if trial is not None and trial.params and trial.params.keys() <= spec.space.keys():
-        distributions = {path: distribution(spec.space[path]) for path in trial.params}
-        if trial.distributions == distributions:
-            return optuna.create_trial(
-                state=TrialState.RUNNING, params=trial.params, distributions=distributions
-            )
+    if trial is not None and _fits(spec, trial):
+        return optuna.create_trial(
+            state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions
+        )
     return optuna.create_trial(state=TrialState.FAIL, user_attrs={LOST: True})
+
+
+def _fits(spec: StudySpec, trial: FrozenTrial) -> bool:
+    """Whether the trial could have been proposed."""
+    if not trial.params or not trial.params.keys() <= spec.space.keys():
+        return False
+    return trial.distributions == {path: distribution(spec.space[path]) for path in trial.params}
 
 
 def _reported(spec: StudySpec, epochs: Sequence[EpochRow]) -> dict[int, float]:

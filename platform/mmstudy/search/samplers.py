@@ -26,6 +26,7 @@ from mmstudy.spec.study_spec import StudySpec
 __all__ = [
     "Halving",
     "Tpe",
+    "decode",
     "directions",
     "distribution",
     "encode",
@@ -273,6 +274,11 @@ def grid_size(spec: StudySpec) -> int:
 def encode(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna keeps it: its choices must be scalars, so a list travels as JSON text."""
     return json.dumps(value) if isinstance(dimension, Choice) else value
+
+
+def decode(dimension: Dimension, value: Any) -> Any:
+    """The inverse of `encode`."""
+    return json.loads(value) if isinstance(dimension, Choice) else value
 
 
 def _points(dimension: Dimension) -> list[Any]:

@@ -6,7 +6,7 @@ import json
 
 from mmcaf.data.splits import Split
 from mmstudy.errors import UsageError
-from mmstudy.search.optuna_study import Known
+from mmstudy.search.rebuild import Known
 from mmstudy.search.scoring import outcome
 from mmstudy.spec.sections import TrialConfig, network_name
 from mmstudy.spec.space import in_order, is_active

@@ -6,14 +6,27 @@ moment each row is in one of the two (`mmstudy.storage.segments` reads them).
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
 import polars as pl
 
+from mmstudy.errors import MMStudyError
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.parquet import read_tables
+from mmstudy.storage.parquet import ask_tables, read_tables
 from mmstudy.storage.schema import State
-from mmstudy.storage.segments import ORDER, SCHEMAS, loose_files, loose_path, segments_of
+from mmstudy.storage.segments import (
+    ORDER,
+    SCHEMAS,
+    Segment,
+    Table,
+    loose_files,
+    loose_path,
+    segments_of,
+)
 
-__all__ = ["SEGMENT_TRIALS", "compact"]
+__all__ = ["SEGMENT_TRIALS", "compact", "find_segments", "release"]
 
 SEGMENT_TRIALS = 500
 """Trials per segment, and how many ended ones a driver lets gather before it compacts."""
@@ -38,16 +51,94 @@ def compact(folder: StudyFolder) -> int:
 
 
 def _move(folder: StudyFolder, numbers: list[int]) -> None:
-    manifest = folder.json(folder.manifest) if folder.manifest.exists() else {}
+    segments = {name: [*segments_of(folder, name)] for name in SCHEMAS}
     for name, schema in SCHEMAS.items():
-        loose = [loose_path(folder, name, number) for number in numbers]
+        covered = {number for one in segments[name] for number in one.numbers}
+        moved = [number for number in numbers if number not in covered]
+        loose = [loose_path(folder, name, number) for number in moved]
         if name != "trials":  # which the driver writes, and has
             folder.fetch(*loose)
-        rows = read_tables([path for path in loose if path.exists()], schema).sort(ORDER[name])
-        file = folder.segments / f"{name}-{numbers[0]:05d}-{numbers[-1]:05d}.parquet"
-        folder.put_table(file, rows.to_arrow().cast(schema))
-        manifest.setdefault(name, []).append({"file": file.name, "numbers": _as_ranges(numbers)})
-    folder.put_json(folder.manifest, manifest)  # all tables change over in one step
+        rows = read_tables([path for path in loose if path.exists()], schema)
+        segments[name].append(_written(folder, name, moved, rows, segments[name]))
+    _put_manifest(folder, segments)  # all tables change over in one step
+
+
+def release(folder: StudyFolder, numbers: Collection[int], damaged: Collection[Path] = ()) -> None:
+    """Take trials out of the segments, and leave out segments that cannot be read.
+
+    The rows of `numbers` are in no table any more; the files that held them are put aside.
+
+    Raises:
+        StorageError: a segment cannot be written; readers then see what they saw before.
+    """
+    old = {name: [*segments_of(folder, name)] for name in SCHEMAS}
+    new: dict[Table, list[Segment]] = {name: [] for name in SCHEMAS}
+    replaced: list[Path] = []
+    for name, schema in SCHEMAS.items():
+        for one in old[name]:
+            kept = sorted(one.numbers.difference(numbers))
+            if one.file in damaged:
+                continue
+            if len(kept) == len(one.numbers):
+                new[name].append(one)
+                continue
+            replaced.append(one.file)
+            rows = read_tables([one.file], schema).filter(pl.col("number").is_in(kept))
+            if kept:
+                new[name].append(_written(folder, name, kept, rows, old[name]))
+    if new != old:
+        _put_manifest(folder, new)
+        for file in replaced:
+            folder.put_aside(file, "some of its trials were begun anew")
+
+
+def find_segments(folder: StudyFolder) -> None:
+    """Write `manifest.json` anew from the segments that can be read.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    found: dict[Table, list[Segment]] = {name: [] for name in SCHEMAS}
+    for name, schema in SCHEMAS.items():
+        known = set[int]()
+        for file in sorted(folder.segments.glob(f"{name}-*.parquet")):
+            try:
+                numbers = ask_tables([file], schema, lambda rows: rows.select("number").unique())
+            except MMStudyError:
+                continue
+            here = frozenset(numbers["number"].to_list()) - known
+            if here:
+                found[name].append(Segment(file, here))
+                known |= here
+    _put_manifest(folder, found)
+
+
+def _written(
+    folder: StudyFolder,
+    name: Table,
+    numbers: Sequence[int],
+    rows: pl.DataFrame,
+    known: list[Segment],
+) -> Segment:
+    """A new segment; never over one that is in use."""
+    first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
+    taken = {one.file.name for one in known}
+    names = [f"{name}-{first:05d}-{last:05d}{again}.parquet" for again in _again(len(known))]
+    file = folder.segments / next(one for one in names if one not in taken)
+    folder.put_table(file, rows.sort(ORDER[name]).to_arrow().cast(SCHEMAS[name]))
+    return Segment(file, frozenset(numbers))
+
+
+def _again(known: int) -> list[str]:
+    return ["", *(f"-{n}" for n in range(2, known + 3))]
+
+
+def _put_manifest(folder: StudyFolder, segments: dict[Table, list[Segment]]) -> None:
+    manifest: dict[str, Any] = {
+        name: [{"file": one.file.name, "numbers": _as_ranges(sorted(one.numbers))} for one in found]
+        for name, found in segments.items()
+    }
+    folder.put_json(folder.manifest, manifest)
 
 
 def _as_ranges(numbers: list[int]) -> list[list[int]]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import polars as pl
 import pyarrow as pa
 
-from mmcaf.files.atomic import write_json
+from mmcaf.files.atomic import StorageError, replacing, write_json
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.storage import mirror, segments
 from mmstudy.storage.parquet import append_rows, read_json, read_rows, write_rows, write_table
@@ -196,6 +197,33 @@ class StudyFolder(StudyPaths):
             StorageError: one cannot be deleted there.
         """
         mirror.withdraw(self, *files)
+
+    def put_aside(self, path: Path, reason: str, *, keep: bool = False) -> None:
+        """Move a file that cannot be used into `quarantine/`, beside a note that says why.
+
+        Nothing happens where there is no such file. A link is moved itself, not what it leads to.
+        With `keep` a copy is put aside, and the file stays until it is written anew.
+
+        Raises:
+            StorageError: it cannot be moved, here or in the store.
+        """
+        if not path.is_symlink() and not path.exists():
+            return
+        way = path.relative_to(self.root)
+        name = "-".join(way.parts)
+        taken = (self.quarantine / f"{n:04d}-{name}" for n in count(1))
+        there = next(place for place in taken if not place.is_symlink() and not place.exists())
+        note = there.with_name(f"{there.name}.why.txt")
+        with replacing(note) as beside:
+            beside.write_text(f"{way.as_posix()}: {reason}\n", encoding="utf-8")
+        try:
+            shutil.copyfile(path, there) if keep else path.rename(there)
+        except OSError as error:
+            raise StorageError(error.errno, f"Cannot move {path}: {error.strerror}.") from error
+        if self.stored:
+            self.store(note, *([there] if there.is_file() and not there.is_symlink() else ()))
+            if not keep:
+                self.drop(path)
 
     def delete(self) -> None:
         """Delete everything in the study, in its store, and in all of this machine's copies.

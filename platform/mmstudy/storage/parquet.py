@@ -6,7 +6,7 @@ passes the schema it wants, so a column that an older writer did not know is nul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,15 @@ from mmcaf.files.atomic import replacing
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.schema import SCHEMA_VERSION
 
-__all__ = ["append_rows", "read_json", "read_rows", "read_tables", "write_rows", "write_table"]
+__all__ = [
+    "append_rows",
+    "ask_tables",
+    "read_json",
+    "read_rows",
+    "read_tables",
+    "write_rows",
+    "write_table",
+]
 
 _COPY_AGAIN = "Copy it again from where it was made."
 
@@ -61,9 +69,24 @@ def read_tables(
     Raises:
         MMStudyError: a file vanished or cannot be read; names it.
     """
+    return ask_tables(
+        paths,
+        schema,
+        lambda found: found if number is None else found.filter(pl.col("number") == number),
+    )
+
+
+def ask_tables(
+    paths: Sequence[Path], schema: pa.Schema, ask: Callable[[pl.LazyFrame], pl.LazyFrame]
+) -> pl.DataFrame:
+    """What `ask` makes of all rows of `paths`; only the columns it names are read.
+
+    Raises:
+        MMStudyError: a file vanished or cannot be read; names it.
+    """
     wanted = pl.DataFrame(schema.empty_table())
     if not paths:
-        return wanted
+        return ask(wanted.lazy()).collect()
     try:
         found = pl.scan_parquet(
             list(paths),
@@ -72,7 +95,7 @@ def read_tables(
             extra_columns="ignore",
             glob=False,
         )
-        return (found if number is None else found.filter(pl.col("number") == number)).collect()
+        return ask(found).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
         raise MMStudyError(f"Cannot read {named} of the study: {error}") from error

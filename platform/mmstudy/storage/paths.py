@@ -94,6 +94,11 @@ class StudyPaths:
         return self.segments / "manifest.json"
 
     @property
+    def quarantine(self) -> Path:
+        """Damaged files that were put aside, each beside a note that says why."""
+        return self.root / "quarantine"
+
+    @property
     def confirmations(self) -> Path:
         """One Parquet file per confirming run, written by its process."""
         return self.root / "confirmations"

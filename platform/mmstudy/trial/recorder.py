@@ -19,15 +19,17 @@ from typing import Any
 
 import torch
 
+from mmcaf.errors import DataError
 from mmcaf.files import checkpoint
 from mmcaf.files.atomic import StorageError, replacing
 from mmcaf.files.checkpoint import Checkpoint
-from mmstudy.errors import CannotSplit, StudyHalted, TrialFailed
+from mmstudy.errors import CannotSplit, MMStudyError, StudyHalted, TrialFailed
 from mmstudy.provenance import code_version, cpu_name, versions
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import Claim, EpochRow
 from mmstudy.trial.gpu_meter import GpuMeter
+from mmstudy.trial.state import trial_state
 from mmstudy.trial.task import Compute, FoldEpoch, TrialTask
 
 __all__ = ["record"]
@@ -79,24 +81,30 @@ def _split_until_it_fits(
 ) -> Iterator[EpochRow | None]:
     split, trouble = record.split(), ""
     while True:
+        resume, begun = record.resume(), False
         try:
-            for epoch in compute(task, record.resume(), split):
+            for epoch in compute(task, resume, split):
                 if epoch is None:
                     record.alive()
                     yield None
                 else:
                     yield record.keep(epoch, split)
+                    begun = True
+            return
         except CannotSplit as error:
             raise TrialFailed(f"oom: {trouble or error}; {error}") from error
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+        except (OSError, DataError, MMStudyError, StudyHalted, TrialFailed, _Superseded):
+            raise
+        except Exception as error:
+            if _out_of_memory(error):
+                trouble, split = str(error) or type(error).__name__, split * 2
+            elif resume is None or begun:
                 raise
-            trouble = str(error) or type(error).__name__
-        else:
-            return
+            else:  # the checkpoint may be at fault; from the beginning the same numbers come out
+                record.begin_anew(f"nothing could go on from it: {_reason(error)}")
+                split = 1
         # Outside the handler, whose traceback would keep the tensors alive, as the epoch would.
-        epoch = None
-        split *= 2
+        epoch = resume = None
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -115,21 +123,20 @@ class _Record:
         self._number = task.number
         self._ledger = FolderLedger(folder)
         self._checkpoint = folder.checkpoint(task.number)
-        folder.fetch(self._checkpoint)
-        start = self.resume()
-        end = (start.meta["fold"], start.meta["epoch"]) if start else (-1, -1)
+        state = trial_state(folder, task.number)
+        for damage in state.damages:
+            folder.put_aside(damage.file, damage.reason)
         # Rows after the checkpoint are computed again.
-        self._epochs = [
-            row for row in self._ledger.epochs(task.number) if (row.fold, row.epoch) <= end
-        ]
-        self._predictions = [
-            row
-            for row in self._ledger.predictions(task.number)
-            if (row["fold"], row["epoch"]) <= end
-        ]
+        self._epochs, self._predictions = state.epochs, state.predictions
+        self._claimed = state.claim
         self._attempt = self._claim(task)
         self._meter = GpuMeter(task.device)
         self._last = time.perf_counter()  # when the row before, or this attempt, was begun
+
+    def begin_anew(self, reason: str) -> None:
+        """Put the checkpoint aside and forget every epoch."""
+        self._folder.put_aside(self._checkpoint, reason)
+        self._epochs, self._predictions = [], []
 
     def resume(self) -> Checkpoint | None:
         """What to go on from."""
@@ -168,7 +175,8 @@ class _Record:
 
     def _claim(self, task: TrialTask) -> int:
         """Make this attempt the owner of the trial's files."""
-        known = self._ledger.claim(task.number) or Claim(attempt=0, epochs=-1)
+        last = max((row.attempt for row in self._epochs), default=0)
+        known = self._claimed or Claim(attempt=last, epochs=-1)
         stuck = known.launch == task.launch and known.epochs == len(self._epochs)
         idle = known.idle + 1 if stuck else 0
         if idle > _IDLE_ATTEMPTS:

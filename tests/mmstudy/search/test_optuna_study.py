@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mmstudy.errors import UsageError
-from mmstudy.search.optuna_study import Known, Search, Told, importances
+from mmstudy.search.optuna_study import Search, Told, importances
+from mmstudy.search.rebuild import Known
 from mmstudy.spec.study_spec import StudySpec, parse_spec
 from mmstudy.storage.schema import State
 from support.tiny_spec import TINY_SPEC

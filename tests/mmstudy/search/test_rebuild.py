@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from mmstudy.errors import UsageError
 from mmstudy.search.journal import open_journal
-from mmstudy.search.optuna_study import Known, Search
-from mmstudy.search.rebuild import disagreement, rebuild_journal, unrecorded
+from mmstudy.search.optuna_study import Search
+from mmstudy.search.rebuild import Known, disagreement, rebuild_journal, unrecorded
 from mmstudy.spec.study_spec import StudySpec, parse_spec
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 from support.epoch_row import epoch_row
@@ -37,7 +38,7 @@ class Recorded:
     """Trials that were run by a `Search` with a journal, and what the records keep of them."""
 
     def __init__(self, journal: Path, spec: StudySpec, trials: int) -> None:
-        self.rows: list[TrialRow] = []
+        self.rows: dict[int, TrialRow] = {}
         self.epochs: dict[int, list[EpochRow]] = {}
         self.search = Search(journal, spec)
         for _ in range(trials):
@@ -59,7 +60,7 @@ class Recorded:
             number=number, state=state, params=json.dumps(asked.params), seed=1, attempts=1,
             started=START, value=value if state is State.COMPLETE else None,
         )  # fmt: skip
-        self.rows.append(row)
+        self.rows[row.number] = row
         if state is State.COMPLETE:
             self.search.complete(number, [value])
         elif state is State.PRUNED:
@@ -74,7 +75,7 @@ class Recorded:
             number=asked.number, state=State.RUNNING, params=json.dumps(asked.params), seed=1,
             attempts=1, started=START,
         )  # fmt: skip
-        self.rows.append(row)
+        self.rows[row.number] = row
 
 
 def shown(journal: Path) -> list[Any]:
@@ -110,7 +111,7 @@ def test_a_lost_journal_is_written_as_it_was_and_the_same_trials_come_next(
     recorded.leave_running()
     rebuild_journal(anew, known, recorded.rows, recorded.epochs, open_journal(anew))
     assert shown(anew) == shown(lost)
-    assert disagreement(open_journal(anew), known, recorded.rows) is None
+    assert disagreement(open_journal(anew), known, recorded.rows.values()) is None
     first, second = Search(lost, known), Search(anew, known)
     for _ in range(2 if sampler == "gp" else 6):
         a = first.ask()
@@ -126,20 +127,20 @@ class TestDisagreement:
     def recorded(self, tmp_path: Path) -> Recorded:
         return Recorded(tmp_path / "j", spec(), 8)
 
-    def told(self, tmp_path: Path, rows: list[TrialRow]) -> str | None:
+    def told(self, tmp_path: Path, rows: Iterable[TrialRow]) -> str | None:
         return disagreement(open_journal(tmp_path / "j"), spec(), rows)
 
     def test_a_whole_journal_has_none(self, tmp_path: Path, recorded: Recorded) -> None:
-        assert self.told(tmp_path, recorded.rows) is None
-        running = [replace(row, state=State.RUNNING, value=None) for row in recorded.rows]
+        assert self.told(tmp_path, recorded.rows.values()) is None
+        running = [replace(row, state=State.RUNNING, value=None) for row in recorded.rows.values()]
         assert self.told(tmp_path, running) is None  # killed before the rows were written
-        assert self.told(tmp_path, recorded.rows[:-1]) is None
+        assert self.told(tmp_path, [*recorded.rows.values()][:-1]) is None
         assert self.told(tmp_path, []) is None
         assert disagreement(open_journal(tmp_path / "none"), spec(), []) is None
 
     def test_what_differs_is_told(self, tmp_path: Path, recorded: Recorded) -> None:
         def changed(number: int, **change: Any) -> list[TrialRow]:
-            rows = [*recorded.rows]
+            rows = [*recorded.rows.values()]
             rows[number] = replace(rows[number], **change)
             return rows
 
@@ -151,10 +152,10 @@ class TestDisagreement:
         )
         pruned = changed(2, state=State.PRUNED, value=None)
         assert self.told(tmp_path, pruned) == "it does not know the end of trial 2"
-        later = [*recorded.rows, replace(recorded.rows[0], number=9)]
+        later = [*recorded.rows.values(), replace(recorded.rows[0], number=9)]
         assert self.told(tmp_path, later) == "it ends before trial 9"
         (tmp_path / "j").unlink()
-        assert self.told(tmp_path, recorded.rows) == "it holds no study"
+        assert self.told(tmp_path, recorded.rows.values()) == "it holds no study"
 
     def test_a_study_with_other_objectives_is_another(
         self, tmp_path: Path, recorded: Recorded
@@ -172,7 +173,7 @@ def test_a_journal_cut_anywhere_keeps_every_ended_trial(tmp_path: Path, cut: int
     content, whole = journal.read_bytes(), shown(journal)
     journal.write_bytes(content[: len(content) * cut // 100])
     old = open_journal(journal)
-    assert disagreement(old, known, recorded.rows) is not None
+    assert disagreement(old, known, recorded.rows.values()) is not None
     rebuild_journal(journal, known, recorded.rows, recorded.epochs, old)
     assert shown(journal) == whole
     assert Search(journal, known).ask().number == 9
@@ -183,10 +184,10 @@ def test_trials_that_were_never_recorded_are_taken_from_the_old_journal(tmp_path
     adopted = [Known("other trial 1", {"train.lr": 0.001, "train.weight_decay": 0.25}, (0.7,))]
     Search(journal, spec(), adopted)
     recorded = Recorded(journal, spec(), 5)
-    assert [row.number for row in recorded.rows] == [1, 2, 3, 4, 5]
-    lost = recorded.rows.pop(2)  # its row, not its place in the journal
+    assert [*recorded.rows] == [1, 2, 3, 4, 5]
+    lost = recorded.rows.pop(3)  # its row, not its place in the journal
     old = open_journal(journal)
-    assert [trial.number for trial in unrecorded(old, [1, 2, 4, 5])] == [3]
+    assert unrecorded(old, spec(), recorded.rows) == {3: json.loads(lost.params)}
     rebuild_journal(journal, spec(), recorded.rows, recorded.epochs, old)
     search = Search(journal, spec())
     assert search.interrupted() == [3]
@@ -199,12 +200,12 @@ def test_a_number_of_which_nothing_is_known_is_nobodys(tmp_path: Path) -> None:
     journal = tmp_path / "j"
     recorded = Recorded(journal, spec(), 5)
     journal.unlink()
-    rows = [row for row in recorded.rows if row.number != 3]
+    rows = {number: row for number, row in recorded.rows.items() if number != 3}
     rebuild_journal(journal, spec(), rows, recorded.epochs, open_journal(journal))
     search = Search(journal, spec())
     assert sorted(search.told()) == [0, 1, 2, 4]
     assert search.ask().number == 5
-    assert unrecorded(open_journal(journal), [0, 1, 2, 4]) == []
+    assert unrecorded(open_journal(journal), spec(), rows) == {}
 
 
 def test_a_row_of_another_study_is_refused(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_row_of_another_study_is_refused(tmp_path: Path) -> None:
         number=0, state=State.FAIL, params='{"model.x": 1}', seed=1, attempts=1, started=START
     )
     with pytest.raises(UsageError, match=r"Trial 0 has params .*model\.x"):
-        rebuild_journal(tmp_path / "j", spec(), [row], {}, open_journal(tmp_path / "j"))
+        rebuild_journal(tmp_path / "j", spec(), {0: row}, {}, open_journal(tmp_path / "j"))
 
 
 def test_points_that_were_enqueued_are_not_asked_twice(tmp_path: Path) -> None:

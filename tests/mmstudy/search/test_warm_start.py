@@ -13,7 +13,7 @@ import pytest
 from mmcaf.data.splits import Fold, Split
 from mmcaf.files.atomic import write_json
 from mmstudy.errors import UsageError
-from mmstudy.search.optuna_study import Known
+from mmstudy.search.rebuild import Known
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.folder import StudyFolder
