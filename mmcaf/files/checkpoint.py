@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
+from mmcaf.files.untrusted import checked
 
 __all__ = ["Checkpoint", "load", "save"]
 
@@ -60,6 +61,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         DataError: missing, truncated or not one of ours.
     """
+    checked(path, path.parent)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

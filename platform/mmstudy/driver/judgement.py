@@ -18,6 +18,7 @@ from mmstudy.search.rebuild import Known, disagreement, rebuild_journal, unrecor
 from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.examination import Records, examine, put_in_order
 from mmstudy.storage.folder import StudyFolder
+from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import TRIALS, EpochRow, State, TrialRow
 from mmstudy.trial.compute import derive_seed
 from mmstudy.trial.state import trial_state
@@ -55,7 +56,7 @@ def judge(folder: StudyFolder, spec: StudySpec, folds: int) -> list[Finding]:
     storage = open_journal(folder.journal)
     lost = unrecorded(storage, spec, records.rows)
     found = [*_of_records(folder, records), *_of_lost(lost)]
-    fault = disagreement(storage, spec, records.rows.values())
+    fault = _disagreement(folder, storage, spec, folds, records.rows)
     if records.whole and fault is not None:
         found.append(_of_journal(folder, fault))
     for row in records.rows.values():
@@ -103,13 +104,20 @@ def mend(
     rows = {**records.rows} | {number: _begun(spec, number, of) for number, of in lost.items()}
     for number in lost:
         folder.put_rows(folder.trial(number), TRIALS, [rows[number].as_dict()])
-    fault = disagreement(storage, spec, rows.values())
+    fault = _disagreement(folder, storage, spec, folds, rows)
     if fault is None:
         return storage
     say(str(_of_journal(folder, fault)))
     folder.put_aside(folder.journal, fault, keep=True)
     rebuild_journal(folder.journal, spec, rows, _epochs(folder), storage, adopted)
     return open_journal(folder.journal)
+
+
+def _disagreement(
+    folder: StudyFolder, storage: Storage, spec: StudySpec, folds: int, rows: Mapping[int, TrialRow]
+) -> str | None:
+    epochs = FolderLedger(folder).epochs
+    return disagreement(storage, spec, rows.values(), folds=folds, epochs=epochs)
 
 
 def _of_records(folder: StudyFolder, records: Records) -> list[Finding]:

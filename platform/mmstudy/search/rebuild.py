@@ -9,7 +9,7 @@ were never recorded.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log
 from pathlib import Path
@@ -25,7 +25,7 @@ from mmstudy.errors import UsageError
 from mmstudy.search import cmaes
 from mmstudy.search.journal import Journal, MemoryLines, Storage
 from mmstudy.search.samplers import decode, directions, distribution, encode, quiet, rungs, sampler
-from mmstudy.search.scoring import outcome
+from mmstudy.search.scoring import curve_of, objective_value, outcome
 from mmstudy.spec.space import Choice
 from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.schema import EpochRow, State, TrialRow
@@ -65,10 +65,25 @@ class Known:
     values: tuple[float, ...]
 
 
-def disagreement(storage: Storage, spec: StudySpec, rows: Iterable[TrialRow]) -> str | None:
+def disagreement(
+    storage: Storage,
+    spec: StudySpec,
+    rows: Iterable[TrialRow],
+    *,
+    folds: int,
+    epochs: Callable[[int], list[EpochRow]],
+) -> str | None:
     """Why the journal cannot be gone on with, as a clause about it; None where it can.
 
     A trial may be further in the journal than in its row: that of a driver killed between the two.
+    Its epochs then give the value that the journal knows.
+
+    Args:
+        storage: the journal, as far as it could be read.
+        spec: of the study.
+        rows: every recorded trial.
+        folds: that every complete trial went through.
+        epochs: what is recorded of a trial; asked for those whose end has no row.
     """
     if isinstance(storage, Journal) and storage.fault is not None:
         return storage.fault
@@ -85,6 +100,11 @@ def disagreement(storage: Storage, spec: StudySpec, rows: Iterable[TrialRow]) ->
             missing.append(row.number)
         elif (fault := _differs(trials[row.number], row, spec)) is not None:
             return f"it {fault} trial {row.number}"
+        elif row.state is State.RUNNING and trials[row.number].state is TrialState.COMPLETE:
+            curve = curve_of(epochs(row.number))
+            told = _auroc(spec, trials[row.number])
+            if not curve or told not in (objective_value(curve, folds)[0], None):
+                return f"it knows an end that nothing backs of trial {row.number}"
     return f"it ends before trial {min(missing)}" if missing else None
 
 
@@ -177,11 +197,17 @@ def _differs(trial: FrozenTrial, row: TrialRow, spec: StudySpec) -> str | None:
         return "does not know the end of"
     if trial.state is TrialState.WAITING or _params(spec, row) != trial.params:
         return "has other params for"
-    if row.state is State.COMPLETE and "auroc" in spec.search.objectives:
-        place = spec.search.objectives.index("auroc")
-        if trial.values is None or trial.values[place] != row.value:
-            return "has another value for"
+    if row.state is State.COMPLETE and _auroc(spec, trial) not in (row.value, None):
+        return "has another value for"
     return None
+
+
+def _auroc(spec: StudySpec, trial: FrozenTrial) -> float | None:
+    """The value that a row keeps of a complete trial; None where the search is for others."""
+    if trial.values is None or "auroc" not in spec.search.objectives:
+        return None
+    value: float = trial.values[spec.search.objectives.index("auroc")]
+    return value
 
 
 def _params(spec: StudySpec, row: TrialRow) -> dict[str, Any] | None:

@@ -88,6 +88,8 @@ def ask_tables(
     if not paths:
         return ask(wanted.lazy()).collect()
     try:
+        for path in paths:
+            untrusted.checked(path, path.parent)
         found = pl.scan_parquet(
             list(paths),
             schema=wanted.schema,
@@ -96,6 +98,8 @@ def ask_tables(
             glob=False,
         )
         return ask(found).collect()
+    except DataError as error:
+        raise MMStudyError(str(error)) from error
     except (OSError, pl.exceptions.PolarsError) as error:
         named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
         raise MMStudyError(f"Cannot read {named} of the study: {error}") from error

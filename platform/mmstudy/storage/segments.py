@@ -18,8 +18,6 @@ from typing import Any, Final, Literal
 import polars as pl
 import pyarrow as pa
 
-from mmcaf.errors import DataError
-from mmcaf.files.untrusted import within
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import read_json, read_tables
 from mmstudy.storage.paths import StudyPaths
@@ -114,7 +112,7 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
     entries = read_json(paths.manifest).get(table, ())
     try:
         yield from [_segment(paths, table, entry) for entry in entries]
-    except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MMStudyError(
             f"{paths.manifest} is damaged ({type(error).__name__}: {error}); copy the study's "
             "segments/ folder again from where it was made."
@@ -128,7 +126,7 @@ def _segment(paths: StudyPaths, table: Table, entry: Mapping[str, Any]) -> Segme
     if any(not 0 <= first <= last < _MOST_TRIALS for first, last in ranges):
         raise ValueError(f"trials are numbered from 0 to {_MOST_TRIALS - 1}, got {ranges!r}")
     numbers = frozenset(n for first, last in ranges for n in range(first, last + 1))
-    return Segment(within(paths.root, f"segments/{name}"), numbers)
+    return Segment(paths.segments / name, numbers)
 
 
 def loose_files(paths: StudyPaths, table: Table) -> Iterator[tuple[int, Path]]:

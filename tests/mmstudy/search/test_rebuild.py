@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.storages import BaseStorage
 
 from mmstudy.errors import UsageError
+from mmstudy.search import rebuild
 from mmstudy.search.journal import open_journal
 from mmstudy.search.optuna_study import Search
-from mmstudy.search.rebuild import Known, disagreement, rebuild_journal, unrecorded
+from mmstudy.search.rebuild import Known, rebuild_journal, unrecorded
 from mmstudy.spec.study_spec import StudySpec, parse_spec
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 from support.epoch_row import epoch_row
@@ -26,6 +28,15 @@ NUMBERS = {
     "train.weight_decay": {"float": [0, 0.5]},
 }
 COUNTED = {"train.batch_size": {"choice": [2, 4, 8, 16]}, "train.epochs": {"int": [1, 6]}}
+
+
+def disagreement(
+    storage: BaseStorage,
+    spec: StudySpec,
+    rows: Iterable[TrialRow],
+    epochs: dict[int, list[EpochRow]],
+) -> str | None:
+    return rebuild.disagreement(storage, spec, rows, folds=1, epochs=lambda n: epochs.get(n, []))
 
 
 def spec(sampler: str = "tpe", **search: Any) -> StudySpec:
@@ -111,7 +122,7 @@ def test_a_lost_journal_is_written_as_it_was_and_the_same_trials_come_next(
     recorded.leave_running()
     rebuild_journal(anew, known, recorded.rows, recorded.epochs, open_journal(anew))
     assert shown(anew) == shown(lost)
-    assert disagreement(open_journal(anew), known, recorded.rows.values()) is None
+    assert disagreement(open_journal(anew), known, recorded.rows.values(), recorded.epochs) is None
     first, second = Search(lost, known), Search(anew, known)
     for _ in range(2 if sampler == "gp" else 6):
         a = first.ask()
@@ -127,16 +138,23 @@ class TestDisagreement:
     def recorded(self, tmp_path: Path) -> Recorded:
         return Recorded(tmp_path / "j", spec(), 8)
 
-    def told(self, tmp_path: Path, rows: Iterable[TrialRow]) -> str | None:
-        return disagreement(open_journal(tmp_path / "j"), spec(), rows)
+    def told(
+        self,
+        tmp_path: Path,
+        rows: Iterable[TrialRow],
+        epochs: dict[int, list[EpochRow]] | None = None,
+    ) -> str | None:
+        return disagreement(open_journal(tmp_path / "j"), spec(), rows, epochs or {})
 
     def test_a_whole_journal_has_none(self, tmp_path: Path, recorded: Recorded) -> None:
         assert self.told(tmp_path, recorded.rows.values()) is None
         running = [replace(row, state=State.RUNNING, value=None) for row in recorded.rows.values()]
-        assert self.told(tmp_path, running) is None  # killed before the rows were written
+        # Killed before the rows were written; or what they were computed from is gone.
+        assert self.told(tmp_path, running, recorded.epochs) is None
+        assert self.told(tmp_path, running) == "it knows an end that nothing backs of trial 0"
         assert self.told(tmp_path, [*recorded.rows.values()][:-1]) is None
         assert self.told(tmp_path, []) is None
-        assert disagreement(open_journal(tmp_path / "none"), spec(), []) is None
+        assert disagreement(open_journal(tmp_path / "none"), spec(), [], {}) is None
 
     def test_what_differs_is_told(self, tmp_path: Path, recorded: Recorded) -> None:
         def changed(number: int, **change: Any) -> list[TrialRow]:
@@ -161,7 +179,7 @@ class TestDisagreement:
         self, tmp_path: Path, recorded: Recorded
     ) -> None:
         two = spec("nsga2", objectives=["auroc", "parameters"])
-        told = disagreement(open_journal(tmp_path / "j"), two, [])
+        told = disagreement(open_journal(tmp_path / "j"), two, [], {})
         assert told == "it is of a study with other objectives"
 
 
@@ -173,7 +191,7 @@ def test_a_journal_cut_anywhere_keeps_every_ended_trial(tmp_path: Path, cut: int
     content, whole = journal.read_bytes(), shown(journal)
     journal.write_bytes(content[: len(content) * cut // 100])
     old = open_journal(journal)
-    assert disagreement(old, known, recorded.rows.values()) is not None
+    assert disagreement(old, known, recorded.rows.values(), recorded.epochs) is not None
     rebuild_journal(journal, known, recorded.rows, recorded.epochs, old)
     assert shown(journal) == whole
     assert Search(journal, known).ask().number == 9
