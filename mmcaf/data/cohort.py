@@ -19,9 +19,20 @@ from pyarrow.parquet import ParquetFile
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
 
-__all__ = ["SCHEMA_VERSION", "Cohort", "cohort_faults", "content_digest", "file_digest", "load"]
+__all__ = [
+    "NOTICE",
+    "SCHEMA_VERSION",
+    "Cohort",
+    "cohort_faults",
+    "content_digest",
+    "file_digest",
+    "load",
+    "notice",
+]
 
 SCHEMA_VERSION = 2
+NOTICE = "PATIENT-DATA.txt"
+"""The file that says what a folder holds."""
 
 _MOST_ROWS, _MOST_COLUMNS, _MOST_UNPACKED = 100_000, 256, 1 << 28
 _POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
@@ -92,6 +103,22 @@ def load(folder: Path) -> Cohort:
             f"rows of its table contradict. {_AGAIN}"
         )
     return Cohort(folder, patients, state.digest, state.synthetic, state.in_plane_px)
+
+
+def notice(patients: pl.DataFrame) -> str:
+    """What `NOTICE` says in the folder of a cohort with these rows."""
+    if patients["synthetic"].all():
+        whose = "Every patient of this cohort is SYNTHETIC: no file here is about a person. "
+    else:
+        whose = (
+            "This folder holds PATIENT DATA: CT volumes, ages, stages, dates and the ids of the "
+            "collection; and with cohort.key, the names that studies show lead back to those ids. "
+        )
+    return (
+        f"{whose}It was made for the user who ran the ingestion and for nobody else (folders 700, "
+        "files 600, unless --shared was asked for). Copy it only to places that may hold such "
+        "data, and delete it when it is not needed any more.\n"
+    )
 
 
 def file_digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from mmcaf.data.cohort import Cohort, cohort_faults
 from mmcaf.data.verification import faults_of
 from mmcaf.data.volumes import VolumeSpec, volume_path
 from mmcaf.errors import CohortError
-from mmcaf.files.atomic import locked
+from mmcaf.files.atomic import locked, replacing
 from mmcaf.files.remote import Remote, origin
 
 __all__ = ["load_cohort", "load_patients", "make_volumes"]
@@ -79,6 +79,9 @@ def _fetch_tables(remote: Remote, folder: Path) -> None:
 def _fill(remote: Remote, folder: Path, progress: Progress | None) -> None:
     _fetch_tables(remote, folder)
     found = cohort.load(folder)
+    if not (folder / cohort.NOTICE).exists():
+        with replacing(folder / cohort.NOTICE) as beside:
+            beside.write_text(cohort.notice(found.patients), encoding="utf-8")
     base = VolumeSpec(found.in_plane_px)
     names = found.patients["volume"].to_list()
     lacking = [name for name in names if not volume_path(folder, base, name).exists()]

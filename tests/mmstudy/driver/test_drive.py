@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -52,7 +53,17 @@ def ignore(_: Standing) -> None:
 
 @pytest.fixture(scope="module")
 def done(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return run(cohort, tmp_path_factory.mktemp("root"))
+    before = os.umask(0o022)  # of a user who lets everybody read
+    try:
+        return run(cohort, tmp_path_factory.mktemp("root"))
+    finally:
+        os.umask(before)
+
+
+def test_nobody_else_can_read_a_study(done: Study) -> None:
+    found = [done.folder.root, *done.folder.root.rglob("*")]
+    assert len(found) > 15
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 def test_every_epoch_of_every_fold_is_recorded_once(done: Study) -> None:
