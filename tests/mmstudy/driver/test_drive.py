@@ -13,13 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
-from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import CohortError
 from mmstudy.cli.main import main
 from mmstudy.driver.drive import plan_study, run_study
@@ -35,6 +33,7 @@ from mmstudy.storage.schema import METRICS, TRIALS, State
 from mmstudy.study import Study, open_study
 from mmstudy.trial.run import run_trial
 from mmstudy.trial.task import TrialTask
+from support.damaged_cohort import damage
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -383,15 +382,6 @@ def mine(cohort: Cohort, tmp_path: Path) -> Cohort:
     """A cohort that may be damaged."""
     shutil.copytree(cohort.folder, tmp_path / "c")
     return replace(cohort, folder=tmp_path / "c")
-
-
-def damage(cohort: Cohort, at: int = 2) -> tuple[Path, bytes, str]:
-    """Turn a volume upside down: its path, what was in it, and its case."""
-    case, name = cohort.patients.select("case", "volume").row(at)
-    path = cohort.folder / "volumes" / VolumeSpec(48).digest / f"{name}.npy"
-    whole = path.read_bytes()
-    np.save(path, np.load(path)[::-1].copy())
-    return path, whole, case
 
 
 def test_nothing_runs_on_a_volume_that_changed(
