@@ -28,7 +28,8 @@ def commands() -> str:
         "Every command ends with one of these [exit codes](exit-codes.md). "
         "Data goes to stdout, everything else to stderr. "
         "`--help` after any command prints what stands here; `--debug` shows the whole trace of an "
-        "error."
+        "error. Whatever a command makes is for you alone (folders 700, files 600). "
+        "With `--shared`, or `MMCAF_SHARED=1` in the environment, your umask decides."
     )
     if own:
         heads = ("option", "value", "default", "meaning")

@@ -1,24 +1,21 @@
 """A cohort at an address, on this machine: fetched once, verified, then read like any other.
 
-One process fills it, the others of the machine wait. Every volume's content is hashed, and the
-hashes together with the table must give the cohort's own digest, which the study knows.
+One process fills it, the others of the machine wait. The copy is verified as every cohort is
+(`mmcaf.data.verification`): its content must give its own digest, which the study knows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from mmcaf.data import cohort, volumes
-from mmcaf.data.cohort import Cohort
-from mmcaf.data.volumes import VolumeSpec
-from mmcaf.errors import DataError
-from mmcaf.files.atomic import locked, write_json
+from mmcaf.data.cohort import Cohort, cohort_faults
+from mmcaf.data.verification import faults_of
+from mmcaf.data.volumes import VolumeSpec, volume_path
+from mmcaf.errors import CohortError
+from mmcaf.files.atomic import locked, replacing
 from mmcaf.files.remote import Remote, origin
 
 __all__ = ["load_cohort", "load_patients", "make_volumes"]
@@ -26,39 +23,38 @@ __all__ = ["load_cohort", "load_patients", "make_volumes"]
 Progress = Callable[[str, int, int], None]
 
 _TABLES = ("cohort.parquet", "cohort.json")
-_MARK = ".verified.json"
+_COPY = ".copy"  # what is locked while it is made
 
 
+@cohort_faults()
 def load_cohort(folder: Path, progress: Progress | None = None) -> Cohort:
-    """The cohort in `folder`, fetched first if that is a copy.
+    """The cohort in `folder`, fetched and verified first if that is a copy.
 
     Raises:
-        DataError: none there, unreachable, or not what its digest says.
+        CohortError: none there, unreachable, or not what its digest says.
     """
     remote = origin(folder)
     if remote is not None:
-        with locked(folder / _MARK):
-            if not _is_filled(remote, folder):
-                _fill(remote, folder, progress)
+        with locked(folder / _COPY):
+            _fill(remote, folder, progress)
     return cohort.load(folder)
 
 
+@cohort_faults()
 def load_patients(folder: Path) -> Cohort:
     """The cohort in `folder` for whoever needs its rows alone: no volume is fetched or read.
 
     Raises:
-        DataError: none there, unreachable, or not the table that its `cohort.json` says.
+        CohortError: none there, unreachable, or not the table that its `cohort.json` says.
     """
     remote = origin(folder)
     if remote is not None:
-        with locked(folder / _MARK):
-            told, here = _told(remote), folder / "cohort.json"
-            if not here.exists() or here.read_bytes() != told:
-                for name in _TABLES:
-                    remote.get(name, folder / name)
+        with locked(folder / _COPY):
+            _fetch_tables(remote, folder)
     return cohort.load(folder)
 
 
+@cohort_faults()
 def make_volumes(patients: Cohort, spec: VolumeSpec, progress: Progress | None = None) -> None:
     """`volumes.build`, by one process of this machine; the others wait.
 
@@ -70,47 +66,42 @@ def make_volumes(patients: Cohort, spec: VolumeSpec, progress: Progress | None =
         volumes.build(patients, spec, progress)
 
 
-def _is_filled(remote: Remote, folder: Path) -> bool:
-    mark, told = folder / _MARK, _told(remote)
-    return mark.exists() and json.loads(mark.read_text())["of"] == hashlib.sha256(told).hexdigest()
-
-
-def _told(remote: Remote) -> bytes:
+def _fetch_tables(remote: Remote, folder: Path) -> None:
     told = remote.read("cohort.json")
     if told is None:
-        raise DataError(f"No cohort at {remote.address}: it has no cohort.json.")
-    return told
+        raise CohortError(f"No cohort at {remote.address}: it has no cohort.json.")
+    here = folder / "cohort.json"
+    if not here.exists() or here.read_bytes() != told:
+        for name in _TABLES:
+            remote.get(name, folder / name)
 
 
 def _fill(remote: Remote, folder: Path, progress: Progress | None) -> None:
-    for name in _TABLES:
-        remote.get(name, folder / name)
+    _fetch_tables(remote, folder)
     found = cohort.load(folder)
-    base = f"volumes/{VolumeSpec(found.in_plane_px).digest}"
-    names = found.patients.select("volume", "patient_id").rows()
-    digests: dict[str, str] = {}
-    for done, (name, patient) in enumerate(names, 1):
-        digests[patient] = _fetched(remote, folder, f"{base}/{name}.npy")
+    if not (folder / cohort.NOTICE).exists():
+        with replacing(folder / cohort.NOTICE) as beside:
+            beside.write_text(cohort.notice(found.patients), encoding="utf-8")
+    base = VolumeSpec(found.in_plane_px)
+    names = found.patients["volume"].to_list()
+    lacking = [name for name in names if not volume_path(folder, base, name).exists()]
+    for done, name in enumerate(lacking, 1):
+        path = volume_path(folder, base, name)
+        there = str(path.relative_to(folder))
+        if not remote.get(there, path):
+            raise CohortError(
+                f"{remote.address} lacks {there}; copy the whole cohort folder there."
+            )
         if progress is not None:
-            progress("volumes fetched", done, len(names))
-    if cohort.content_digest(found.patients, digests) != found.digest:
-        shutil.rmtree(folder / base)  # nobody knows which one is wrong: all are fetched again
-        raise DataError(
+            progress("volumes fetched", done, len(lacking))
+    if faults := faults_of(found, (), progress):
+        for fault in faults:  # the next call fetches them anew
+            if fault.path is None:  # nobody knows which one is wrong
+                shutil.rmtree(folder / "volumes" / base.digest)
+            else:
+                fault.path.unlink(missing_ok=True)
+        raise CohortError(
             f"The volumes at {remote.address} are not those of cohort {found.digest}: they were "
-            "copied in part, or ingested anew. Copy the whole cohort folder there again."
+            "copied in part, or ingested anew. Copy the whole cohort folder there again. "
+            f"{faults[0].text}"
         )
-    told = (folder / "cohort.json").read_bytes()
-    write_json(folder / _MARK, {"of": hashlib.sha256(told).hexdigest(), "digest": found.digest})
-
-
-def _fetched(remote: Remote, folder: Path, name: str) -> str:
-    """SHA-256 of a volume's content, fetched unless it is there."""
-    path = folder / name
-    if not path.exists() and not remote.get(name, path):
-        raise DataError(f"{remote.address} lacks {name}; copy the whole cohort folder there.")
-    try:
-        volume = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        path.unlink(missing_ok=True)
-        raise DataError(f"{name} of {remote.address} is damaged: {error}") from error
-    return hashlib.sha256(volume.tobytes()).hexdigest()

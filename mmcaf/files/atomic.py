@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all, and are for their user alone.
 
 A file is written beside its place under a name every reader ignores (leading dot, another
-ending), flushed to disk, then moved into place in one step.
+ending), flushed to disk, then moved into place in one step. Whatever this program makes has to do
+with patients: files get mode 600, folders 700. With `MMCAF_SHARED=1` the umask decides, as usual.
+What was there before keeps its mode, unless it is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["StorageError", "locked", "open_for_locking", "replacing", "write_json"]
+__all__ = [
+    "SHARED_VARIABLE",
+    "StorageError",
+    "file_mode",
+    "is_shared",
+    "locked",
+    "make_folder",
+    "open_for_locking",
+    "replacing",
+    "write_json",
+]
+
+SHARED_VARIABLE = "MMCAF_SHARED"
+"""Unless empty or 0: files and folders are as open as the umask says."""
 
 
 class StorageError(OSError):
@@ -34,9 +49,12 @@ def replacing(path: Path) -> Iterator[Path]:
     mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     beside = path.with_name(f".{path.name}.tmp-{mark}")  # nobody can put a link there beforehand
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield beside
         with beside.open("rb") as file:
+            if not is_shared():
+                with suppress(OSError):  # a file system without modes
+                    os.fchmod(file.fileno(), file_mode())
             os.fsync(file.fileno())
         beside.replace(path)
         _sync_folder(path.parent)
@@ -49,6 +67,29 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(NotADirectoryError):  # its folder is a file, which the fault above says
             beside.unlink(missing_ok=True)
+
+
+def is_shared() -> bool:
+    """Whether the user wants others to read what is made, as far as the umask lets them."""
+    return os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
+
+
+def file_mode() -> int:
+    """The mode to create a file with; the umask takes its part off."""
+    return 0o666 if is_shared() else 0o600
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and what is missing above it, for this user alone unless `is_shared`.
+
+    Raises:
+        OSError: it cannot be made, or a file is in its place.
+    """
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent)
+    path.mkdir(0o777 if is_shared() else 0o700, exist_ok=True)  # another may have been first
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -67,7 +108,7 @@ def open_for_locking(path: Path) -> TextIO:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        handle = os.open(path, flags, 0o600)
+        handle = os.open(path, flags, file_mode())
     except OSError as error:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise StorageError(error.errno, _no_lock(path)) from error
@@ -107,7 +148,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         StorageError: the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
     with open_for_locking(path.with_name(f".{path.name}.lock")) as file:

@@ -9,7 +9,7 @@ MMStudyError            1  the run failed
 A trial's process speaks to its runner, never to the user:
 
 TrialFailed     the trial fails, and would fail the same way again
-StudyHalted     nothing can be written any more; the trial is continued later
+StudyHalted     nothing can be written any more, or the cohort changed; continued later
 CannotSplit     a training step cannot be made of more micro-batches
 """
 
@@ -71,7 +71,7 @@ class TrialFailed(Exception):
 
 
 class StudyHalted(Exception):
-    """No trial can be recorded any more (a full disk); this one is to be continued later."""
+    """No trial can go on (a full disk, a cohort that changed); this one is continued later."""
 
 
 class CannotSplit(Exception):

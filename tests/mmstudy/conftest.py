@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -19,8 +20,13 @@ def command(
     def run_command(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["mmstudy", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
+        monkeypatch.setenv("MMCAF_SHARED", "")  # and forget what --shared sets
+        umask = os.umask(0o022)
+        try:
+            with pytest.raises(SystemExit) as caught:
+                main()
+        finally:
+            os.umask(umask)
         written = capsys.readouterr()
         return int(caught.value.code or 0), written.out, written.err
 

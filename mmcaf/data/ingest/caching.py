@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.decode import read_hu_apart
 from mmcaf.data.ingest.dicom import read_hu
-from mmcaf.data.volumes import resized, write_volume
-from mmcaf.errors import DataError
+from mmcaf.data.verification import volume_digest
+from mmcaf.data.volumes import open_volume, resized, write_volume
+from mmcaf.errors import CohortError, DataError
 from mmcaf.files.atomic import write_json
 
 __all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
@@ -68,13 +69,14 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
 
 
 def known_facts(task: StackTask) -> dict[str, Any] | None:
-    """The facts of a volume that is complete already, else None."""
+    """The facts of a volume that is complete already, and still what they say; else None."""
     try:
         facts: dict[str, Any] = json.loads(task.facts.read_text(encoding="utf-8"))
-        volume = np.load(task.volume, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+        case, slices = task.volume.stem, len(task.files)
+        volume = open_volume(task.volume, task.in_plane_px, case=case, slices=slices)
+    except (OSError, ValueError, CohortError):
         return None
-    return facts if list(volume.shape) == facts.get("shape") else None
+    return facts if volume_digest(volume) == facts.get("sha256") else None
 
 
 def is_thorax(facts: dict[str, Any]) -> bool:
@@ -101,7 +103,7 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
     write_volume(task.volume, volume)
     facts = {
         "shape": list(volume.shape),
-        "sha256": hashlib.sha256(volume.tobytes()).hexdigest(),
+        "sha256": volume_digest(volume),
         "z_mm": list(task.z_mm),
         **_statistics(volume),
         "lesion_hu": round(float(np.concatenate(inside).mean()), 2) if inside else None,

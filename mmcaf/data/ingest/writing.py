@@ -77,6 +77,7 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     _keep_table(out / "cohort.parquet", patients)
     _keep_json(out / "ingest_report.json", told)
     _keep_text(out / "ingest_report.html", page)
+    _keep_text(out / cohort.NOTICE, cohort.notice(patients))
     of_cohort = {
         "schema_version": cohort.SCHEMA_VERSION,
         "task": "adc-vs-scc",

@@ -36,6 +36,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, SLICE_MM, draw_phantom
 from mmcaf.data.synthetic.truth import Latents, Truth, bayes_auroc, draw_sample
 from mmcaf.errors import DataError
+from mmcaf.files.atomic import is_shared, make_folder
 
 __all__ = ["SHEET_NAME", "SyntheticSpec", "Variant", "edit_slice", "write", "write_sheet"]
 
@@ -91,11 +92,12 @@ def write(out: Path, spec: SyntheticSpec, progress: Progress | None = None) -> N
     """
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; choose another folder, or delete it first.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp-", dir=out.parent))
     try:
         _write_cohort(beside, spec, progress)
-        beside.chmod(0o755)
+        if is_shared():
+            beside.chmod(0o755)
         beside.replace(out)
     except OSError as error:
         raise OSError(

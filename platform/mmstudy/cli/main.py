@@ -6,12 +6,14 @@ that `--help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from mmcaf.errors import DataError
+from mmcaf.files.atomic import SHARED_VARIABLE, is_shared
 from mmstudy.cli.shared import app
 from mmstudy.errors import MMStudyError, UsageError
 
@@ -44,9 +46,11 @@ def _options(
 
 def main() -> None:
     """Entry point: run a command, turn what it raises into a sentence and an exit code."""
-    debug = "--debug" in sys.argv
-    if debug:
-        sys.argv.remove("--debug")
+    debug = _asked("--debug")
+    if _asked("--shared"):
+        os.environ[SHARED_VARIABLE] = "1"  # processes started from here are told by it
+    if not is_shared():
+        os.umask(0o077)  # also for what Ray, Optuna and others write
     try:
         app()
     except (MMStudyError, DataError, OSError, ValueError, ModuleNotFoundError) as raised:
@@ -60,6 +64,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         sys.exit(130)
+
+
+def _asked(flag: str) -> bool:
+    """Whether a flag that every command takes was given, at whatever place; it is taken away."""
+    given = flag in sys.argv[1:]
+    if given:
+        sys.argv.remove(flag)
+    return given
 
 
 def _explained(error: Exception) -> Exception:

@@ -55,7 +55,10 @@ def run(
     folder = cohort or (located(loaded.cohort, "cohort") if loaded.cohort else None)
     if folder is None:
         raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
-    plan = plan_study(loaded, cohort=folder, root=root, name=name or path.stem)
+    reporter = Reporter()
+    plan = plan_study(
+        loaded, cohort=folder, root=root, name=name or path.stem, progress=reporter.steps
+    )
     if dry_run:
         from mmstudy.driver.forecast import forecast
         from mmstudy.study import open_study
@@ -65,7 +68,6 @@ def run(
         told = plan.describe() | forecast(plan, begun)
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    reporter = Reporter()
     run_study(plan, runner_for(inline), notify=reporter.standing, progress=reporter.steps, say=say)
     study = opened_study(str(root / plan.folder.name), root)
     print_rows([short(row) for row in study.trials().to_dicts()], "table", study.origin)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmcaf.files.atomic import SHARED_VARIABLE, is_shared
 from mmstudy.cluster.preflight import Wanted, judged, remarks, size_fault, version_faults
 from mmstudy.cluster.ray_jobs import Head, Job, sent_files
 from mmstudy.errors import MMStudyError, UsageError
@@ -86,8 +87,9 @@ class Submission:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Environment of the job: what overrides the spec here does so there, and the growth."""
+        """Environment of the job: what overrides the spec, or shares files, and the growth."""
         found = {key: value for key, value in os.environ.items() if key.startswith("MMSTUDY_")}
+        found |= {SHARED_VARIABLE: "1"} if is_shared() else {}
         return found | ({GROWTH_VARIABLE: self.grows} if self.grows else {})
 
     def job(self, attempt: int) -> Job:

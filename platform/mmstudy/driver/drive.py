@@ -16,6 +16,7 @@ from typing import Any
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
+from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
 from mmcaf.files.remote import address_of, place
@@ -95,8 +96,9 @@ def plan_study(
     root: str | Path,
     name: str,
     shared: Path | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
-    """Check that `spec` fits `cohort` and what may already lie in `root/name`.
+    """Check that `spec` fits `cohort` and what may already lie in `root/name`, and the volumes.
 
     Args:
         spec: what the study asks and searches, from `load_spec`.
@@ -104,15 +106,16 @@ def plan_study(
         root: the folder of studies, or its address.
         name: of the study's own folder in `root`.
         shared: where earlier stages and features lie, for other studies too.
+        progress: told of every volume that has to be read.
 
     Raises:
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
-        DataError: the cohort cannot be read.
+        CohortError: the cohort cannot be read, or a volume is not what was ingested.
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
     root = place(str(root))
-    patients = load_cohort(place(str(cohort), "cohort"))
+    patients = load_cohort(place(str(cohort), "cohort"), progress)
     split = split_cohort(spec.protocol, patients)
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
     before = StudyFolder(root / name)
@@ -125,6 +128,7 @@ def plan_study(
             f"cohort was ingested with {patients.in_plane_px}. Ingest it again with --in-plane "
             f"{largest}, or choose a smaller window."
         )
+    check(patients, plan.in_plane_px, progress)
     return plan
 
 
@@ -149,6 +153,7 @@ def run_study(
 
     Raises:
         UsageError: another driver runs this study.
+        CohortError: a volume is not what was ingested.
         TooManyFailures: more trials failed than the spec allows.
         Interrupted: the user stopped it; the same call goes on from there.
     """
@@ -157,6 +162,7 @@ def run_study(
         plan.folder.fetch_journal()
         for side in plan.in_plane_px:
             make_volumes(plan.cohort, VolumeSpec(side), progress)
+        check(plan.cohort, plan.in_plane_px, progress)
         known = _known(plan)
         journal = mend(plan.folder, plan.spec, len(plan.split.folds), say=say, adopted=known)
         if len([*plan.folder.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:

@@ -17,6 +17,8 @@ from typing import Any
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.verification import check
+from mmcaf.errors import CohortError
 from mmcaf.files.atomic import StorageError
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import adapted
@@ -47,6 +49,7 @@ def confirm(
 
     Raises:
         MMStudyError: there is no complete trial, or nothing can be written any more.
+        CohortError: a volume is not what was ingested.
         TooManyFailures: a run failed; the others were made.
         UsageError: a driver runs the study.
         Interrupted: the user stopped it; the same call goes on from there.
@@ -56,6 +59,7 @@ def confirm(
     if not complete.height:
         raise MMStudyError(f"{study.name} has no complete trial to confirm.")
     chosen, own = complete.head(top)["number"].to_list(), study.cohort(cohort)
+    check(own, progress=progress)
     folder = study.folder.working()
     with driver_lock(folder), runner:
         folder.refresh(at_once=True)
@@ -104,12 +108,14 @@ def run_confirmation(task: TrialTask) -> Iterator[EpochRow | None]:
 
     Raises:
         TrialFailed: anything that would happen again on a second try.
-        StudyHalted: nothing can be written any more.
+        StudyHalted: nothing can be written any more, or the cohort is not what it was.
     """
     try:
         yield from _computed(task)
     except StorageError as error:
         raise StudyHalted(error.strerror) from error
+    except CohortError as error:
+        raise StudyHalted(str(error)) from error
     except Exception as error:
         raise TrialFailed(f"{type(error).__name__}: {error}") from error
 

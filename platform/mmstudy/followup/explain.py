@@ -20,6 +20,7 @@ import polars as pl
 import torch
 
 from mmcaf.data import volumes
+from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.registry import reads_image
 from mmstudy.errors import MMStudyError, UsageError
@@ -70,6 +71,7 @@ def explain(
     Raises:
         UsageError: a package is missing, or a case is not one that validates.
         MMStudyError: the trial is not complete, or the cohort is not the study's.
+        CohortError: a volume is not what was ingested.
         ArithmeticError: SHAP values do not add up.
     """
     _need_packages()
@@ -82,8 +84,10 @@ def explain(
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
     config = trial_config(study.about.spec, json.loads(task.params))
-    if reads_image(config.model):
-        volumes.build(patients, VolumeSpec(config.data.in_plane_px), progress)
+    sizes = (config.data.in_plane_px,) if reads_image(config.model) else ()
+    for side in sizes:
+        volumes.build(patients, VolumeSpec(side), progress)
+    check(patients, sizes, progress)
     again = partial(_tell_time, study, number, epoch, say)
     paths, folder = networks(study, task, epoch, progress, again), study.folder.working()
     folder.refresh_files(folder.explanations(number))

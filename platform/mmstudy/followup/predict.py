@@ -15,6 +15,7 @@ from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.node_cache import load_cohort
+from mmcaf.data.verification import check, open_verified
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files import checkpoint
 from mmcaf.files.checkpoint import Checkpoint
@@ -92,7 +93,10 @@ def _ensemble(
     spec = VolumeSpec(config.data.in_plane_px)
     if images:
         volumes.build(patients, spec, progress)
-    opened = volumes.open_volumes(patients, spec) if images else {}
+        opened = open_verified(patients, spec, progress)
+    else:
+        check(patients, progress=progress)
+        opened = {}
     total = np.zeros(cases.height)
     for fold, path in enumerate(networks(study, task, int(row["best_epoch"]), progress)):
         kept = checkpoint.load(path)

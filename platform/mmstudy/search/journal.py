@@ -24,7 +24,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mmcaf.errors import DataError
-from mmcaf.files.atomic import StorageError
+from mmcaf.files.atomic import StorageError, file_mode, make_folder
 from mmcaf.files.untrusted import read_bytes
 from mmstudy.errors import UsageError
 
@@ -150,9 +150,9 @@ class _FileLines(MemoryLines):
         """
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(self._path, flags, 0o600), "wb") as file:
+            with os.fdopen(os.open(self._path, flags, file_mode()), "wb") as file:
                 file.truncate(self._bytes)
                 file.seek(self._bytes)
                 file.write(text)

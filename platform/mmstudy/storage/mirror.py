@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mmcaf.files.atomic import StorageError, locked
+from mmcaf.files.atomic import StorageError, file_mode, locked, make_folder, replacing
 from mmcaf.files.remote import Remote, origin
 from mmstudy.storage.paths import StudyPaths
 
@@ -48,7 +48,7 @@ def pull_studies(root: Path) -> None:
         return
     found = remote.folders()
     for name in found:
-        (root / name).mkdir(exist_ok=True)
+        make_folder(root / name)
     for folder in root.iterdir():
         if folder.is_dir() and folder.name not in found:
             (folder / "study.json").unlink(missing_ok=True)  # deleted there
@@ -66,7 +66,7 @@ def pull(paths: StudyPaths, *, at_once: bool = False) -> None:
     with locked(stamp):
         if at_once or _age(stamp) >= _PULL_EVERY_SECONDS:  # another process may have been first
             _pull(remote, paths.root)
-            stamp.touch()
+            stamp.touch(file_mode())
 
 
 def _pull(remote: Remote, root: Path) -> None:
@@ -171,8 +171,8 @@ def pull_journal(paths: StudyPaths) -> None:
         raise StorageError(None, f"{remote.address} lacks parts of its journal; it has {parts}.")
     if parts:
         content = b"".join(remote.read(part) or b"" for part in parts)
-        paths.journal.parent.mkdir(parents=True, exist_ok=True)
-        paths.journal.write_bytes(content)
+        with replacing(paths.journal) as beside:
+            beside.write_bytes(content)
 
 
 def pull_stages(paths: StudyPaths) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,19 @@ import torch
 from torch import nn
 
 from mmcaf.config import TrainConfig
-from mmcaf.data import volumes
 from mmcaf.data.batches import FoldBatches, fold_batches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, make_volumes
 from mmcaf.data.splits import Fold, Split
+from mmcaf.data.verification import check, open_verified
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.errors import CohortError
 from mmcaf.files.checkpoint import Checkpoint
 from mmcaf.files.remote import origin, place
 from mmcaf.net.registry import reads_image, table_columns
 from mmcaf.training.loop import fit
 from mmcaf.training.stages import last_stage, whole_network
-from mmstudy.errors import CannotSplit
+from mmstudy.errors import CannotSplit, MMStudyError
 from mmstudy.spec.sections import TrialConfig
 from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.about import read_about
@@ -57,6 +59,7 @@ class TrialPlan:
     shared: Path | None  # where such stages and their image tokens are kept
     threads: int
     device: str
+    check_volumes: Callable[[], None] = field(compare=False)  # raises when one has changed
     gpu: float = field(default=1.0, compare=False)  # share of the GPU's memory it may use
 
 
@@ -67,17 +70,19 @@ def derive_seed(*parts: object) -> int:
 
 
 def load_plan(task: TrialTask) -> TrialPlan:
-    """Load what `task` names, after checking that the cohort is the study's own.
+    """Load what `task` names, after checking that the cohort is the study's own, and whole.
 
     Raises:
-        MMStudyError: the cohort's content is not what the study was begun with.
-        DataError: the cohort cannot be read.
+        CohortError: the cohort cannot be read, or is not what the study was begun with.
     """
     folder = StudyFolder.at(task.study, "trial")
     folder.fetch(folder.study)
     about = read_about(folder)
     patients = load_cohort(place(task.cohort, "cohort"))
-    about.check_cohort(patients)
+    try:
+        about.check_cohort(patients)
+    except MMStudyError as error:
+        raise CohortError(str(error)) from error
     spec, split = about.spec, about.split
     config = trial_config(spec, json.loads(task.params))
     if len(config.train.stages) > 1:
@@ -89,6 +94,7 @@ def load_plan(task: TrialTask) -> TrialPlan:
         split=split,
         cases=patients.patients,
         volumes=_opened(patients, config),
+        check_volumes=partial(check, patients, _sides(config)),
         seed=task.seed,
         # A confirming run has stages of its own: new seeds all the way.
         shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
@@ -122,6 +128,7 @@ def train(
     Raises:
         FloatingPointError: the loss became infinite or NaN.
         CannotSplit: a step cannot be made of that many micro-batches.
+        CohortError: a volume changed; the epoch it changed in is not given.
     """
     _prepare(plan)
     config = split_steps(plan.config.train, split)
@@ -151,6 +158,7 @@ def train(
             device=plan.device,
             resume=resume if index == first else None,
         ):
+            plan.check_volumes()
             yield FoldEpoch(
                 fold=index,
                 n_train=len(fold.train),
@@ -181,11 +189,16 @@ def _batches(plan: TrialPlan, fold: Fold, config: TrainConfig, seed: int) -> Fol
 
 def _opened(patients: Cohort, config: TrialConfig) -> Mapping[str, np.ndarray[Any, Any]]:
     if not reads_image(config.model):
+        check(patients)  # the rows of the table are under the same digest
         return {}
     sizes = VolumeSpec(config.data.in_plane_px)
     if origin(patients.folder) is not None:  # elsewhere the driver has made them
         make_volumes(patients, sizes)
-    return volumes.open_volumes(patients, sizes)
+    return open_verified(patients, sizes)
+
+
+def _sides(config: TrialConfig) -> tuple[int, ...]:
+    return (config.data.in_plane_px,) if reads_image(config.model) else ()
 
 
 def build_model(config: TrialConfig, seed: int) -> nn.Module:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from mmcaf.errors import DataError
+from mmcaf.errors import CohortError, DataError
 from mmcaf.files import checkpoint
 from mmcaf.files.atomic import StorageError, replacing
 from mmcaf.files.checkpoint import Checkpoint
@@ -45,7 +45,7 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
 
     Raises:
         TrialFailed: anything that would happen again on a second try.
-        StudyHalted: nothing can be written any more.
+        StudyHalted: nothing can be written any more, or the cohort is not what it was.
     """
     try:
         yield from _recorded(task, compute)
@@ -55,6 +55,8 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
         return  # a later attempt owns the files now
     except StorageError as error:
         raise StudyHalted(error.strerror) from error
+    except CohortError as error:  # no fault of this trial, and no other could be trusted either
+        raise StudyHalted(str(error)) from error
     except Exception as error:
         folder = StudyFolder.at(task.study, "trial")
         log = folder.trial_artifacts(task.number) / "error.txt"

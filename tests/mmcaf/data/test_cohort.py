@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort, content_digest, file_digest, load
-from mmcaf.errors import DataError
+from mmcaf.errors import CohortError, DataError
 
 
 @pytest.fixture
@@ -56,13 +57,13 @@ def test_another_version_is_told(folder: Path) -> None:
 def test_a_half_copied_file_is_told(folder: Path, name: str) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(CohortError, match=r"is damaged|is not the one it was ingested with"):
         load(folder)
 
 
 def test_a_lacking_table_is_told(folder: Path) -> None:
     (folder / "cohort.parquet").unlink()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(CohortError, match=r"lacks cohort\.parquet"):
         load(folder)
 
 
@@ -76,6 +77,107 @@ def test_a_table_of_another_ingestion_is_refused(folder: Path, cohort: Cohort) -
 def test_nobody_is_no_cohort(folder: Path, cohort: Cohort) -> None:
     replace_table(folder, cohort.patients.clear())
     with pytest.raises(DataError, match="has no patients"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("in_plane_px", 10**9, r"`int` <= 1024 - at `\$.in_plane_px`"),
+        ("in_plane_px", 15, r"`int` >= 16 - at `\$.in_plane_px`"),
+        ("in_plane_px", "48", r"`int`, got `str` - at `\$.in_plane_px`"),
+        ("digest", "../../x", r"at `\$.digest`"),
+        ("table_sha256", None, r"at `\$.table_sha256`"),
+        ("synthetic", 1, r"at `\$.synthetic`"),
+        ("schema_version", "2", r"at `\$.schema_version`"),
+    ],
+)
+def test_a_field_that_ingestion_never_writes_is_named(
+    folder: Path, field: str, value: Any, told: str
+) -> None:
+    change(folder, **{field: value})
+    with pytest.raises(
+        CohortError, match=rf"cohort\.json is damaged: .*{told}.*[Ii]ngest it again"
+    ):
+        load(folder)
+
+
+def test_a_lacking_field_is_named(folder: Path) -> None:
+    state = json.loads((folder / "cohort.json").read_text())
+    del state["digest"]
+    (folder / "cohort.json").write_text(json.dumps(state))
+    with pytest.raises(CohortError, match="missing required field `digest`"):
+        load(folder)
+
+
+def test_patients_cannot_be_declared_real(folder: Path) -> None:
+    change(folder, synthetic=False)
+    with pytest.raises(CohortError, match=r"says synthetic: false, which the rows .* contradict"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["cohort.json", "cohort.parquet"])
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
+def test_a_file_of_another_kind_is_refused_at_once(folder: Path, name: str, kind: str) -> None:
+    path = folder / name
+    path.rename(folder.parent / name)
+    if kind == "link":
+        path.symlink_to(folder.parent / name)
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(CohortError, match=f"{name} is a {kind}"):
+        load(folder)
+
+
+WRONG = {
+    "label": (pl.lit(2), "allowed is 0 or 1"),
+    "case": (pl.lit("../x"), "allowed is a plain file name"),
+    "volume": (pl.lit("/etc/passwd"), "allowed is a plain file name"),
+    "patient_id": (pl.lit(None, pl.String), "allowed is a name"),
+    "n_slices": (pl.lit(0), "allowed is 1 to 10000"),
+    "z_last_lesion": (pl.lit(99), "allowed is a slice"),
+    "smoker": (pl.lit(7, pl.Int8), "allowed is -1 to 1"),
+}
+
+
+@pytest.mark.parametrize("column", WRONG)
+def test_a_value_that_ingestion_never_writes_is_told(
+    folder: Path, cohort: Cohort, column: str
+) -> None:
+    value, told = WRONG[column]
+    first = pl.int_range(pl.len()) == 3
+    changed = pl.when(first).then(value).otherwise(column).alias(column)
+    replace_table(folder, cohort.patients.with_columns(changed))
+    with pytest.raises(CohortError, match=rf"cohort\.parquet, column {column} has .*{told}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "case", "volume"])
+def test_a_name_stands_for_one_patient(folder: Path, cohort: Cohort, column: str) -> None:
+    replace_table(folder, cohort.patients.with_columns(pl.col(column).first()))
+    with pytest.raises(CohortError, match=f"column {column} has one value twice"):
+        load(folder)
+
+
+def test_columns_of_another_kind_are_told(folder: Path, cohort: Cohort) -> None:
+    replace_table(folder, cohort.patients.with_columns(pl.col("label").cast(pl.String)))
+    with pytest.raises(CohortError, match="column label holds String"):
+        load(folder)
+    replace_table(folder, cohort.patients.drop("label", "sex"))
+    with pytest.raises(CohortError, match="lacks the columns label, sex"):
+        load(folder)
+
+
+def test_a_value_nobody_knows_of_any_patient_is_no_fault(folder: Path, cohort: Cohort) -> None:
+    replace_table(folder, cohort.patients.with_columns(age_years=pl.lit(None)))
+    assert load(folder).patients["age_years"].null_count() == 12
+
+
+def test_more_rows_than_any_cohort_has_are_not_unpacked(folder: Path) -> None:
+    replace_table(folder, pl.DataFrame({"label": pl.zeros(200_000, pl.Int64, eager=True)}))
+    with pytest.raises(CohortError, match=r"200000 rows of 1 columns .* more than any cohort has"):
         load(folder)
 
 

@@ -37,7 +37,8 @@ def test_what_is_fetched_is_the_cohort_with_its_volumes(store: Path, cohort: Coh
     found = load_cohort(place(f"file://{store}"), lambda *one: told.append(one))
     assert found.digest == cohort.digest
     assert found.folder != cohort.folder
-    assert told == [("volumes fetched", n, 12) for n in range(1, 13)]
+    steps = ("volumes fetched", "volumes verified")
+    assert told == [(what, n, 12) for what in steps for n in range(1, 13)]
     here, there = (open_volumes(one, VolumeSpec(48)) for one in (found, cohort))
     assert all(np.array_equal(here[case], there[case]) for case in there)
 
@@ -75,7 +76,7 @@ def test_a_damaged_volume_is_named_and_fetched_anew_later(store: Path, cohort: C
     path = volume_of(store, cohort)
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match=rf"Case {cohort.patients['case'][0]}: .*damaged"):
         fetched(store)
     path.write_bytes(whole)
     assert fetched(store).digest == cohort.digest

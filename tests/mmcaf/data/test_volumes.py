@@ -11,8 +11,17 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.volumes import VolumeSpec, build, built, open_volumes, resized, write_volume
-from mmcaf.errors import DataError
+from mmcaf.data.ingest import dicom
+from mmcaf.data.volumes import (
+    HU_RANGE,
+    VolumeSpec,
+    build,
+    built,
+    open_volumes,
+    resized,
+    write_volume,
+)
+from mmcaf.errors import CohortError, DataError
 
 BASE = VolumeSpec(32)
 
@@ -107,7 +116,7 @@ def test_volumes_are_mapped_and_cannot_be_changed(cohort_of_two: Cohort) -> None
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "pickle"])
-def test_a_damaged_volume_is_named(cohort_of_two: Cohort, damage: str) -> None:
+def test_a_damaged_volume_is_named_with_its_case(cohort_of_two: Cohort, damage: str) -> None:
     path = cohort_of_two.folder / "volumes" / BASE.digest / "v1.npy"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-10])
@@ -115,7 +124,75 @@ def test_a_damaged_volume_is_named(cohort_of_two: Cohort, damage: str) -> None:
         path.unlink()
     else:
         np.save(path, np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"v1\.npy is missing or damaged .*ingest the cohort again"):
+    with pytest.raises(
+        CohortError, match=r"Case c1: .*v1\.npy is missing or damaged .*ingest the cohort again"
+    ):
         open_volumes(cohort_of_two, BASE)
     only = cohort_of_two.patients.head(1)
     assert list(open_volumes(replace(cohort_of_two, patients=only), BASE)) == ["c0"]
+
+
+FITS = np.zeros((3, 32, 32), dtype=np.int16)
+OTHERS = {
+    "float64": (np.zeros((3, 32, 32)), r"holds float64 \[3, 32, 32\], expected int16"),
+    "big-endian": (FITS.astype(">i2"), r"holds >i2"),
+    "in columns": (np.asfortranarray(np.zeros((3, 32, 32), dtype=np.int16)), "holds int16"),
+    "two dimensions": (FITS[0], r"holds int16 \[32, 32\]"),
+    "another side": (np.zeros((3, 16, 32), dtype=np.int16), r"expected int16 \[3, 32, 32\]"),
+    "no slice": (FITS[:0], r"holds int16 \[0, 32, 32\]"),
+    "no dimension": (np.int16(3), r"holds int16 \[\]"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_an_array_of_another_kind_is_refused(cohort_of_two: Cohort, kind: str) -> None:
+    array, told = OTHERS[kind]
+    np.save(cohort_of_two.folder / "volumes" / BASE.digest / "v1.npy", array)
+    with pytest.raises(CohortError, match=f"Case c1: .*{told}"):
+        open_volumes(cohort_of_two, BASE)
+
+
+def test_slices_are_as_many_as_the_table_says(cohort_of_two: Cohort) -> None:
+    told = replace(cohort_of_two, patients=cohort_of_two.patients.with_columns(n_slices=pl.lit(3)))
+    assert list(open_volumes(told, BASE)) == ["c0", "c1"]
+    told = replace(told, patients=told.patients.with_columns(n_slices=pl.Series([3, 4])))
+    with pytest.raises(CohortError, match=r"Case c1: .*expected int16 \[4, 32, 32\]"):
+        open_volumes(told, BASE)
+
+
+@pytest.mark.parametrize("bytes_more", [1, -1])
+def test_a_file_has_the_bytes_its_header_says(cohort_of_two: Cohort, bytes_more: int) -> None:
+    path = cohort_of_two.folder / "volumes" / BASE.digest / "v0.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" if bytes_more > 0 else whole[:bytes_more])
+    with pytest.raises(CohortError, match=r"Case c0: .*too few or too many"):
+        open_volumes(cohort_of_two, BASE)
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
+def test_no_link_is_followed_and_no_fifo_waited_for(cohort_of_two: Cohort, kind: str) -> None:
+    path = cohort_of_two.folder / "volumes" / BASE.digest / "v1.npy"
+    path.rename(cohort_of_two.folder / "aside.npy")
+    if kind == "link":
+        path.symlink_to(cohort_of_two.folder / "aside.npy")
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    for look in (open_volumes, build, built):
+        with pytest.raises(CohortError, match=f"v1.npy is a {kind}"):
+            look(cohort_of_two, VolumeSpec(16) if look is build else BASE)
+
+
+def test_nothing_is_made_in_a_folder_that_a_link_leads_to(
+    cohort_of_two: Cohort, tmp_path: Path
+) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "volumes" / VolumeSpec(16).digest).symlink_to(tmp_path / "others")
+    with pytest.raises(CohortError, match="is a link"):
+        build(cohort_of_two, VolumeSpec(16))
+    assert list((tmp_path / "others").iterdir()) == []
+
+
+def test_values_are_those_ingestion_clips_to() -> None:
+    assert HU_RANGE == (dicom.AIR_HU, dicom.MAX_HU)

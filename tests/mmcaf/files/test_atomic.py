@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mmcaf.files.atomic import StorageError, locked, replacing, write_json
+from mmcaf.files.atomic import (
+    StorageError,
+    is_shared,
+    locked,
+    make_folder,
+    replacing,
+    write_json,
+)
 
 WRITES_AND_DIES = """
 import os, sys
@@ -165,3 +174,62 @@ def test_two_processes_write_beside_each_other(tmp_path: Path) -> None:
     with replacing(tmp_path / "f") as beside:
         beside.write_text("x")
         assert str(os.getpid()) in beside.name
+
+
+@pytest.fixture
+def open_umask(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """That of a user who lets everybody read."""
+    monkeypatch.delenv("MMCAF_SHARED", raising=False)
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): f"{stat.S_IMODE(path.stat().st_mode):o}"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_what_is_made_is_for_its_user_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b" / "f", {})
+    with locked(tmp_path / "c" / "g"):
+        pass
+    make_folder(tmp_path / "d" / "e")
+    make_folder(tmp_path / "d" / "e")
+    private = {"a": "700", "a/b": "700", "a/b/f": "600", "c": "700", "c/.g.lock": "600"}
+    assert modes(tmp_path) == private | {"d": "700", "d/e": "700"}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_shared_the_umask_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMCAF_SHARED", "1")
+    write_json(tmp_path / "a" / "f", {})
+    with locked(tmp_path / "a" / "g"):
+        pass
+    assert modes(tmp_path) == {"a": "755", "a/.g.lock": "644", "a/f": "644"}
+    os.umask(0o027)
+    write_json(tmp_path / "a" / "f", {})
+    assert modes(tmp_path)["a/f"] == "640"
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_folders_that_exist_keep_their_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(0o755)
+    (tmp_path / "a" / "old").write_text("")
+    write_json(tmp_path / "a" / "f", {})
+    assert modes(tmp_path) == {"a": "755", "a/f": "600", "a/old": "644"}
+
+
+@pytest.mark.parametrize(("value", "shared"), [("", False), ("0", False), ("1", True)])
+def test_sharing_is_asked_for(monkeypatch: pytest.MonkeyPatch, value: str, shared: bool) -> None:
+    monkeypatch.setenv("MMCAF_SHARED", value)
+    assert is_shared() is shared
+
+
+def test_a_file_in_a_folder_s_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    with pytest.raises(OSError, match="f"):
+        make_folder(tmp_path / "f" / "g")

@@ -72,3 +72,31 @@ def test_a_report_that_was_copied_in_part_is_told(
     code, out, err = command("data", "show", str(tmp_path))
     assert (code, out) == (1, "")
     assert "ingest_report.json" in err
+
+
+@pytest.mark.parametrize(
+    ("at", "folder", "file"),
+    [(None, "700", "600"), (0, "755", "644"), (2, "755", "644"), (6, "755", "644")],
+)
+def test_what_is_ingested_is_private_unless_it_is_to_be_shared(
+    command: Command, dicom_folder: Path, tmp_path: Path, at: int | None, folder: str, file: str
+) -> None:
+    out = tmp_path / "c"
+    words = ["data", "ingest", str(dicom_folder), "--out", str(out), "--in-plane=48"]
+    if at is not None:
+        words.insert(at, "--shared")
+    code, _, err = command(*words)
+    assert code == 0, err
+    modes = {path: f"{path.stat().st_mode & 0o777:o}" for path in out.rglob("*")}
+    key = out / "cohort.key"
+    assert modes.pop(key) == "600"  # never shared
+    assert {modes[path] for path in modes if path.is_dir()} == {folder}
+    assert {modes[path] for path in modes if path.is_file()} == {file}
+    assert f"{out.stat().st_mode & 0o777:o}" == folder
+
+
+def test_what_others_write_for_the_program_is_private_too(command: Command, tmp_path: Path) -> None:
+    code, _, err = command("data", "synth", str(tmp_path / "d"), "--patients", "4", "--size", "32")
+    assert code == 0, err
+    found = [tmp_path / "d", *(tmp_path / "d").rglob("*")]
+    assert {path for path in found if path.stat().st_mode & 0o077} == set()

@@ -116,6 +116,15 @@ def test_what_overrides_the_spec_here_does_so_there(
     assert "secret" not in variables.values()
 
 
+def test_files_are_shared_there_if_they_are_here(
+    spec_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MMCAF_SHARED", raising=False)
+    assert "MMCAF_SHARED" not in submission(spec_file).job(1).runtime_env["env_vars"]
+    monkeypatch.setenv("MMCAF_SHARED", "1")
+    assert submission(spec_file).job(1).runtime_env["env_vars"]["MMCAF_SHARED"] == "1"
+
+
 def test_a_spec_outside_the_folder_sent_is_refused(spec_file: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(UsageError, match=r"my space\.yaml must lie in the folder sent"):

@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
+from mmcaf.errors import CohortError
 from mmstudy.cli.main import main
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
@@ -26,7 +31,9 @@ from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.parquet import read_rows, write_rows
 from mmstudy.storage.schema import METRICS, TRIALS, State
 from mmstudy.study import Study, open_study
+from mmstudy.trial.run import run_trial
 from mmstudy.trial.task import TrialTask
+from support.damaged_cohort import damage
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -45,7 +52,17 @@ def ignore(_: Standing) -> None:
 
 @pytest.fixture(scope="module")
 def done(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return run(cohort, tmp_path_factory.mktemp("root"))
+    before = os.umask(0o022)  # of a user who lets everybody read
+    try:
+        return run(cohort, tmp_path_factory.mktemp("root"))
+    finally:
+        os.umask(before)
+
+
+def test_nobody_else_can_read_a_study(done: Study) -> None:
+    found = [done.folder.root, *done.folder.root.rglob("*")]
+    assert len(found) > 15
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 def test_every_epoch_of_every_fold_is_recorded_once(done: Study) -> None:
@@ -358,3 +375,82 @@ def test_a_study_that_failed_too_often_begins_no_trial_again(
         assert open_study(tmp_path / "s").trials().height == tried
     else:
         pytest.fail("these settings were to fail")
+
+
+@pytest.fixture
+def mine(cohort: Cohort, tmp_path: Path) -> Cohort:
+    """A cohort that may be damaged."""
+    shutil.copytree(cohort.folder, tmp_path / "c")
+    return replace(cohort, folder=tmp_path / "c")
+
+
+def test_nothing_runs_on_a_volume_that_changed(
+    mine: Cohort, tmp_path: Path, command: Command
+) -> None:
+    path, whole, case = damage(mine)
+    with pytest.raises(CohortError, match=rf"Case {case}: {path} has other voxels"):
+        run(mine, tmp_path)
+    assert not (tmp_path / "s").exists()
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(TINY_SPEC))
+    asked = ["run", str(tmp_path / "spec.yaml"), "--cohort", str(mine.folder), "--root"]
+    code, out, told = command(*asked, str(tmp_path), "--name", "s", "--dry-run")
+    assert (code, out) == (2, "")
+    assert f"Case {case}" in told
+    path.write_bytes(whole)
+    code, out, told = command(*asked, str(tmp_path), "--name", "s", "--dry-run")
+    assert code == 0, told
+
+
+def test_a_trial_is_not_run_again_on_a_volume_that_changed(
+    mine: Cohort, tmp_path: Path, command: Command
+) -> None:
+    run(mine, tmp_path)
+    path, whole, case = damage(mine)
+    asked = ["rerun", "s", "0", "--root", str(tmp_path), "--check"]
+    code, out, told = command(*asked)
+    assert (code, out) == (2, "")
+    assert f"Case {case}: {path} has other voxels" in told
+    path.write_bytes(whole)
+    assert command(*asked)[0] == 0
+
+
+def test_a_volume_that_changes_under_a_study_ends_it_and_fails_no_trial(
+    mine: Cohort, done: Study, tmp_path: Path
+) -> None:
+    changed: list[tuple[Path, bytes, str]] = []
+
+    def meddles(task: TrialTask) -> Iterator[Any]:
+        for row in run_trial(task):
+            yield row
+            if row is not None and row.epoch == 0 and not changed:
+                changed.append(damage(mine))
+
+    spec = parse_spec(deepcopy(TINY_SPEC))
+    plan = plan_study(spec, cohort=mine.folder, root=tmp_path, name="s")
+    with pytest.raises(MMStudyError, match=r"has other voxels than were ingested.*goes on") as told:
+        run_study(plan, InlineRunner(), objective=meddles)
+    path, whole, case = changed[0]
+    assert f"Case {case}: " in str(told.value)
+    study = open_study(tmp_path / "s")
+    assert (study.counts()["fail"], study.metrics().height) == (0, 1)
+    path.write_bytes(whole)
+    run(mine, tmp_path)
+    same = ["number", "fold", "epoch", "train_loss", "auroc"]
+    assert study.metrics(0).select(same).equals(done.metrics(0).select(same))
+    assert study.counts() == done.counts()
+
+
+def test_a_cohort_exchanged_under_a_study_ends_it_and_fails_no_trial(
+    mine: Cohort, tmp_path: Path
+) -> None:
+    spec = parse_spec(deepcopy(TINY_SPEC))
+    plan = plan_study(spec, cohort=mine.folder, root=tmp_path, name="s")
+
+    def exchanged(task: TrialTask) -> Iterator[Any]:
+        path = mine.folder / "cohort.json"
+        path.write_text(path.read_text().replace(mine.digest, "0" * 16))
+        yield from run_trial(task)
+
+    with pytest.raises(MMStudyError, match=rf"begun on cohort {mine.digest}, .* is 0{{16}}"):
+        run_study(plan, InlineRunner(), objective=exchanged)
+    assert open_study(tmp_path / "s").counts()["fail"] == 0

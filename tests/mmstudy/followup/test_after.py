@@ -19,19 +19,23 @@ from mmcaf.data import cohort as cohorts
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmcaf.errors import CohortError
 from mmcaf.stats.estimates import corrected_interval
 from mmcaf.stats.metrics import auroc
 from mmstudy.analysis.optimism import outcomes_of
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
-from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.followup.confirm import confirm
+from mmstudy.errors import MMStudyError, StudyHalted, UsageError
+from mmstudy.followup.confirm import confirm, run_confirmation
+from mmstudy.followup.evaluate import evaluate
+from mmstudy.followup.predict import predict
 from mmstudy.followup.rerun import task_of
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.lock import driver_lock, holder
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
 from mmstudy.trial.folds import split_cohort
+from support.damaged_cohort import damaged_copy
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -350,3 +354,27 @@ def test_doctor_names_what_is_not_there(command: Command, tmp_path: Path) -> Non
     assert found["torch"]["ok"]
     assert found["install"] == {"what": "install", "found": "full", "ok": True}
     assert "GiB" in found["free disk"]["found"]
+
+
+def test_nothing_follows_on_volumes_that_changed(
+    study: Study, larger: Cohort, cohort: Cohort, tmp_path: Path
+) -> None:
+    changed, told = damaged_copy(larger, tmp_path / "own")
+    looks, runs = study.evaluations().height, study.confirmations().height
+    with pytest.raises(CohortError, match=told):
+        confirm(study, InlineRunner(), cohort=changed.folder)
+    with pytest.raises(CohortError, match=told):
+        evaluate(study, 0, changed.folder)
+    assert (study.evaluations().height, study.confirmations().height) == (looks, runs)
+    other, told = damaged_copy(cohort, tmp_path / "other")
+    with pytest.raises(CohortError, match=told):
+        predict(study, 0, other.folder, cohort=larger.folder)
+
+
+def test_a_volume_that_changes_under_a_confirmation_halts_it(
+    study: Study, larger: Cohort, tmp_path: Path
+) -> None:
+    changed, told = damaged_copy(larger, tmp_path / "own")
+    task = replace(task_of(study, 0, changed), confirms=(0, 99), split_seed=7, last_epoch=0)
+    with pytest.raises(StudyHalted, match=told):
+        list(run_confirmation(task))

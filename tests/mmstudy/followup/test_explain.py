@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.errors import CohortError
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError, UsageError
@@ -29,6 +30,7 @@ from mmstudy.storage.explanations import Explanations, load
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import load_plan
+from support.damaged_cohort import damaged_copy
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -323,3 +325,11 @@ def test_files_that_are_not_what_the_index_says_are_not_shown(
         found.map(paths, case)
     with pytest.raises(MMStudyError, match="no explanation of case"):
         found.picture(paths, "../../x")
+
+
+def test_a_volume_that_changed_is_not_explained(
+    study: Study, cohort: Cohort, tmp_path: Path
+) -> None:
+    changed, told = damaged_copy(cohort, tmp_path / "c")
+    with pytest.raises(CohortError, match=told):
+        explained(study, changed)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
-from mmcaf.data.cohort import Cohort, content_digest, file_digest, load
+from mmcaf.data.cohort import NOTICE, Cohort, content_digest, file_digest, load, notice
 from mmcaf.data.ingest import writing
 from mmcaf.data.ingest.run import ingest
+from mmcaf.data.verification import verify
 from mmcaf.errors import DataError
 
 
@@ -128,3 +131,36 @@ def test_a_patient_whose_values_cannot_be_a_thorax_is_left_out_with_its_slices(
     assert files.height == cohort.patients["n_slices"][0]
     told = json.loads((folder / "ingest_report.json").read_text())
     assert "E_HU" in json.dumps(told)
+
+
+def test_the_folder_says_whose_data_it_holds(cohort: Cohort) -> None:
+    told = (cohort.folder / NOTICE).read_text("utf-8")
+    assert told == notice(cohort.patients)
+    assert told.startswith("Every patient of this cohort is SYNTHETIC")
+    one_is_real = cohort.patients.with_columns(synthetic=pl.int_range(pl.len()) > 0)
+    assert notice(one_is_real).startswith("This folder holds PATIENT DATA")
+
+
+def test_nobody_else_can_read_a_cohort(
+    dicom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MMCAF_SHARED", raising=False)
+    before = os.umask(0o022)
+    try:
+        ingest([dicom_folder], tmp_path / "c", in_plane_px=48)
+    finally:
+        os.umask(before)
+    found = [tmp_path / "c", *(tmp_path / "c").rglob("*")]
+    assert len(found) > 30
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_volumes_that_were_changed_are_made_anew(
+    folder: Path, dicom_folder: Path, cohort: Cohort
+) -> None:
+    path = next(folder.rglob("*.npy"))
+    whole = path.read_bytes()
+    np.save(path, np.load(path)[::-1].copy())
+    again = ingest([dicom_folder], folder, in_plane_px=48)
+    assert path.read_bytes() == whole
+    assert (again.digest, verify(again)) == (cohort.digest, [])
