@@ -104,7 +104,7 @@ def recomputed_importance(study: Study) -> str:
         MMStudyError: what the command said.
     """
     folder = str(study.folder.root.resolve())
-    command = [sys.executable, "-m", "mmstudy.cli.main", "importance", folder, "-f", "json"]
+    command = [sys.executable, "-P", "-m", "mmstudy.cli.main", "importance", folder, "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise MMStudyError(done.stderr.strip().removeprefix("Error: ") or "It failed.")

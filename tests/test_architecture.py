@@ -204,6 +204,25 @@ def test_the_house_grows_no_taller(house: str, rooms: int, floors: int, arrows: 
     assert (found.rooms <= rooms, found.floors <= floors, found.arrows <= arrows) == (True,) * 3
 
 
+def processes(tree: ast.Module) -> Iterator[list[object]]:
+    """The first words of every command line that starts Python."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == EXECUTABLE:
+            yield [getattr(word, "value", None) for word in node.elts[1:3]]
+
+
+EXECUTABLE = "sys.executable"
+STANDS_IN_WHAT_WAS_SENT = {"mmstudy.cluster.probe"}  # a job; its folder is the user's own code
+
+
+def test_no_process_imports_from_where_it_is_typed() -> None:
+    """A user may stand in a received folder; with `-m` alone, a `numpy.py` there would be run."""
+    of = {name: [*processes(ast.parse(file.read_text("utf-8")))] for name, file in KNOWN.items()}
+    found = {name for name, lines in of.items() for line in lines if line[0] != "-P"}
+    assert found == STANDS_IN_WHAT_WAS_SENT
+    assert sum(map(len, of.values())) >= 4
+
+
 WRITERS = {"write_json", "write_rows", "write_table", "append_rows"}
 
 

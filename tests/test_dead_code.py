@@ -17,6 +17,7 @@ import pytest
 from support.house import ROOT, modules
 
 ALLOWED = {
+    "dashboards.server.app": "what `streamlit run` serves of that file",
     "mmcaf.net.reference.load_reference": "the proof that our network is the authors'",
     "mmcaf.stats.roc.decision_curve": "net benefit; a report of a study has to show it",
 }

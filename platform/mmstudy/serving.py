@@ -1,52 +1,74 @@
-"""The command lines that serve dashboards: this machine only unless asked, no request to others."""
+"""How dashboards are served: the command line of ours, the names it answers to, safe headers.
+
+This machine only unless asked. No request is sent to others but those of the sign-in.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import re
+import socket
 import sys
-import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
-from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.storage.folder import StudyFolder
+from mmstudy.errors import UsageError
 
-__all__ = ["SIGN_IN_MARK", "app_path", "command", "optuna_command"]
+__all__ = ["HEADERS", "SIGN_IN_MARK", "app_path", "become", "command", "is_loopback", "names_host"]
 
 SIGN_IN_MARK = "--sign-in"
-"""Tells the app, on its command line, that nobody may look who has not signed in."""
+"""Tells the server, on its command line, that nobody may look who has not signed in."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""What every answer of every dashboard says; a policy of content comes on top."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]*")
+_SHORTEST_SECRET = 32
+_AUTH = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 _OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
 
 
 def app_path() -> Path:
-    """`app.py` of a checkout, or of an installed wheel."""
+    """`app.py`, the pages, of a checkout or of an installed wheel; `server.py` lies beside it."""
     here = Path(__file__).resolve()
     checkout = here.parents[2] / "dashboards" / "app.py"
     return checkout if checkout.is_file() else here.parent / "_dashboards" / "app.py"
 
 
 def command(
-    root: Path, port: int, *, listen: str = "127.0.0.1", sign_in: Path | None = None
+    root: Path,
+    port: int,
+    *,
+    listen: str = "127.0.0.1",
+    hosts: Sequence[str] = (),
+    sign_in: Path | None = None,
 ) -> list[str]:
-    """Arguments that run Streamlit on `listen`:`port` for the studies under `root`.
+    """Arguments that run our server on `listen`:`port` for the studies under `root`.
 
     Args:
         root: folder of studies.
         port: where it listens.
-        listen: the address it listens on. On this machine's own, a request must name this machine
-            or the host of the sign-in; on others any name will do unless there is a sign-in.
+        listen: the address it listens on.
+        hosts: names under which browsers find it, beside those of this machine and of the sign-in.
+            A request that names another is refused: a page elsewhere may name us as its own.
         sign_in: Streamlit secrets with `[auth]` and `[mmstudy] allowed = [...]`; who is not on the
             list sees nothing. Others reach the server through a proxy or tunnel on this machine.
 
     Raises:
-        UsageError: no such file, it lacks a table, or what signs in is not installed.
+        UsageError: a host that is no name, no such file, it lacks a table, or what signs in is not
+            installed.
     """
     settings = {
         "server.address": listen,
@@ -58,20 +80,71 @@ def command(
         "client.showErrorDetails": "type",
         "client.showErrorLinks": "false",  # they would hand the error to other sites
         "client.toolbarMode": "viewer",
+        "logger.hideWelcomeMessage": "true",  # it asks others for this machine's address
         "theme.chartCategoricalColors": json.dumps(_OKABE_ITO),
         "theme.light.primaryColor": _OKABE_ITO[0],
         "theme.dark.primaryColor": _OKABE_ITO[5],
     }
-    # Other names are refused, since a page elsewhere may name us as its own.
-    hosts = ["127.0.0.1", "localhost"] if listen in _LOOPBACK or sign_in is not None else []
+    names = [*_LOOPBACK, *map(_checked_name, hosts)]
     if sign_in is not None:
-        hosts.append(_public_host(sign_in))
+        names.append(_public_host(sign_in))
         settings["secrets.files"] = str(sign_in.resolve())
-    pairs = [*settings.items(), *(("server.allowedHosts", host) for host in hosts)]
-    flags = [part for name, value in pairs for part in (f"--{name}", value)]
-    streamlit = [sys.executable, "-m", "streamlit", "run", str(app_path())]
+    elif not is_loopback(listen):
+        names += [socket.gethostname().lower(), listen]
+    flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    # -P: nothing is imported from the folder in which the command is given.
+    streamlit = [sys.executable, "-P", "-m", "streamlit", "run"]
     mark = [SIGN_IN_MARK] if sign_in is not None else []
-    return [*streamlit, *flags, "--", str(root.resolve()), *mark]
+    app = str(app_path().with_name("server.py"))
+    return [*streamlit, app, *flags, "--", str(root.resolve()), *mark, *names]
+
+
+def become(arguments: list[str]) -> NoReturn:
+    """Turn this process into the server, so that whatever ends the one ends the other.
+
+    It stands in the folder of the pages: Streamlit obeys a `.streamlit` where it stands, and the
+    user may stand in a received study.
+    """
+    os.chdir(app_path().parent)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(arguments[0], arguments)  # noqa: S606 - our own
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    return address in _LOOPBACK
+
+
+def names_host(header: str | None, names: Collection[str], address: str | None = None) -> bool:
+    """Whether a request's Host is one of `names`, or the `address` on which it came in.
+
+    >>> names_host("localhost:8501", ["localhost"])
+    True
+    >>> names_host("localhost.evil.example", ["localhost"])
+    False
+    """
+    if header is None:
+        return False
+    try:
+        parts = urlsplit(f"//{header}")
+        _ = parts.port  # checks it
+    except ValueError:
+        return False
+    if parts.netloc != header or "@" in header:
+        return False
+    host = (parts.hostname or "").removesuffix(".")
+    return bool(host) and (host in names or host == address)
+
+
+def _checked_name(host: str) -> str:
+    name = host.lower().removeprefix("[").removesuffix("]")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--host is the name or address in the browser's address line, without http:// and "
+            f"port, such as results.hospital.example; got {host!r}."
+        )
+    return name
 
 
 def _public_host(secrets: Path) -> str:
@@ -82,45 +155,35 @@ def _public_host(secrets: Path) -> str:
         raise UsageError("Sign-in needs Authlib: pip install 'mmcaf-study[auth]'.")
     try:
         found = tomllib.loads(secrets.read_text(encoding="utf-8"))
-        back, allowed = found["auth"]["redirect_uri"], found["mmstudy"]["allowed"]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        auth, allowed = {key: str(found["auth"][key]) for key in _AUTH}, found["mmstudy"]["allowed"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{secrets} is no sign-in file ({type(error).__name__}: {error}). It needs [auth] with "
             "redirect_uri, cookie_secret, client_id, client_secret and server_metadata_url, and "
             '[mmstudy] with allowed = ["somebody@hospital.example"].'
         ) from error
-    host = urlsplit(str(back)).hostname
-    if not host or not isinstance(allowed, list):
+    if not isinstance(allowed, list):
+        raise UsageError(f"{secrets}: mmstudy.allowed must be a list of e-mails, got {allowed!r}.")
+    if len(auth["cookie_secret"]) < _SHORTEST_SECRET:
         raise UsageError(
-            f"{secrets}: auth.redirect_uri must be a whole address, got {back!r}, and "
-            f"mmstudy.allowed a list, got {allowed!r}."
+            f"{secrets}: auth.cookie_secret must have at least {_SHORTEST_SECRET} characters, "
+            f"since who guesses it is signed in; got {len(auth['cookie_secret'])}. "
+            'python -c "import secrets; print(secrets.token_hex(32))" makes one.'
         )
-    return host
+    return _host_of(auth["redirect_uri"], secrets)
 
 
-@contextmanager
-def optuna_command(folder: StudyFolder, port: int) -> Iterator[list[str]]:
-    """Arguments that run Optuna's dashboard on 127.0.0.1:`port` on a copy of the journal.
-
-    A copy, because it can rename and delete what it shows, and knows no read-only mode. The copy is
-    deleted afterwards, with whatever was done to it.
-
-    Raises:
-        UsageError: it is not installed; says how to.
-        MMStudyError: the study has no journal.
-    """
-    if find_spec("optuna_dashboard") is None:
-        raise UsageError(
-            "optuna-dashboard is not installed: pip install 'mmcaf-study[optuna]'. "
-            "`mmstudy dashboard` needs nothing more."
-        )
-    folder.fetch_journal()
-    if not folder.journal.exists():
-        raise MMStudyError(f"{folder.name} has no {folder.journal.name}: it was copied in part.")
-    with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
-        copy = Path(scratch) / "optuna.journal"
-        shutil.copyfile(folder.journal, copy)
-        program = "from optuna_dashboard._cli import main; main()"
-        address = ["--host", "127.0.0.1", "--port", str(port)]
-        storage = ["--storage-class", "JournalFileStorage", str(copy)]
-        yield [sys.executable, "-c", program, *address, *storage]
+def _host_of(back: str, secrets: Path) -> str:
+    try:
+        parts = urlsplit(back)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    schemes = ("https", "http") if is_loopback(host or "") else ("https",)
+    if host and parts.path == "/oauth2callback" and parts.scheme in schemes:
+        return host
+    raise UsageError(
+        f"{secrets}: auth.redirect_uri must be the whole address of /oauth2callback here, such as "
+        f"https://results.hospital.example/oauth2callback, got {back!r}. http:// is allowed on "
+        "this machine only."
+    )

@@ -24,9 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 
 from bench_engine import told
 
-from mmstudy.serving import optuna_command
 from mmstudy.storage.folder import StudyFolder
-from support.dashboard_server import browser, chromium_path, served, settled, started
+from support.dashboard_server import (
+    MMSTUDY,
+    browser,
+    chromium_path,
+    free_port,
+    served,
+    settled,
+    started,
+)
 from support.dashboard_studies import large_study
 
 TRIALS, EPOCHS, TRIES, SESSIONS = 10_000, 50, 3, 4
@@ -130,24 +137,16 @@ def memory(chromium: Browser, address: str, pid: int) -> float:
 
 def theirs(chromium: Browser, paths: StudyFolder, log: Path) -> float:
     """Seconds until optuna-dashboard shows its history of the same trials."""
-    with optuna_command(paths, port := _free_port()) as command:
-        address = f"http://127.0.0.1:{port}"
-        with started(command, f"{address}/api/studies", log):
-            page = chromium.new_page()
-            page.set_default_timeout(300_000)
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [*MMSTUDY, "optuna-dashboard", str(paths.root), "--port", str(port)]
+    with started(command, f"{address}/api/studies", log):
+        page = chromium.new_page()
+        page.set_default_timeout(300_000)
 
-            def shown() -> None:
-                page.locator(".js-plotly-plot .main-svg .points path").first.wait_for()
+        def shown() -> None:
+            page.locator(".js-plotly-plot .main-svg .points path").first.wait_for()
 
-            return seconds(lambda: page.goto(f"{address}/dashboard/studies/0") and None, shown)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+        return seconds(lambda: page.goto(f"{address}/dashboard/studies/0") and None, shown)
 
 
 def journal(paths: StudyFolder) -> None:

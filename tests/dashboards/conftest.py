@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from streamlit import config
+from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
 from mmstudy.serving import app_path
@@ -15,6 +17,7 @@ from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import METRICS, TRIALS, EpochRow, State, TrialRow
 from support.dashboard_studies import large_study, old_study, write_about
+from support.identity_provider import PUBLIC, sign_in_file
 
 sys.path.insert(0, str(app_path().parent))  # the dashboard's own modules
 
@@ -70,3 +73,15 @@ def page(studies: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The dashboard of the five studies, not yet run."""
     monkeypatch.setattr(sys, "argv", ["app.py", str(studies)])
     return AppTest.from_file(str(app_path().resolve()), default_timeout=60)
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Iterator[Path]:
+    """The sign-in file that Streamlit reads."""
+    before = config.get_option("secrets.files")
+    file = sign_in_file(tmp_path / "secrets.toml", address=PUBLIC)
+    config.set_option("secrets.files", [str(file)])
+    secrets_singleton._reset()
+    yield file
+    config.set_option("secrets.files", before)
+    secrets_singleton._reset()

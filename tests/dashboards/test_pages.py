@@ -251,6 +251,6 @@ def test_importance_of_the_driver_is_shown(page: AppTest, studies: Path) -> None
         path.write_text('{"complete": 9, "fa')  # half-copied
         page.run()
         assert not page.exception
-        assert "Cannot read importance" in words(page).replace("\\", "")
+        assert "is damaged" in words(page).replace("\\", "")
     finally:
         path.unlink()

@@ -1,4 +1,4 @@
-"""Who is let in: the command line, the list of e-mails, and what a stranger sees."""
+"""Who is let in: what Streamlit's cookie says, the list of e-mails, and what a page shows."""
 
 from __future__ import annotations
 
@@ -7,78 +7,119 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from signin import Doors, Visitor, visitor
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
-from mmstudy import serving as dashboard
-from mmstudy.errors import UsageError
-from mmstudy.serving import SIGN_IN_MARK, app_path, command
-
-SECRETS = """
-[auth]
-redirect_uri = "https://results.hospital.example/oauth2callback"
-cookie_secret = "{secret}"
-client_id = "dashboard"
-client_secret = "{secret}"
-server_metadata_url = "https://sso.hospital.example/.well-known/openid-configuration"
-[mmstudy]
-allowed = ["somebody@hospital.example"]
-"""
+from mmstudy.serving import SIGN_IN_MARK, app_path
+from support.identity_provider import LISTED, PUBLIC, sealed
 
 
-def values(arguments: list[str], flag: str) -> list[str]:
-    return [arguments[i + 1] for i, one in enumerate(arguments) if one == f"--{flag}"]
+def found(cookie: str) -> Visitor | None:
+    return visitor({"_streamlit_user": cookie})
 
 
-def test_the_server_listens_on_this_machine_only(tmp_path: Path) -> None:
-    found = command(tmp_path, 8600)
-    assert values(found, "server.address") == ["127.0.0.1"]
-    assert values(found, "server.allowedHosts") == ["127.0.0.1", "localhost"]
-    assert values(found, "client.toolbarMode") == ["viewer"]
-    assert values(found, "secrets.files") == []
+def answered(
+    doors: Doors, cookie: str = "", path: str = "/", *, kind: str = "http", accept: str = "*/*"
+) -> Response | None:
+    headers = [(b"cookie", f"_streamlit_user={cookie}".encode()), (b"accept", accept.encode())]
+    return doors.refusal(HTTPConnection({"type": kind, "path": path, "headers": headers}))
 
 
-def test_sign_in_admits_the_host_people_come_back_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dashboard, "find_spec", lambda _: object())
-    file = tmp_path / "secrets.toml"
-    file.write_text(SECRETS.format(secret="s" * 32))
-    found = command(tmp_path, 8600, sign_in=file)
-    assert values(found, "secrets.files") == [str(file)]
-    assert values(found, "server.allowedHosts")[-1] == "results.hospital.example"
-    assert values(found, "server.address") == ["127.0.0.1"]
+@pytest.mark.usefixtures("secrets")
+def test_a_visitor_is_whom_the_provider_knows() -> None:
+    known = found(sealed(PUBLIC, age_s=60))
+    assert known is not None
+    assert known.user["email"] == LISTED
+    assert known.person == ("https://sso", "listed")
 
 
+@pytest.mark.usefixtures("secrets")
 @pytest.mark.parametrize(
-    ("text", "said"),
+    "how",
     [
-        ("", "KeyError"),
-        ("[auth", "TOMLDecodeError"),
-        ('[auth]\nredirect_uri = "x"\n[mmstudy]\nallowed = []', "whole address, got 'x'"),
+        {"secret": "another" * 8},
+        {"age_s": 12 * 3600 + 5},
+        {"age_s": -60},
+        {"aud": "another-service"},
+        {"aud": ["another-service"]},
+        {"aud": None},
+        {"is_logged_in": False},
+        {"is_logged_in": "yes"},
+        {"origin": "https://another.example"},
+        {"origin": None},
     ],
 )
-def test_a_wrong_sign_in_file_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
-) -> None:
-    monkeypatch.setattr(dashboard, "find_spec", lambda _: object())
-    (tmp_path / "s.toml").write_text(text)
-    with pytest.raises(UsageError, match=said):
-        command(tmp_path, 8600, sign_in=tmp_path / "s.toml")
+def test_another_cookie_is_nobodys(how: dict[str, Any]) -> None:
+    assert found(sealed(PUBLIC, **how)) is None
 
 
-def test_it_says_what_signs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'mmcaf-study\[auth\]'"):
-        command(tmp_path, 8600, sign_in=tmp_path / "s.toml")
+@pytest.mark.usefixtures("secrets")
+def test_one_service_of_several_may_be_this_one() -> None:
+    assert found(sealed(PUBLIC, aud=["another-service", "dashboard"])) is not None
+
+
+@pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize("cookie", ["", "x", "é", "a.b.c", "." * 99, "W10.x.y"])
+def test_what_is_no_cookie_is_nobodys(cookie: str) -> None:
+    assert found(cookie) is None
+
+
+def test_nobody_is_known_where_the_secrets_are_gone(secrets: Path) -> None:
+    cookie = sealed(PUBLIC)
+    assert found(cookie) is not None
+    secrets.unlink()
+    secrets_singleton._reset()
+    assert found(cookie) is None
+
+
+@pytest.mark.usefixtures("secrets")
+def test_a_sign_out_ends_every_copy_of_the_cookie() -> None:
+    doors, cookie = Doors(), sealed(PUBLIC, age_s=60)
+    other = sealed(PUBLIC, sub="another", age_s=60)
+    assert answered(doors, cookie) is None
+    assert answered(doors, "", "/auth/logout") is None  # whoever this is, ends nobody's
+    assert answered(doors, cookie) is None
+    assert answered(doors, cookie, "/auth/logout") is None
+    refused = answered(doors, cookie)
+    assert refused is not None
+    assert refused.status_code == 401
+    assert answered(doors, other) is None
+
+
+@pytest.mark.usefixtures("secrets")
+def test_only_the_way_in_and_out_is_open() -> None:
+    doors = Doors()
+    for path in ("/auth/login", "/auth/logout", "/oauth2callback"):
+        assert answered(doors, path=path) is None
+        for other in (f"{path}/", f"{path}x", f"/x{path}", f"/{path}"):
+            assert answered(doors, path=other) is not None
+        assert answered(doors, path=path, kind="websocket") is not None
+
+
+@pytest.mark.usefixtures("secrets")
+def test_a_browser_gets_a_page_and_nothing_in_it_is_markup() -> None:
+    doors = Doors()
+    page = answered(doors, accept="text/html,*/*")
+    assert page is not None
+    assert 'href="/auth/login?provider=' in bytes(page.body).decode()
+    cookie = sealed(PUBLIC, email="<script>alert(1)</script>@x")
+    page = answered(doors, cookie, accept="text/html,*/*")
+    assert page is not None
+    assert page.status_code == 403
+    assert "&lt;script&gt;alert(1)" in bytes(page.body).decode()
+    assert "<script>" not in bytes(page.body).decode()
 
 
 @pytest.fixture
 def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
-    found.secrets["auth"] = {"client_id": "dashboard"}
-    found.secrets["mmstudy"] = {"allowed": ["somebody@hospital.example"]}
-    return found
+    test = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    test.secrets["auth"] = {"client_id": "dashboard"}
+    test.secrets["mmstudy"] = {"allowed": [LISTED]}
+    return test
 
 
 def as_user(monkeypatch: pytest.MonkeyPatch, **user: Any) -> None:
@@ -93,32 +134,25 @@ def as_user(monkeypatch: pytest.MonkeyPatch, **user: Any) -> None:
     monkeypatch.setattr(st, "user", User(user))
 
 
-def test_a_stranger_sees_a_button_and_nothing_else(
-    guarded: AppTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    as_user(monkeypatch, is_logged_in=False)
-    guarded.run()
-    assert not guarded.exception
-    assert [button.label for button in guarded.button] == ["Sign in"]
-    assert not guarded.info
-
-
 @pytest.mark.parametrize(
     "user",
     [
-        {"email": "other@hospital.example", "email_verified": True},
-        {"email": "somebody@hospital.example", "email_verified": False},
-        {"email": "somebody@hospital.example"},
-        {"email": None, "email_verified": True},
+        {"is_logged_in": False},
+        {"is_logged_in": False, "email": LISTED, "email_verified": True},
+        {"is_logged_in": True, "email": "other@hospital.example", "email_verified": True},
+        {"is_logged_in": True, "email": LISTED, "email_verified": False},
+        {"is_logged_in": True, "email": LISTED},
+        {"is_logged_in": True, "email": None, "email_verified": True},
     ],
 )
-def test_who_is_not_on_the_list_sees_nothing(
+def test_a_page_shows_nothing_to_whom_the_guard_let_by(
     guarded: AppTest, monkeypatch: pytest.MonkeyPatch, user: dict[str, Any]
 ) -> None:
-    as_user(monkeypatch, is_logged_in=True, **user)
+    as_user(monkeypatch, **user)
     guarded.run()
-    assert [button.label for button in guarded.button] == ["Sign out"]
-    assert "not on the list" in guarded.error[0].value
+    assert not guarded.exception
+    assert "not signed in" in guarded.error[0].value
+    assert not guarded.button
     assert not guarded.info
 
 
@@ -126,22 +160,15 @@ def test_who_is_on_the_list_comes_in(guarded: AppTest, monkeypatch: pytest.Monke
     as_user(monkeypatch, is_logged_in=True, email="Somebody@Hospital.example", email_verified=True)
     guarded.run()
     assert "mmstudy run" in guarded.info[0].value.replace("\\", "")
+    assert [button.label for button in guarded.button] == ["Sign out"]
 
 
 def test_nobody_comes_in_where_the_list_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    test = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
     as_user(monkeypatch, is_logged_in=True, email="a@b.example", email_verified=True)
-    found.run()
-    assert [button.label for button in found.button] == ["Sign out"]
-    assert not found.info
-
-
-def test_a_file_that_streamlit_would_not_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dashboard, "find_spec", lambda _: object())
-    with pytest.raises(UsageError, match=r"must end in \.toml, got auth\.secrets"):
-        command(tmp_path, 8600, sign_in=tmp_path / "auth.secrets")
+    test.run()
+    assert "not signed in" in test.error[0].value
+    assert not test.info

@@ -18,7 +18,7 @@ from support.documents import ROOT, Block, anchors, blocks, links, pages, prose,
 MOST_LINES = 120  # of the README
 MOST_WORDS = 25  # of a sentence
 NAMES = [str(page.relative_to(ROOT)) for page in pages()]
-LANGUAGES = {"sh", "python", "yaml", "toml", "mermaid", ""}
+LANGUAGES = {"sh", "python", "yaml", "toml", "mermaid", "nginx", ""}
 GENERATED = "<!-- Written by docs/generate.py"
 
 

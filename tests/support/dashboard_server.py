@@ -6,19 +6,30 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from mmstudy.serving import command
+__all__ = [
+    "MMSTUDY",
+    "Served",
+    "browser",
+    "chromium_path",
+    "free_port",
+    "served",
+    "settled",
+    "started",
+]
 
-__all__ = ["Served", "browser", "chromium_path", "served", "settled", "started"]
+MMSTUDY = (sys.executable, "-P", "-m", "mmstudy.cli.main")
+"""What a user types as `mmstudy`: like it, it imports nothing from where it is typed."""
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -45,22 +56,43 @@ class Served:
     pid: int
 
 
-@contextmanager
-def served(root: Path, log: Path) -> Iterator[Served]:
-    """A dashboard of the studies under `root`."""
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(
+    root: Path, log: Path, *options: str, port: int | None = None, cwd: Path | None = None
+) -> Iterator[Served]:
+    """A dashboard of the studies under `root`: `mmstudy dashboard` with more `options`."""
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    with started(command(root, port), f"{address}/_stcore/health", log) as pid:
+    arguments = [*MMSTUDY, "dashboard", "--root", str(root), "--port", str(port), *options]
+    with started(arguments, f"{address}/_stcore/health", log, cwd=cwd) as pid:
         yield Served(address, pid)
 
 
 @contextmanager
-def started(arguments: list[str], url: str, log: Path) -> Iterator[int]:
-    """The process of a server, from the moment it answers at `url` on."""
+def started(
+    arguments: Sequence[str],
+    url: str,
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """The process of a server, from the moment it answers at `url` on, be it with a refusal."""
     with log.open("w") as out:
-        server = subprocess.Popen(arguments, stdout=out, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            arguments,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+        )
         try:
             _wait(url, server, log)
             yield server.pid
@@ -74,6 +106,8 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own server
+        except urllib.error.HTTPError:
+            return
         except (urllib.error.URLError, ConnectionError):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"The dashboard did not start: {log.read_text()}") from None

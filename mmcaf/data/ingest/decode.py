@@ -46,7 +46,7 @@ def read_hu_apart(
 
 def _run(paths: Sequence[Path], shape: tuple[int, int]) -> list[NDArray[np.int16] | None]:
     """Slices as far as the child came."""
-    command = [sys.executable, "-m", "mmcaf.data.ingest.decode", *map(str, (*shape, *paths))]
+    command = [sys.executable, "-P", "-m", "mmcaf.data.ingest.decode", *map(str, (*shape, *paths))]
     limit = _START_SECONDS + _SLICE_SECONDS * len(paths)
     try:
         done = subprocess.run(command, capture_output=True, timeout=limit, check=False)  # noqa: S603

@@ -30,7 +30,7 @@ def main() -> None:
     started = time.monotonic()
     for arguments in steps(folder):
         sys.stderr.write(f"\n$ mmstudy {' '.join(arguments)}\n")
-        command = [sys.executable, "-m", "mmstudy.cli.main", *arguments]
+        command = [sys.executable, "-P", "-m", "mmstudy.cli.main", *arguments]
         if code := subprocess.run(command, check=False).returncode:  # noqa: S603 - our own
             sys.exit(code)
     sys.stderr.write(
