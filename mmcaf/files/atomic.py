@@ -17,7 +17,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["StorageError", "locked", "open_for_locking", "replacing", "write_json"]
+__all__ = [
+    "StorageError",
+    "_sync_folder",
+    "locked",
+    "make_folder",
+    "open_for_locking",
+    "replacing",
+    "write_json",
+]
 
 
 class StorageError(OSError):
@@ -34,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
     mark = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     beside = path.with_name(f".{path.name}.tmp-{mark}")  # nobody can put a link there beforehand
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
@@ -87,8 +95,20 @@ def _no_lock(path: Path) -> str:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, unless they are there; a power cut takes none away again.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        _sync_folder(one.parent)
+
+
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's entry of a renamed file on disk, where the file system can do that."""
+    """Have the entries of `folder` on disk, where the file system can do that."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -107,7 +127,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         StorageError: the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
     with open_for_locking(path.with_name(f".{path.name}.lock")) as file:

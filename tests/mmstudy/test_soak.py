@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from soak import copies, cuts, kills, oddities
+from soak import copies, cuts, kills, oddities, on_ray
 from soak.commands import Commands
 from soak.shim import build
 from soak.study import Bench, Report
@@ -113,4 +113,12 @@ def test_a_paused_holder_of_a_lease_changes_nothing_when_it_wakes(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with object_store() as (address, _):
         oddities.pause_the_holder(bench, address, 4 if FULL else 1, chance, report)
+    assert not report.faults
+
+
+def test_on_ray_kills_and_pauses_lose_nothing(
+    bench: Bench, library: Path, chance: random.Random, report: Report
+) -> None:
+    with on_ray.cluster(bench, library) as (there, nodes, node):
+        on_ray.trouble_on_ray(there, nodes, node, 20 if FULL else 4, chance, report)
     assert not report.faults

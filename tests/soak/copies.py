@@ -20,11 +20,11 @@ def copy_while_running(bench: Bench, times: int, chance: random.Random, report: 
     """Copy file by file while the study runs, in any order; the copy goes on elsewhere."""
     for index in range(times):
         root, out = bench.empty("source"), bench.empty("elsewhere")
-        running = bench.commands.start(*bench.run(root))
+        asked, begun = 4 * TRIALS, chance.randint(2, 3 * TRIALS)
+        running = bench.commands.start(*bench.run(root, asked))
         order = ("as listed", "backwards", "shuffled")[index % 3]
-        while running.alive() and not (root / "s" / "trials").is_dir():
+        while running.alive() and len([*(root / "s" / "trials").glob("[0-9]*")]) < begun:
             time.sleep(0.002)
-        time.sleep(chance.uniform(0, 1.0))
         _copy(root, out, order, chance)
         lived = running.alive()
         running.kill()
@@ -34,7 +34,7 @@ def copy_while_running(bench: Bench, times: int, chance: random.Random, report: 
             report.add(what, *torn)
             continue
         before = digests(out / "s")
-        _, faults = bench.go_on(out, before)
+        _, faults = bench.go_on(out, before, asked)
         report.add(what, *faults)
         report.notes["ended trials in copies"] += len(before)
 
@@ -52,7 +52,7 @@ def _copy(root: Path, out: Path, order: str, chance: random.Random) -> None:
             shutil.copy2(path, target)
         except FileNotFoundError:
             continue  # rsync says "vanished" and goes on
-        time.sleep(chance.uniform(0, 0.02))
+        time.sleep(chance.uniform(0, 0.004))
 
 
 def damage_journal(bench: Bench, cuts: int, chance: random.Random, report: Report) -> None:

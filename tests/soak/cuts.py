@@ -23,14 +23,18 @@ def cut_power(bench: Bench, moments: int, chance: random.Random, report: Report)
     changes = read_log(log)
     for index in range(moments):
         mode, at = MODES[index % len(MODES)], chance.randint(1, len(changes))
-        faults = _after(bench, changes[:at], mode, random.Random(chance.random()))  # noqa: S311
+        faults = _after(bench, changes[:at], mode, chance, report)
         report.add(f"power cut, {mode} of the unsynced kept", *faults)
         if faults:
             _keep(bench, f"failed-cut-{index}-{mode}")
 
 
 def _after(
-    bench: Bench, changes: Sequence[Change], mode: Mode, chance: random.Random
+    bench: Bench,
+    changes: Sequence[Change],
+    mode: Mode,
+    chance: random.Random,
+    report: Report,
 ) -> list[str]:
     """What does not hold of the study that goes on after the cut."""
     recorded, held, sure = (bench.folder / name for name in ("recorded", "held", "sure"))
@@ -42,7 +46,9 @@ def _after(
     bench.copy(held, "held-before")
     if torn := [*unreadable(held), *unreadable(sure)]:
         return [f"torn at change {len(changes)}: {one}" for one in torn]
-    _, faults = bench.go_on(held, digests(held / "s") | digests(sure / "s"))
+    ended = digests(sure / "s")
+    report.notes["ended trials that had to survive"] += len(ended)
+    _, faults = bench.go_on(held, digests(held / "s") | ended)
     return faults
 
 

@@ -187,9 +187,7 @@ def rebuild(
             target.write_bytes(_content(file, mode, chance))
 
 
-def _kept(
-    entries: Sequence[_Entry], mode: Mode, chance: random.Random | None
-) -> Iterator[_Entry]:
+def _kept(entries: Sequence[_Entry], mode: Mode, chance: random.Random | None) -> Iterator[_Entry]:
     if chance is None:
         yield from (entry for entry in entries if entry.durable)
         return

@@ -95,7 +95,11 @@ def without_locks(bench: Bench, report: Report) -> None:
     """The file system has no locks: a sentence with the file, and nothing is done."""
     for number in (errno.ENOLCK, errno.EOPNOTSUPP):
         for words in ("run", "compact", "confirm", "rm"):
-            root = bench.empty("nolocks") if words == "run" else bench.copy(bench.finished(), "nolocks")
+            root = (
+                bench.empty("nolocks")
+                if words == "run"
+                else bench.copy(bench.finished(), "nolocks")
+            )
             before = _content(root)
             command = {
                 "run": bench.run(root),
@@ -146,7 +150,8 @@ def pause_the_holder(
             faults.append("the paused one ran to its end, too")
         export = bench.empty("exported")
         read = bench.commands.finish(
-            *("export", _child(root), "--out", export), variables={"MMCAF_CACHE": str(bench.empty("cache-3"))}
+            *("export", _child(root), "--out", export),
+            variables=_of_store(bench.empty("cache-3")),
         )
         faults.append(read.fault())
         report.add("lease: paused, another took over, woken", *faults)
@@ -162,4 +167,10 @@ def _on_store(
 ) -> Running:
     words = ["run", bench.spec, "--cohort", bench.cohort, "--root", root, "--name", "s"]
     words += ["--inline", "--trials", str(trials)]
-    return bench.commands.start(*words, settings=settings, variables={"MMCAF_CACHE": str(cache)})
+    return bench.commands.start(*words, settings=settings, variables=_of_store(cache))
+
+
+def _of_store(cache: Path) -> dict[str, str]:
+    """What a machine needs to reach the store, and where it keeps its copies."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return keys | {"AWS_EC2_METADATA_DISABLED": "true", "MMCAF_CACHE": str(cache)}

@@ -1,4 +1,4 @@
-"""What holds of a study whatever happened to it: files are whole, ended trials stay as they were."""
+"""What holds of a study whatever happened: files are whole, ended trials stay as they were."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def unreadable(folder: Path) -> list[str]:
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") for part in inside):
-            if "quarantine" not in inside:
-                yield path
+        hidden = any(part.startswith(".") for part in inside)
+        if path.is_file() and not hidden and "quarantine" not in inside:
+            yield path
 
 
 def _read(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import captum.attr
 import optuna.importance
-import polars
+import polars as pl
 import pyarrow.parquet
 import shap
 import torch
@@ -29,7 +29,7 @@ from mmstudy.followup import confirm, explain, explain_fold
 
 __all__ = ["main"]
 
-LOADED = (captum.attr, optuna.importance, polars, pyarrow.parquet, shap, torch, ingest, benchmark)
+LOADED = (captum.attr, optuna.importance, pl, pyarrow.parquet, shap, torch, ingest, benchmark)
 LOADED += (drive, inline, confirm, explain, explain_fold)
 
 

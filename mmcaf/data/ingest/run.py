@@ -27,6 +27,7 @@ from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
+from mmcaf.files.atomic import make_folder
 
 __all__ = ["ingest"]
 
@@ -174,7 +175,7 @@ def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None)
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """One ingestion into a folder at a time; leftovers of a killed one are swept away."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with (out / ".lock").open("a", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

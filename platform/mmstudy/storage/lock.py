@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from mmcaf.files.atomic import open_for_locking
+from mmcaf.files.atomic import make_folder, open_for_locking
 from mmcaf.files.remote import origin
 from mmstudy.errors import UsageError
 from mmstudy.storage.lease import Lease, lease_holder
@@ -34,7 +34,7 @@ def driver_lock(paths: StudyPaths) -> Iterator[None]:
     Raises:
         UsageError: another driver runs the study; names its host and process.
     """
-    paths.root.mkdir(parents=True, exist_ok=True)
+    make_folder(paths.root)
     with open_for_locking(paths.lock) as file:
         if not _taken(file):
             raise UsageError(
