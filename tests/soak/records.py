@@ -95,7 +95,7 @@ def count_fault(folder: Path, asked: int) -> str | None:
 
 def poison(folder: Path) -> int:
     """Fill hidden temporary files with nonsense, which shows if one is read; how many there are."""
-    left = [path for path in folder.rglob(".*.tmp-*") if path.is_file()]
+    left = [path for path in folder.rglob(".*tmp*") if path.is_file()]
     for path in left:
         path.write_bytes(os.urandom(64))
     return len(left)

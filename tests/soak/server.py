@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow.parquet
 import shap
 import torch
+import torch._dynamo  # which torch's optimizers import at their first step
 
 from mmcaf.data.ingest import run as ingest
 from mmstudy.benchmark import run as benchmark
