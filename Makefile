@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow bench lint docs dashboard clean
+.PHONY: demo test test-slow soak bench lint docs dashboard clean
 .DEFAULT_GOAL := demo
 
 # One stamp per set of packages: a changed pyproject.toml or constraints.txt installs again.
@@ -25,6 +25,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Kills, power cuts, copies, wrong clocks: all of what test-slow does a sample of. About an hour.
+soak: $(VENV)/.dev
+	SOAK=full $(BIN)/python -m pytest -s --show-capture=no tests/mmstudy/test_soak.py
 
 # Figures beside their targets; fails where one is missed.
 bench: $(VENV)/.dev

@@ -28,6 +28,7 @@ __all__ = [
     "make_folder",
     "open_for_locking",
     "replacing",
+    "sync_folder",
     "write_json",
 ]
 
@@ -57,7 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
                     os.fchmod(file.fileno(), file_mode())
             os.fsync(file.fileno())
         beside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
             error.errno,
@@ -82,6 +83,8 @@ def file_mode() -> int:
 def make_folder(path: Path) -> None:
     """Make a folder and what is missing above it, for this user alone unless `is_shared`.
 
+    A power cut takes none of them away again.
+
     Raises:
         OSError: it cannot be made, or a file is in its place.
     """
@@ -90,6 +93,7 @@ def make_folder(path: Path) -> None:
     if path.parent != path:
         make_folder(path.parent)
     path.mkdir(0o777 if is_shared() else 0o700, exist_ok=True)  # another may have been first
+    sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -128,8 +132,8 @@ def _no_lock(path: Path) -> str:
     )
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the folder's entry of a renamed file on disk, where the file system can do that."""
+def sync_folder(folder: Path) -> None:
+    """Have the entries of `folder` on disk, where the file system can do that."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -62,7 +62,7 @@ class RayNodes:
         self.port, self.dashboard_port = free_port(), free_port()
         self.address = f"http://127.0.0.1:{self.dashboard_port}"
         self.folder = Path(tempfile.mkdtemp(prefix="rn-", dir="/tmp"))  # sockets need a short path
-        self._bin, self._nodes = bin, list[psutil.Popen]()
+        self._bin, self.nodes = bin, list[psutil.Popen]()
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MMSTUDY_"))}
         self.environment = kept | {
             "RAY_AUTH_MODE": "token",
@@ -78,7 +78,7 @@ class RayNodes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for node in reversed(self._nodes):
+        for node in reversed(self.nodes):
             kill(node)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -93,15 +93,15 @@ class RayNodes:
         return self._start(f"--address=127.0.0.1:{self.port}", *counts)
 
     def _start(self, *arguments: str) -> psutil.Popen:
-        own = self.folder / str(len(self._nodes))  # as on machines of their own
+        own = self.folder / str(len(self.nodes))  # as on machines of their own
         own.mkdir()
         command = [str(self._bin / "ray"), "start", "--block", "--disable-usage-stats"]
         command += [f"--dashboard-agent-listen-port={free_port()}"]
         command += ["--object-store-memory=80000000", f"--temp-dir={own}", *arguments]
-        path = self.folder / f"node-{len(self._nodes)}.log"
+        path = self.folder / f"node-{len(self.nodes)}.log"
         with path.open("w") as log:
             node = psutil.Popen(command, env=self.environment, stdout=log, stderr=log)
-        self._nodes.append(node)
+        self.nodes.append(node)
         deadline = time.monotonic() + _START_SECONDS
         while "Ray runtime started" not in path.read_text():
             assert node.poll() is None, path.read_text()

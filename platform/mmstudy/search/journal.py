@@ -24,7 +24,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mmcaf.errors import DataError
-from mmcaf.files.atomic import StorageError, file_mode, make_folder
+from mmcaf.files.atomic import StorageError, file_mode, make_folder, sync_folder
 from mmcaf.files.untrusted import read_bytes
 from mmstudy.errors import UsageError
 
@@ -158,6 +158,8 @@ class _FileLines(MemoryLines):
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            if not self._bytes:  # it may be new
+                sync_folder(self._path.parent)
         except OSError as error:
             raise StorageError(
                 error.errno, f"Cannot write {self._path}: {error.strerror}. Free some space."
