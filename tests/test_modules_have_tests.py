@@ -41,6 +41,8 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.benchmark.read": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.benchmark.run": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.cli.benchmark": "mmstudy/benchmark/test_benchmark.py",
+    "mmstudy.storage.examination": "mmstudy/driver/test_judgement.py",
+    "mmstudy.trial.state": "mmstudy/driver/test_judgement.py",
     "mmstudy.cli.dashboard": "mmstudy/test_serving.py",
     "mmstudy.cli.demo": "mmstudy/cli/test_cli_run.py",
     "mmstudy.cli.explain": "mmstudy/followup/test_explain.py",

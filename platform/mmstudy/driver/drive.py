@@ -164,7 +164,13 @@ def run_study(
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         check(plan.cohort, plan.in_plane_px, progress)
         known = _known(plan)
-        journal = mend(plan.folder, plan.spec, len(plan.split.folds), say=say, adopted=known)
+        journal = mend(
+            plan.folder,
+            plan.spec,
+            len(plan.split.folds),
+            say=lambda finding: say(str(finding)),
+            adopted=known,
+        )
         if len([*plan.folder.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)

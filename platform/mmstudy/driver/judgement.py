@@ -72,7 +72,7 @@ def mend(
     spec: StudySpec,
     folds: int,
     *,
-    say: Callable[[str], None],
+    say: Callable[[Finding], None],
     adopted: Sequence[Known] = (),
 ) -> Storage:
     """Put the study in order, and open its journal.
@@ -83,7 +83,7 @@ def mend(
         folder: of the study, whose lock this process holds.
         spec: of the study.
         folds: that every trial goes through.
-        say: called with one line for each thing that was wrong.
+        say: called with each thing that was wrong.
         adopted: trials of another study that came first, where the journal is lost.
 
     Raises:
@@ -95,19 +95,19 @@ def mend(
         if records.whole:
             break
         for finding in _of_records(folder, records):
-            say(str(finding))
+            say(finding)
         put_in_order(folder, records)
     storage = open_journal(folder.journal)
     lost = unrecorded(storage, spec, records.rows)
     for finding in _of_lost(lost):
-        say(str(finding))
+        say(finding)
     rows = {**records.rows} | {number: _begun(spec, number, of) for number, of in lost.items()}
     for number in lost:
         folder.put_rows(folder.trial(number), TRIALS, [rows[number].as_dict()])
     fault = _disagreement(folder, storage, spec, folds, rows)
     if fault is None:
         return storage
-    say(str(_of_journal(folder, fault)))
+    say(_of_journal(folder, fault))
     folder.put_aside(folder.journal, fault, keep=True)
     rebuild_journal(folder.journal, spec, rows, _epochs(folder), storage, adopted)
     return open_journal(folder.journal)

@@ -14,11 +14,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mmcaf.data.cohort import Cohort
-from mmstudy.driver.judgement import judge, mend
+from mmstudy.driver.judgement import Finding, judge, mend
 from mmstudy.storage.compaction import compact
+from mmstudy.storage.examination import examine
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.schema import EpochRow, State
 from mmstudy.study import Study, open_study
+from mmstudy.trial.state import trial_state
 from mmstudy.trial.task import TrialTask
 from support.recorded_study import FOLDS, quick, run_quick, spec_of, truth
 
@@ -57,8 +59,9 @@ def said(study: Study, trials: int = TRIALS) -> list[str]:
 
 
 def test_of_a_whole_study_nothing_is_said_and_nothing_is_written(study: Study) -> None:
-    before, told = files(study.folder.root), list[str]()
+    before, told = files(study.folder.root), list[Finding]()
     assert judge(study.folder, spec_of(TRIALS), FOLDS) == []
+    assert examine(study.folder, FOLDS).whole
     mend(study.folder, spec_of(TRIALS), FOLDS, say=told.append)
     assert told == []
     assert files(study.folder.root) == before
@@ -279,4 +282,5 @@ def test_a_bit_that_flipped_in_a_checkpoint_is_seen(cohort: Cohort, tmp_path: Pa
     content[-3] ^= 1
     study.folder.checkpoint(1).write_bytes(content)
     assert any("not those that were written" in one for one in said(study, 2))
+    assert trial_state(study.folder, 1).checkpoint is None
     same(truth(run_quick(cohort, tmp_path / "broken", 2)), truth(whole))
