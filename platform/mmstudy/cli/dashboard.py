@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say
+from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say, user_path
 
 __all__ = ["dashboard", "optuna_dashboard"]
 
@@ -24,7 +24,10 @@ def dashboard(
         str, typer.Option(help="Address to listen on; others than this machine's need a guard.")
     ] = "127.0.0.1",
     sign_in: Annotated[
-        Path | None, typer.Option(help="Secrets file: who may look, and who says who they are.")
+        Path | None,
+        typer.Option(
+            help="Secrets file: who may look, and who says who they are.", parser=user_path
+        ),
     ] = None,
 ) -> None:
     """Open the results in a browser."""

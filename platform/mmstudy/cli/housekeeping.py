@@ -18,6 +18,7 @@ from mmstudy.cli.shared import (
     opened_study,
     print_rows,
     say,
+    user_path,
 )
 
 __all__ = ["compact", "doctor", "export", "remove"]
@@ -40,7 +41,9 @@ def compact(study: StudyArgument, root: RootOption = ROOT) -> None:
 @app.command()
 def export(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the tables; made if missing.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the tables; made if missing.", parser=user_path)
+    ],
     root: RootOption = ROOT,
 ) -> None:
     """Trials, epochs, predictions, confirmations and test looks as one CSV file each."""

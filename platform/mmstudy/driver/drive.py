@@ -18,7 +18,7 @@ from mmcaf.data.node_cache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
-from mmcaf.files.remote import address_of, place
+from mmcaf.files.remote import address_of, from_home, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
@@ -236,7 +236,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        StudyFolder.at(source),
+        StudyFolder.at(from_home(source)),
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )

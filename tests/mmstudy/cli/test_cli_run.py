@@ -54,6 +54,35 @@ def test_a_cohort_may_stand_in_the_spec(run: Run, cohort: Cohort) -> None:
     assert "No cohort: give --cohort, or `cohort:` in the spec" in err
 
 
+def test_a_tilde_is_the_home_folder_in_the_spec_and_in_options(
+    run: Run,
+    command: Command,
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "cohort").symlink_to(cohort.folder)
+    monkeypatch.setenv("HOME", str(home))
+    assert run({"cohort": "~/cohort"}, with_cohort=False)[0] == 0
+    code, out, _ = run({}, "--root=~/studies", "--cohort=~/cohort")
+    assert (code, json.loads(out)["study"]) == (0, str(home / "studies" / "my"))
+    code, _, err = command("ls", "--root=~/studies")
+    assert (code, f"There is no study in {home / 'studies'}" in err) == (0, True)
+
+
+def test_a_warm_start_may_lie_at_home(
+    command: Command, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = TINY_SPEC | {"search": {"trials": 2, "warm_start": "~/before"}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(spec))
+    given = ("--cohort", str(cohort.folder), "--root", str(tmp_path / "root"), "--inline")
+    code, _, err = command("run", str(tmp_path / "my.yaml"), *given)
+    assert (code, f"No study in {tmp_path / 'before'}" in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "more", "told"),
     [
