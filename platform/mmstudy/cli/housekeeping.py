@@ -20,6 +20,7 @@ from mmstudy.cli.shared import (
     say,
     user_path,
 )
+from mmstudy.errors import UsageError
 
 __all__ = ["compact", "doctor", "export", "remove"]
 
@@ -50,8 +51,11 @@ def export(
     import polars as pl
 
     from mmcaf.files.atomic import replacing
+    from mmcaf.files.names import folder_fault
     from mmstudy.report.table import write_csv
 
+    if fault := folder_fault(out):
+        raise UsageError(fault)
     opened = opened_study(study, root)
     tables = {
         "trials": opened.trials(),

@@ -18,6 +18,7 @@ from mmcaf.data.node_cache import load_cohort, make_volumes
 from mmcaf.data.splits import Split
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
+from mmcaf.files.names import folder_fault, name_fault
 from mmcaf.files.remote import address_of, from_home, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
@@ -109,9 +110,11 @@ def plan_study(
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
         DataError: the cohort cannot be read.
     """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
+    if fault := name_fault(name):
+        raise UsageError(fault)
     root = place(str(root))
+    if fault := folder_fault(root):
+        raise UsageError(fault)
     patients = load_cohort(place(str(cohort), "cohort"))
     split = split_cohort(spec.protocol, patients)
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)

@@ -93,6 +93,10 @@ def test_a_warm_start_may_lie_at_home(
         ({}, ("--trials", "0"), "trials"),
         ({"protocol": {"kind": "kfold", "folds": 12}}, (), "protocol: "),
         ({"data": {"window": [8, 64, 64], "tile_stride": 8}}, (), "64"),
+        ({}, ("--name", "a\x1b[31m"), "Need a study's name of signs that are seen"),
+        ({}, ("--name", "a" * 201), "Need a study's name of 200 bytes at most"),
+        ({}, ("--name=-a",), "Need a study's name without -, . or ~ at its start"),
+        ({}, ("--name", "../a"), "Need a study's name without / and"),
     ],
 )
 def test_what_cannot_run_is_told_before_anything_is_made(
@@ -104,6 +108,18 @@ def test_what_cannot_run_is_told_before_anything_is_made(
     assert told in err
     assert "Traceback" not in err
     assert not (tmp_path / "root").exists() or not any((tmp_path / "root").iterdir())
+
+
+def test_a_folder_with_a_wrong_name_is_not_made(run: Run, command: Command, tmp_path: Path) -> None:
+    wrong = tmp_path / "a\nb"
+    for code, _, err in (
+        run({}, "--root", str(wrong)),
+        command("data", "synth", str(wrong), "--patients", "4", "--size", "32"),
+        command("data", "ingest", str(tmp_path), "--out", str(wrong)),
+        command("export", "s", "--out", str(wrong)),
+    ):
+        assert (code, "Need a folder's name of signs that are seen" in err) == (2, True)
+    assert not wrong.exists()
 
 
 def test_a_spec_that_is_not_there_gets_the_nearest_name(command: Command) -> None:
