@@ -13,7 +13,7 @@ __all__ = ["DataConfig", "HuWindow"]
 
 Location = Literal["tiling", "oracle"]
 HuWindow = tuple[float, float]  # low, high
-Pixels = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=1, le=4096)]
 
 
 def _windows(hu: Any) -> tuple[HuWindow, ...]:
@@ -39,7 +39,7 @@ class DataConfig(Settings):
     window: tuple[Pixels, Pixels, Pixels] = (12, 192, 192)  # slices, rows, columns
     # Mapped to [0, 1], clipped outside; three windows (lung, mediastinum, wide) are three channels.
     hu: Annotated[HuWindow | tuple[HuWindow, HuWindow, HuWindow], _RISING] = (-1000.0, 400.0)
-    tile_stride: Annotated[int, Field(ge=1)] = 6  # slices between two evaluation windows
+    tile_stride: Annotated[int, Field(ge=1, le=4096)] = 6  # slices between two evaluation windows
     location: Location = "tiling"  # where evaluation looks
     jitter_slices: Annotated[int, Field(ge=0, le=64)] = 2  # how far training windows move
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 15.0  # at most, either way, in training

@@ -11,7 +11,7 @@ is accepted, they are the JSON schema, and the sentence for a wrong value is mad
     PondConfig(depth=12, fish="cod")   # ValueError, two lines:
                                        # depth: need a whole number from 1 to 9, got 12
                                        # fish: need one of carp, pike, got 'cod'
-    read(PondConfig, {"depth": "4"})   # from YAML: a number may be written as text
+    read(PondConfig, {"depth": 4.0})   # from YAML: a whole number may have a point
 
 In Python values must have the right type, but a list stands for a tuple.
 """
@@ -52,15 +52,18 @@ __all__ = [
     "Rule",
     "Settings",
     "WrongSettings",
+    "as_error",
     "faults_of",
     "in_words",
     "nearest",
     "read",
+    "retyped",
     "settings",
 ]
 
 T = TypeVar("T")
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+_LONGEST_SHOWN = 200  # signs
 TOLD = "told"
 """The type of an error of pydantic's that has its words already."""
 
@@ -176,12 +179,15 @@ def _checked(cls: type[S], given: Any, build: ModelWrapValidatorHandler[S]) -> S
     if built is not None:
         faults += [f for f in built.conflicts() if not wrong & {f.path[0], *f.of}]
     if faults or built is None:
-        raise _error(cls, faults)
+        raise as_error(cls, faults)
     return built
 
 
 def read(cls: type[T], written: Mapping[str, Any]) -> T:
-    """The config that `written`, as YAML gives it, describes; "1e-4" is read as a number.
+    """The config that `written` describes: as YAML gives it, or as a record of a trial does.
+
+    Text that says a number is read as one, as records of earlier versions need it; `retyped` finds
+    it.
 
     Raises:
         WrongSettings: names every wrong field.
@@ -216,7 +222,35 @@ def in_words(
         error: what pydantic says.
     """
     values = given if isinstance(given, Mapping) else {}
-    return _error(cls, _told(fields, values, error))
+    return as_error(cls, _told(fields, values, error))
+
+
+def retyped(
+    fields: Mapping[str, FieldInfo], written: Mapping[str, Any], built: Any
+) -> Iterator[Fault]:
+    """Fields that are text or truth as written, and became another kind of value when read.
+
+    `'5'` is no number and `true` is not 1: whoever writes so means something else, or quotes by
+    mistake.
+
+    Args:
+        fields: of the class of `built`.
+        written: what it was read from.
+        built: the object.
+    """
+    for name, info in fields.items():
+        key = info.alias or name
+        if key in written and _changes(written[key], getattr(built, name)):
+            yield Fault((key,), _refusal(info, True, written[key]))
+
+
+def _changes(written: Any, built: Any) -> bool:
+    if isinstance(written, Mapping):  # of a part that is a config; a mapping stays as it is
+        parts = ((value, getattr(built, str(key), value)) for key, value in written.items())
+        return not isinstance(built, Mapping) and any(_changes(*part) for part in parts)
+    if isinstance(written, list | tuple):
+        return isinstance(built, list | tuple) and any(map(_changes, written, built))
+    return any(isinstance(written, kind) != isinstance(built, kind) for kind in (bool, str))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -251,7 +285,8 @@ def _without(values: dict[str, Any], faults: list[Fault], build: Callable[[Any],
         return None
 
 
-def _error(cls: type, faults: Iterable[Fault]) -> ValidationError:
+def as_error(cls: type, faults: Iterable[Fault]) -> ValidationError:
+    """An error of pydantic's that says these faults of `cls`."""
     lines = [
         InitErrorDetails(
             type=PydanticCustomError(TOLD, "{words}", {"words": fault.words, "of": fault.of}),
@@ -292,7 +327,13 @@ def _fault(detail: ErrorDetails) -> Fault:
 def _of_the_whole(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return _fault(detail).words
-    return f"need a mapping of settings, got {detail['input']!r}"
+    return f"need a mapping of settings, got {_shown(detail['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A wrong value in a sentence; a long one is cut."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _listed(known: Iterable[str]) -> str:
@@ -304,4 +345,4 @@ def _refusal(info: FieldInfo, given: bool, value: Any) -> str:
     allowed = rule.allowed if rule else allowed_words(info.annotation, *info.metadata)
     if not given:
         return f"missing; need {allowed}"
-    return f"need {allowed}, got {value!r}" + (f": {rule.why}" if rule and rule.why else "")
+    return f"need {allowed}, got {_shown(value)}" + (f": {rule.why}" if rule and rule.why else "")

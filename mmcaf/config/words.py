@@ -65,10 +65,14 @@ def _noun(kind: Any, bounds: Sequence[Any], plural: str = "") -> str:
 def _range(bounds: Sequence[Any]) -> str:
     ge, le, gt, lt = (_bound(name, bounds) for name in ("ge", "le", "gt", "lt"))
     if ge is not None and le is not None:
-        return f" from {ge:g} to {le:g}"
+        return f" from {_figure(ge)} to {_figure(le)}"
     sides = (("of at least", ge), ("above", gt), ("of at most", le), ("below", lt))
-    told = " and ".join(f"{words} {side:g}" for words, side in sides if side is not None)
+    told = " and ".join(f"{words} {_figure(side)}" for words, side in sides if side is not None)
     return f" {told}" if told else ""
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _bound(name: str, bounds: Sequence[Any]) -> Any:

@@ -28,7 +28,7 @@ from pyarrow import fs as arrow
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, replacing
 
-__all__ = ["Remote", "address_of", "cache_folder", "origin", "place"]
+__all__ = ["Remote", "address_of", "cache_folder", "from_home", "origin", "place"]
 
 Mark = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -200,14 +200,23 @@ def cache_folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "mmstudy"
 
 
+def from_home(text: str) -> str:
+    """A path or an address as a user writes it, a `~` at its start written out as in a shell.
+
+    For what a user typed only: a folder that is found somewhere may be called `~`.
+    """
+    return os.path.expanduser(text)  # noqa: PTH111 - Path's own raises for an unknown user
+
+
 def place(text: str, kind: str = "read") -> Path:
-    """The folder a user means: a path as it is, an address by its local copy (made if missing).
+    """The folder a user means: a path, `~` written out, or an address's local copy (made if
+    missing).
 
     Raises:
         DataError: an address that cannot be opened.
     """
     if "://" not in text:
-        return Path(text)
+        return Path(from_home(text))
     Remote.at(text)
     folder = cache_folder() / kind / _name_of(text)
     if not (folder / _ADDRESS).exists():

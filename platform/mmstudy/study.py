@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from mmstudy.storage.segments import Table
 __all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study"]
 
 T = TypeVar("T")
+_MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,23 +328,31 @@ def open_study(folder: Path | str) -> Study:
 def found_studies(root: Path) -> list[Found]:
     """Every folder under `root` that looks like a study's, by name; also those half-copied."""
     refresh_root(root)
-    found = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if not folder.is_dir():
-            continue
-        paths = StudyFolder(folder)
-        # In a copy, a folder may be of a study that is deleted by now, or not brought here yet.
-        marks = paths.study.is_file() or paths.trials.is_dir() or paths.journal.is_file()
-        if paths.stored:
+    if not root.is_dir():
+        return []
+    stored = StudyFolder(root).stored
+    with os.scandir(root) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir())
+    looked = (_found(root / name, stored=stored) for name in names)
+    return [one for one in looked if one is not None]
+
+
+def _found(folder: Path, *, stored: bool) -> Found | None:
+    """The study in a folder, or its fault; None where the folder is of no study."""
+    paths = StudyFolder(folder)
+    try:
+        if stored:
             paths.refresh()
-            marks = paths.study.is_file()
-        if not marks:
-            continue
-        try:
-            found.append(Found(folder, open_study(folder)))
-        except MMStudyError as error:
-            found.append(Found(folder, None, str(error)))
-    return found
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries}
+        # In a copy, a folder may be of a study that is deleted by now, or not brought here yet.
+        if not names & ({paths.study.name} if stored else _MARKS):
+            return None
+        return Found(folder, Study(paths, read_about(paths)))
+    except (MMStudyError, DataError) as error:
+        return Found(folder, None, str(error))
+    except OSError as error:
+        return Found(folder, None, f"Cannot read {error.filename or folder}: {error.strerror}.")
 
 
 def list_studies(root: Path | str) -> list[Study]:

@@ -1,6 +1,6 @@
 """What the engine costs and what it finds, beside plain Tune and plain random search.
 
-`make bench` runs it; or: python tests/benchmarks/bench_engine.py [tune|large|search]...
+`make bench` runs it; or: python tests/benchmarks/bench_engine.py [tune|large|list|search]...
 Exits 1 where a figure misses its target. Runs on a CPU, without any cohort.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from mmstudy.analysis.listing import listed, standing
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.inline import InlineRunner
@@ -31,11 +33,13 @@ from mmstudy.storage.compaction import compact
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger, Ledger
 from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
+from mmstudy.study import list_studies
 from mmstudy.trial.task import TrialTask
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))  # for support
 
+LISTED = 1000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPACE: dict[str, Any] = {
     "train.lr": {"float": [1e-5, 1e-1], "log": True},
@@ -243,6 +247,26 @@ def large() -> list[bool]:
     ]
 
 
+def listing() -> list[bool]:
+    """CPU time of listing many studies, beside reading each one's table of trials by itself."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "studies"
+        for number in range(LISTED):
+            shutil.copytree(TESTS / "fixtures" / "study_v1", root / f"s{number:04d}")
+        warm = len([*listed(root)])
+        quick = cpu_seconds(lambda: [*listed(root)])
+        alone = cpu_seconds(lambda: [standing(study.read()) for study in list_studies(root)])
+    print(f"{warm} studies of 4 trials: {quick:.1f} s of CPU at once, {alone:.1f} s one by one")
+    return [told("CPU time of a list, at once / one by one", quick / alone, at_most=0.4)]
+
+
+def cpu_seconds(call: Callable[[], object]) -> float:
+    """What a call takes of all processors."""
+    before = time.process_time()
+    call()
+    return time.process_time() - before
+
+
 def large_spec() -> StudySpec:
     """The spec of the large study."""
     return spec_of(
@@ -438,7 +462,7 @@ def main(names: list[str]) -> int:
     if names[:1] == ["--open"]:
         open_large(Path(names[1]))
         return 0
-    parts = {"tune": beside_tune, "large": large, "search": quality}
+    parts = {"tune": beside_tune, "large": large, "list": listing, "search": quality}
     held = [part() for name, part in parts.items() if name in names or not names]
     return 0 if all(all(one) for one in held) else 1
 

@@ -28,6 +28,7 @@ from mmcaf.data.ingest.writing import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import make_folder, open_for_locking
+from mmcaf.files.names import folder_fault
 
 __all__ = ["ingest"]
 
@@ -69,10 +70,12 @@ def ingest(
 
     Raises:
         DataError: nothing usable was found; nothing is written then. Or another ingestion into
-            `out` is running, or the sheet cannot be read.
+            `out` is running, the sheet cannot be read, or `out` cannot have this name.
         OSError: the disk is full; what was there before is unchanged.
     """
     spec = VolumeSpec(in_plane_px)
+    if fault := folder_fault(out):
+        raise DataError(fault)
     workers = workers or available_cores()
     folders = list(sources)
     if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):

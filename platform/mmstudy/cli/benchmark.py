@@ -17,6 +17,7 @@ from mmstudy.cli.shared import (
     cohort_place,
     print_table,
     say,
+    user_path,
 )
 from mmstudy.errors import MMStudyError
 
@@ -37,7 +38,9 @@ def benchmark(
     root: RootOption = ROOT,
     gpu: Annotated[float, typer.Option(min=0, help="GPUs of one trial; a share of one.")] = 0.0,
     cpu: Annotated[int, typer.Option(min=1, help="Processors of one trial.")] = 1,
-    sam: Annotated[Path | None, typer.Option(help="Folder of SAM's weights, for its row.")] = None,
+    sam: Annotated[
+        Path | None, typer.Option(help="Folder of SAM's weights, for its row.", parser=user_path)
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, for all rows; repeatable.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say
+from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say, user_path
 from mmstudy.errors import UsageError
 
 __all__ = ["dashboard", "optuna_dashboard"]
@@ -28,7 +28,10 @@ def dashboard(
         typer.Option(help="A name it answers to beside this machine's; can be repeated."),
     ] = None,
     sign_in: Annotated[
-        Path | None, typer.Option(help="Secrets file: who may look, and who says who they are.")
+        Path | None,
+        typer.Option(
+            help="Secrets file: who may look, and who says who they are.", parser=user_path
+        ),
     ] = None,
 ) -> None:
     """Open the results in a browser."""

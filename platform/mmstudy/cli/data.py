@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmstudy.cli.shared import data, print_rows, say
+from mmstudy.cli.shared import data, print_rows, say, user_path
 from mmstudy.errors import UsageError
 from mmstudy.storage.origin import Origin
 
@@ -56,9 +56,13 @@ def data_synth(
 @data.command("ingest")
 def data_ingest(
     source: Annotated[list[Path], typer.Argument(help="Folders with DICOM.")],
-    out: Annotated[Path, typer.Option(help="Folder of the cohort.")],
-    annotations: Annotated[Path | None, typer.Option(help="Folder of VOC annotations.")] = None,
-    clinical: Annotated[Path | None, typer.Option(help="The clinical sheet.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the cohort.", parser=user_path)],
+    annotations: Annotated[
+        Path | None, typer.Option(help="Folder of VOC annotations.", parser=user_path)
+    ] = None,
+    clinical: Annotated[
+        Path | None, typer.Option(help="The clinical sheet.", parser=user_path)
+    ] = None,
     in_plane: Annotated[int, typer.Option(help="Pixels per side of cached slices.")] = 208,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else all cores.")] = None,
     task: Annotated[Literal["adc-vs-scc"], typer.Option(help="What is told apart.")] = "adc-vs-scc",

@@ -18,7 +18,9 @@ from mmstudy.cli.shared import (
     opened_study,
     print_rows,
     say,
+    user_path,
 )
+from mmstudy.errors import UsageError
 
 __all__ = ["compact", "doctor", "export", "remove"]
 
@@ -40,15 +42,20 @@ def compact(study: StudyArgument, root: RootOption = ROOT) -> None:
 @app.command()
 def export(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the tables; made if missing.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the tables; made if missing.", parser=user_path)
+    ],
     root: RootOption = ROOT,
 ) -> None:
     """Trials, epochs, predictions, confirmations and test looks as one CSV file each."""
     import polars as pl
 
     from mmcaf.files.atomic import replacing
+    from mmcaf.files.names import folder_fault
     from mmstudy.report.table import write_csv
 
+    if fault := folder_fault(out):
+        raise UsageError(fault)
     opened = opened_study(study, root)
     tables = {
         "trials": opened.trials(),

@@ -33,13 +33,19 @@ __all__ = [
     "say",
     "short",
     "trial_number",
+    "user_path",
 ]
+
+
+def user_path(text: str) -> Path:
+    """A path as given to a command: no shell writes out the `~` of `--root=~/studies`."""
+    from mmcaf.files.remote import from_home
+
+    return Path(from_home(str(text)))  # a default is a path already
 
 
 def located(text: str, kind: str = "read") -> Path:
     """The local folder of a path or an address; `kind` says whose copy of an address it is."""
-    if "://" not in text:
-        return Path(text)
     from mmcaf.files.remote import place
 
     return place(text, kind)
@@ -83,7 +89,7 @@ def opened_study(name: str, root: Path) -> Study:
 
     if "://" in name:
         return open_study(name)
-    path = Path(name)
+    path = user_path(name)
     return open_study(path if (path / "study.json").is_file() else root / name)
 
 

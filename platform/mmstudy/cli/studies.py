@@ -20,11 +20,10 @@ from mmstudy.cli.shared import (
     short,
     trial_number,
 )
-from mmstudy.errors import MMStudyError
 from mmstudy.report.table import PEOPLE
 
 if TYPE_CHECKING:
-    from mmstudy.study import Study
+    from mmstudy.analysis.listing import Standing
 
 __all__ = ["best", "compare", "importance", "list_", "show", "status", "trials"]
 
@@ -32,17 +31,14 @@ __all__ = ["best", "compare", "importance", "list_", "show", "status", "trials"]
 @app.command("ls")
 def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """The studies of a root; one that cannot be read is named, and hides no other."""
-    from mmstudy.study import found_studies
+    from mmstudy.analysis.listing import listed
 
     rows, faults = [], []
-    for found in found_studies(root):
-        if found.study is None:
-            faults.append(f"{found.folder.name} cannot be opened. {found.fault}")
-            continue
-        try:
-            rows.append(_summary(found.study.read()))
-        except MMStudyError as error:
-            faults.append(f"{found.folder.name} cannot be read. {error}")
+    for one in listed(root):
+        if one.standing is not None:
+            rows.append(_summary(one.standing))
+        else:
+            faults.append(f"{one.name} {one.fault}")
     print_rows(rows, how)
     for fault in faults:
         say(fault)
@@ -53,6 +49,8 @@ def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
 @app.command()
 def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """How a study stands, and where its hours went."""
+    from mmstudy.analysis.listing import standing
+
     opened = opened_study(study, root).read()
     hours = opened.hours()
     spent = {
@@ -62,7 +60,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
         "gpu_hours": hours["gpu"],
         "test_looks": opened.evaluations().height,
     }
-    print_rows([_summary(opened) | spent], how)
+    print_rows([_summary(standing(opened)) | spent], how)
 
 
 @app.command()
@@ -147,17 +145,17 @@ def compare(
     print_table(comparison_table(beside(opened_study(study, root), cohort)), how)
 
 
-def _summary(study: Study) -> dict[str, Any]:
-    top = study.best_trial()
+def _summary(now: Standing) -> dict[str, Any]:
+    study = now.study
     return {
         "study": study.name,
         "origin": study.origin.column,
         "location": "oracle" if study.oracle else "tiling",
-        "live": study.live(),
+        "live": now.live,
         "asked": study.asked,
-        **study.counts(),
-        "best": top["value"] if top else None,
-        "trial": top["number"] if top else None,
+        **now.counts,
+        "best": now.value,
+        "trial": now.trial,
         "n": study.about.n_cases - len(study.about.split.test),  # the value is of these
         "set_aside": len(study.about.split.test),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say
+from mmstudy.cli.shared import ROOT, RootOption, StudyArgument, app, opened_study, say, user_path
 from mmstudy.errors import Interrupted, MMStudyError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def submit(
     trials: Annotated[int | None, typer.Option(help="Number of trials, over the spec's.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, repeatable.")] = None,
     working_dir: Annotated[
-        Path | None, typer.Option(help="Folder to send; a checkout runs its code. Else the spec.")
+        Path | None,
+        typer.Option(
+            help="Folder to send; a checkout runs its code. Else the spec.", parser=user_path
+        ),
     ] = None,
     any_version: Annotated[
         bool, typer.Option("--any-version", help="Whatever versions the cluster has.")
@@ -73,7 +76,7 @@ def stop(study: StudyArgument, root: RootOption = ROOT, address: Address = None)
 
     Over the study's folder, or, with --address, over the cluster that runs it.
     """
-    here = any((folder / "study.json").is_file() for folder in (Path(study), root / study))
+    here = any((folder / "study.json").is_file() for folder in (user_path(study), root / study))
     if address is not None and not here:
         _stop_job(address, study)
         return
@@ -137,7 +140,7 @@ def _submission(
 
 def _absolute(path: str) -> str:
     """A path that means the same wherever the driver runs; an object store's is one already."""
-    return path if "://" in path else str(Path(path).absolute())
+    return path if "://" in path else str(user_path(path).absolute())
 
 
 def _follow(head: Head, job: str) -> str:

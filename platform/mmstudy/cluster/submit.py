@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcaf.files.atomic import SHARED_VARIABLE, is_shared
+from mmcaf.files.names import name_fault
 from mmstudy.cluster.preflight import Wanted, judged, remarks, size_fault, version_faults
 from mmstudy.cluster.ray_jobs import Head, Job, sent_files
 from mmstudy.errors import MMStudyError, UsageError
@@ -96,9 +97,12 @@ class Submission:
         """The job that runs the study.
 
         Raises:
-            UsageError: the spec lies outside the folder that is sent.
+            UsageError: the spec lies outside the folder that is sent, or the name cannot be a
+                folder's.
         """
         spec = self.spec_file.absolute()
+        if fault := name_fault(self.name):
+            raise UsageError(fault)
         if not spec.is_relative_to(self.folder):
             raise UsageError(f"The spec {spec} must lie in the folder sent, {self.folder}.")
         variables = {**self.settings, "RAY_JOB_STOP_WAIT_TIME_S": _GRACE_SECONDS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
 
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmstudy.comparison.row import RATE_NAMES, MethodRow, row_of_counts
@@ -29,5 +29,5 @@ def published() -> tuple[MethodRow, ...]:
             flag=row.get("flag"),
             printed={name: row[key] for name, key in _PRINTED.items()},
         )
-        for row in yaml.safe_load(text)["rows"]
+        for row in YAML(typ="safe", pure=True).load(text)["rows"]
     )

@@ -19,7 +19,8 @@ from mmcaf.data.splits import Split
 from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
-from mmcaf.files.remote import address_of, place
+from mmcaf.files.names import folder_fault, name_fault
+from mmcaf.files.remote import address_of, from_home, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
@@ -112,9 +113,11 @@ def plan_study(
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
         CohortError: the cohort cannot be read, or a volume is not what was ingested.
     """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise UsageError(f"A study's name must be a plain folder name, got {name!r}.")
+    if fault := name_fault(name):
+        raise UsageError(fault)
     root = place(str(root))
+    if fault := folder_fault(root):
+        raise UsageError(fault)
     patients = load_cohort(place(str(cohort), "cohort"), progress)
     split = split_cohort(spec.protocol, patients)
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
@@ -248,7 +251,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        StudyFolder.at(source),
+        StudyFolder.at(from_home(source)),
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )

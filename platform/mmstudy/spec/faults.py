@@ -6,7 +6,7 @@ refused: a setting that is wrong is left out of all further checks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 from math import prod
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmcaf.config.settings import Fault, WrongSettings
+from mmcaf.config.settings import Fault, WrongSettings, retyped
 from mmcaf.net.stage_rules import stage_faults
 from mmstudy.spec.constraints import Constraint
 from mmstudy.spec.sections import (
@@ -31,6 +31,7 @@ from mmstudy.spec.space import Choice, Dimension, in_order, wanted
 __all__ = ["config_faults"]
 
 _MOST_NETWORKS = 5000  # built to see what has an effect
+_MOST_POINTS = 100_000  # of a grid: each is written out, and would be a trial
 _DIMENSION: TypeAdapter[Dimension] = TypeAdapter(Dimension)
 _CONDITIONAL_SAMPLERS = ("tpe", "random", "nsga2")
 _SEVERAL_OBJECTIVES = ("tpe", "nsga2", "qmc", "random", "grid", "gp")
@@ -47,10 +48,7 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     given = {name: _mapping(raw.get(name)) for name in SECTIONS}
     faults = {name: [*_section_faults(name, given[name])] for name in SECTIONS}
     yield from (fault.below(name) for name, of in faults.items() for fault in of)
-    unsound = {
-        name: {field for fault in of for field in (*fault.path[:1], *fault.of)}
-        for name, of in faults.items()
-    }
+    unsound = {name: _unsound(of) for name, of in faults.items()}
     sections = {name: _sound(name, given[name], unsound[name]) for name in SECTIONS}
     misfits = [] if unsound["model"] else _misfits(sections)
     yield from (f.below("train") for f in misfits if f.path[0] not in unsound["train"])
@@ -81,11 +79,23 @@ def _dimensions(written: Mapping[Any, Any]) -> dict[str, Dimension]:
 def _section_faults(name: str, given: Mapping[str, Any]) -> Iterator[Fault]:
     faults = _refusals(name, given)
     yield from faults
+    yield from _retyped_faults(name, _sound(name, given, _unsound(faults)))
     if name == "model" and any(fault.path == ("name",) for fault in faults):
         known = field_names(name, network_name(given))
         for field in given:
             if field not in known:
                 yield Fault((field,), f"no such setting.{nearest(str(field), known)}")
+
+
+def _retyped_faults(name: str, sound: Mapping[str, Any]) -> Iterator[Fault]:
+    with suppress(WrongSettings):  # told already
+        built = build(name, sound)
+        yield from retyped(type(built).__pydantic_fields__, sound, built)
+
+
+def _unsound(faults: Iterable[Fault]) -> set[Any]:
+    """The fields that faults of one section are about."""
+    return {field for fault in faults for field in (*fault.path[:1], *fault.of)}
 
 
 def _refusals(section: str, values: Mapping[str, Any]) -> tuple[Fault, ...]:
@@ -246,15 +256,16 @@ def _grid_faults(space: Space, search: Mapping[str, Any]) -> Iterator[Fault]:
     if search.get("enqueue") or search.get("warm_start"):
         words = "a grid visits every point; leave out enqueue and warm_start"
         yield Fault(("search", "sampler"), words)
-    endless = [path for path, dimension in space.items() if not dimension.grid()]
+    endless = [path for path, dimension in space.items() if not dimension.count()]
     if endless:
         words = "a grid needs a step; or use another sampler"
         yield from (Fault(("space", path), words) for path in endless)
         return
-    points, trials = (
-        prod(len(dimension.grid()) for dimension in space.values()),
-        search.get("trials", 50),
-    )
-    if isinstance(trials, int) and trials > points:
+    points = prod(dimension.count() for dimension in space.values())
+    trials = search.get("trials", 50)
+    if points > _MOST_POINTS:
+        words = f"a grid has {_MOST_POINTS} points at most, this one has {points:.6g}; widen the "
+        yield Fault(("search", "sampler"), words + "steps, search less, or use another sampler")
+    elif isinstance(trials, int) and trials > points:
         words = f"the grid has {points} points, got {trials}; ask for {points} at most"
         yield Fault(("search", "trials"), words)

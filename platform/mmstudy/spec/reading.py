@@ -1,4 +1,4 @@
-"""Where a spec comes from: a file, over it the environment, over that the command line.
+"""Where a spec comes from: a file in YAML 1.2, over it the environment, over that the command line.
 
 `MMSTUDY_TRAIN__EPOCHS=3` is `train.epochs=3`: upper case, two underscores for a dot. A dimension
 keeps its own dot: `MMSTUDY_SPACE__TRAIN__LR__LOG=false`.
@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
+from mmcaf.files.remote import from_home
 from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
+from mmstudy.spec import yaml12
 from mmstudy.spec.sections import MMCAF_NET, SECTIONS, known_paths, nearest, section_class
 from mmstudy.spec.study_spec import StudySpec, parse_spec
 
@@ -43,7 +44,7 @@ def find_spec(name: str) -> Path:
     Raises:
         UsageError: there is no such file; lists the ready spaces.
     """
-    path = Path(name)
+    path = Path(from_home(name))
     if path.is_file():
         return path
     ready = ready_specs()
@@ -61,10 +62,10 @@ def load_spec(
     environment: Mapping[str, str] | None = None,
     change: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> StudySpec:
-    """Read a YAML spec, apply the environment, then `path=value` overrides, check everything.
+    """Read a spec, apply the environment, then `path=value` overrides, check everything.
 
     Args:
-        spec: the YAML file, or the name of a ready search space.
+        spec: the file, or the name of a ready search space.
         overrides: as given with `--set`.
         environment: `os.environ` unless given.
         change: what a command makes of the file's content before all others.
@@ -73,12 +74,7 @@ def load_spec(
         UsageError: lists every fault.
     """
     path = find_spec(str(spec))
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the spec {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"The spec {path} is not valid YAML: {error}") from error
+    raw = yaml12.read(path)
     if not isinstance(raw, dict):
         raise UsageError(f"The spec {path} must be a mapping, got {type(raw).__name__}.")
     change(raw)
@@ -101,15 +97,14 @@ def _set(raw: dict[str, Any], dotted: str, text: str, *, source: str) -> None:
         raise UsageError(f"{source}: a spec has no section {keys[0]!r}.{hint}")
     if keys[0] == "space" and len(keys) > 2:  # a dimension's name has a dot of its own
         keys = ["space", ".".join(keys[1:3]), *keys[3:]]
+    if len(keys) > yaml12.MOST_DEPTH:
+        raise UsageError(f"{source}: nested more than {yaml12.MOST_DEPTH} deep.")
     node = raw
     for key in keys[:-1]:
         node = node.setdefault(key, {})
         if not isinstance(node, dict):
             raise UsageError(f"{source}: {key} is a value, it has no parts.")
-    try:
-        node[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{source}: the value is not valid YAML: {error}") from error
+    node[keys[-1]] = yaml12.parse(text, source=source)
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,7 +10,7 @@ elsewhere its setting stays what it is outside the space.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -18,6 +18,10 @@ from mmcaf.config.settings import TOLD
 from mmstudy.spec.written import Written
 
 __all__ = ["Choice", "Dimension", "Floats", "Ints", "in_order", "is_active", "wanted"]
+
+
+MOST_VALUES: Final = 10_000
+"""Of one dimension that has steps or is listed; each is tried before a study begins."""
 
 
 class _Dimension(Written):
@@ -37,10 +41,15 @@ class _Range(_Dimension):
         if self.log:
             raise ValueError(f"a log scale has no step, got step {step}")
         steps = (high - low) / step
+        self._check_count(steps + 1)
         if abs(steps - round(steps)) > 1e-9 * max(1.0, steps):
             raise ValueError(
                 f"need steps that end at {high}, but {low} to {high} is {steps:.6g} steps of {step}"
             )
+
+    def _check_count(self, values: float) -> None:
+        if not values < MOST_VALUES + 0.5:
+            raise ValueError(f"need {MOST_VALUES} values at most, got {values:.6g}; widen the step")
 
 
 class Floats(_Range):
@@ -60,12 +69,14 @@ class Floats(_Range):
         """Values that must build a valid config for all others to do so."""
         return self.bounds
 
+    def count(self) -> int:
+        """How many values there are; 0 where they cannot be counted."""
+        low, high = self.bounds
+        return 0 if self.step is None else round((high - low) / self.step) + 1
+
     def grid(self) -> tuple[Any, ...]:
         """Every value, where they can be counted; empty where they cannot."""
-        if self.step is None:
-            return ()
-        low, high = self.bounds
-        return tuple(low + i * self.step for i in range(round((high - low) / self.step) + 1))
+        return tuple(self.bounds[0] + i * (self.step or 0.0) for i in range(self.count()))
 
     def contains(self, value: object) -> bool:
         """Whether an enqueued point may have this value."""
@@ -91,7 +102,12 @@ class Ints(_Range):
         self._check_range(*self.bounds)
         if self.step != 1:
             self._check_step(*self.bounds, self.step)
+        self._check_count(self.count())
         return self
+
+    def count(self) -> int:
+        """How many values there are."""
+        return (self.bounds[1] - self.bounds[0]) // self.step + 1
 
     def probes(self) -> tuple[Any, ...]:
         """All values; ranges of whole numbers are short."""
@@ -103,7 +119,7 @@ class Ints(_Range):
 
     def contains(self, value: object) -> bool:
         """Whether an enqueued point may have this value."""
-        return type(value) is int and value in self.probes()
+        return type(value) is int and value in range(self.bounds[0], self.bounds[1] + 1, self.step)
 
     def __str__(self) -> str:
         step = f" in steps of {self.step}" if self.step != 1 else ""
@@ -113,7 +129,7 @@ class Ints(_Range):
 class Choice(_Dimension):
     """One of several values, which may be lists."""
 
-    options: tuple[Any, ...] = Field(alias="choice", min_length=2)
+    options: tuple[Any, ...] = Field(alias="choice", min_length=2, max_length=1000)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -121,6 +137,10 @@ class Choice(_Dimension):
             if option in self.options[:position]:
                 raise ValueError(f"the option {option!r} is listed twice")
         return self
+
+    def count(self) -> int:
+        """How many options there are."""
+        return len(self.options)
 
     def probes(self) -> tuple[Any, ...]:
         """Every option."""

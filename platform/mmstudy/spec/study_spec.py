@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 Objective = Literal["auroc", "seconds_per_epoch", "parameters"]
+Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
+MOST_TRIALS: Final = 100_000
 
 
 class TestSpec(Written):
@@ -42,7 +44,7 @@ class TestSpec(Written):
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     fraction: float = Field(gt=0, lt=0.9)  # share of the patients
-    seed: int = 0  # decides who they are
+    seed: Seed = 0  # decides who they are
 
 
 class ProtocolSpec(Written):
@@ -52,7 +54,7 @@ class ProtocolSpec(Written):
     folds: int = Field(default=5, ge=2, le=20)  # parts that validate in turn
     repeats: int = Field(default=1, ge=1, le=100)  # of all folds, dealt anew each time
     fraction: float = Field(default=0.25, gt=0, lt=1)  # validation share of a hold-out
-    seed: int = 0  # decides who validates where
+    seed: Seed = 0  # decides who validates where
     test: TestSpec | None = None  # none: nobody is set aside
 
 
@@ -65,9 +67,10 @@ class SearchSpec(Written):
 
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = "tpe"  # who proposes
     objectives: tuple[Objective, ...] = Field(default=("auroc",), min_length=1)  # what is judged
-    trials: int = Field(default=50, ge=1)  # may grow while a study goes on
-    seed: int = Field(default=0, ge=0)  # of the sampler and of training
-    startup_trials: int = Field(default=8, ge=1)  # drawn at random before the sampler learns
+    trials: int = Field(default=50, ge=1, le=MOST_TRIALS)  # may grow while a study goes on
+    seed: int = Field(default=0, ge=0, lt=2**32 - MOST_TRIALS)  # of the sampler and of training
+    # Drawn at random before the sampler learns.
+    startup_trials: int = Field(default=8, ge=1, le=MOST_TRIALS)
     enqueue: tuple[dict[str, Any], ...] = ()  # points that are tried first
     warm_start: str | None = None  # folder of a study whose trials are known from the start
 
@@ -78,25 +81,29 @@ class PruningSpec(Written):
     `wilcoxon_p` is used where a trial has ten or more folds: with fewer the test decides nothing.
     """
 
-    grace_epochs: int = Field(default=5, ge=1)  # before any trial is stopped
-    reduction: int = Field(default=3, ge=2)  # one of so many goes on at each rung
+    grace_epochs: int = Field(default=5, ge=1, le=10_000)  # before any trial is stopped
+    reduction: int = Field(default=3, ge=2, le=100)  # one of so many goes on at each rung
     wilcoxon_p: float = Field(default=0.1, gt=0, lt=0.5)  # below it, a trial is behind
 
 
 class ResourceSpec(Written):
     """What one trial gets, and how many run at once."""
 
-    gpu: float = Field(default=0.0, ge=0)  # a fraction is a share of one GPU's memory, enforced
-    cpu: int = Field(default=1, ge=1)  # threads of one trial
-    concurrent: int | Literal["auto"] = "auto"  # trials at once; auto: as many as fit
+    # A fraction is a share of one GPU's memory, enforced.
+    gpu: float = Field(default=0.0, ge=0, le=1024)
+    cpu: int = Field(default=1, ge=1, le=1024)  # threads of one trial
+    # Trials at once; auto: as many as fit.
+    concurrent: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
 
 
 class LimitSpec(Written):
     """When to give up."""
 
-    failed_trials: int = Field(default=10, ge=0)  # above it, the study ends with exit code 3
-    hours: float | None = Field(default=None, gt=0)  # of one run of the driver
-    epoch_minutes: float = Field(default=120.0, gt=0)  # a trial that takes longer for one hangs
+    # Above it, the study ends with exit code 3.
+    failed_trials: int = Field(default=10, ge=0, le=MOST_TRIALS)
+    hours: float | None = Field(default=None, gt=0, le=100_000)  # of one run of the driver
+    # A trial that takes longer for one hangs.
+    epoch_minutes: float = Field(default=120.0, gt=0, le=100_000)
 
 
 class StudySpec(Written):

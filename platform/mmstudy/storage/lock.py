@@ -21,7 +21,7 @@ from mmstudy.errors import UsageError
 from mmstudy.storage.lease import Lease, lease_holder
 from mmstudy.storage.paths import StudyPaths
 
-__all__ = ["check_held", "driver_lock", "holder"]
+__all__ = ["check_held", "driver_lock", "holder", "may_be_held"]
 
 _TRIES, _PAUSE_SECONDS = 5, 0.05
 _held: dict[Path, Lease] = {}  # by this process
@@ -79,11 +79,22 @@ def _taken(file: TextIO) -> bool:
     return False
 
 
+def may_be_held(paths: StudyPaths) -> bool:
+    """Whether the lock of a study in a folder says that somebody holds it, who may be dead by now.
+
+    Who takes the lock writes into it, and empties it in the end; so most locks need not be opened.
+    """
+    try:
+        return paths.lock.lstat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def holder(paths: StudyPaths) -> tuple[str, int] | None:
     """Host and process of the driver that holds the lock; None where none does."""
     if (remote := origin(paths.root)) is not None:
         return lease_holder(remote)
-    if not paths.lock.exists():
+    if not may_be_held(paths):
         return None
     with open_for_locking(paths.lock) as file:
         try:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import Field, TypeAdapter
 
 from mmcaf.config import DataConfig, Stage, TrainConfig
-from mmcaf.config.settings import Fault, Rule, Settings, WrongSettings, read, settings
+from mmcaf.config.settings import Fault, Rule, Settings, WrongSettings, read, retyped, settings
 
 Fin = Annotated[int, Field(ge=1, le=4)]
 
@@ -84,9 +84,14 @@ def test_a_rule_between_fields_is_not_asked_where_one_of_them_is_wrong() -> None
     assert lines(lambda: Pond(depth=0, fish=four)) == ["depth: need a number from 1 to 9, got 0"]
 
 
-def test_python_needs_the_right_type_and_yaml_may_write_numbers_as_text() -> None:
+def test_python_needs_the_right_type_and_a_record_may_have_numbers_as_text() -> None:
     assert lines(lambda: Pond(depth="4")) == ["depth: need a number from 1 to 9, got '4'"]  # type: ignore[arg-type]
-    assert read(Pond, {"depth": "4e0"}) == Pond(depth=4)
+    built = read(Pond, {"depth": "4e0"})
+    assert built == Pond(depth=4)
+    fields = Pond.__pydantic_fields__  # type: ignore[attr-defined]
+    told = [str(fault) for fault in retyped(fields, {"depth": "4e0"}, built)]
+    assert told == ["depth: need a number from 1 to 9, got '4e0'"]
+    assert [*retyped(fields, {"depth": 4}, built)] == []
     assert lines(lambda: Pond(rows=True)) == [
         "rows: need an odd number, got True: one is in the middle"
     ]

@@ -24,6 +24,7 @@ Whole = Annotated[int, Field(ge=1, le=9)]
         (Annotated[int, Field(ge=4, le=8, multiple_of=4)], "a multiple of 4 from 4 to 8"),
         (Literal["sum", "concat"], "one of sum, concat"),
         (Literal["sum"], "sum"),
+        (Annotated[int, Field(ge=1, le=10_000_000)], "a whole number from 1 to 10000000"),
         (Literal["sum", "concat"] | None, "one of sum, concat, or null"),
         (int | Literal["auto"], "a whole number or auto"),
         (str, "a text"),

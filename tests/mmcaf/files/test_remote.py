@@ -9,7 +9,7 @@ import pytest
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError
-from mmcaf.files.remote import Remote, address_of, cache_folder, origin, place
+from mmcaf.files.remote import Remote, address_of, cache_folder, from_home, origin, place
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,15 @@ class TestPlace:
     def test_a_path_is_itself(self, cache: Path) -> None:
         assert place("some/folder") == Path("some/folder")
         assert not cache.exists()
+
+    def test_a_tilde_is_the_home_folder_at_the_start_only(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert place("~/cohort") == tmp_path / "cohort"
+        assert place("a/~/b") == Path("a/~/b")
+        assert place("~no-such-user/b") == Path("~no-such-user/b")
+        assert from_home("s3://bucket/~/b") == "s3://bucket/~/b"
 
     def test_an_address_has_one_copy_a_kind(self, store: Path, cache: Path) -> None:
         address = f"file://{store}"

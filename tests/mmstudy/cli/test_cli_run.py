@@ -54,6 +54,35 @@ def test_a_cohort_may_stand_in_the_spec(run: Run, cohort: Cohort) -> None:
     assert "No cohort: give --cohort, or `cohort:` in the spec" in err
 
 
+def test_a_tilde_is_the_home_folder_in_the_spec_and_in_options(
+    run: Run,
+    command: Command,
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "cohort").symlink_to(cohort.folder)
+    monkeypatch.setenv("HOME", str(home))
+    assert run({"cohort": "~/cohort"}, with_cohort=False)[0] == 0
+    code, out, _ = run({}, "--root=~/studies", "--cohort=~/cohort")
+    assert (code, json.loads(out)["study"]) == (0, str(home / "studies" / "my"))
+    code, _, err = command("ls", "--root=~/studies")
+    assert (code, f"There is no study in {home / 'studies'}" in err) == (0, True)
+
+
+def test_a_warm_start_may_lie_at_home(
+    command: Command, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = TINY_SPEC | {"search": {"trials": 2, "warm_start": "~/before"}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(spec))
+    given = ("--cohort", str(cohort.folder), "--root", str(tmp_path / "root"), "--inline")
+    code, _, err = command("run", str(tmp_path / "my.yaml"), *given)
+    assert (code, f"No study in {tmp_path / 'before'}" in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "more", "told"),
     [
@@ -64,6 +93,10 @@ def test_a_cohort_may_stand_in_the_spec(run: Run, cohort: Cohort) -> None:
         ({}, ("--trials", "0"), "trials"),
         ({"protocol": {"kind": "kfold", "folds": 12}}, (), "protocol: "),
         ({"data": {"window": [8, 64, 64], "tile_stride": 8}}, (), "64"),
+        ({}, ("--name", "a\x1b[31m"), "Need a study's name of signs that are seen"),
+        ({}, ("--name", "a" * 201), "Need a study's name of 200 bytes at most"),
+        ({}, ("--name=-a",), "Need a study's name without -, . or ~ at its start"),
+        ({}, ("--name", "../a"), "Need a study's name without / and"),
     ],
 )
 def test_what_cannot_run_is_told_before_anything_is_made(
@@ -75,6 +108,18 @@ def test_what_cannot_run_is_told_before_anything_is_made(
     assert told in err
     assert "Traceback" not in err
     assert not (tmp_path / "root").exists() or not any((tmp_path / "root").iterdir())
+
+
+def test_a_folder_with_a_wrong_name_is_not_made(run: Run, command: Command, tmp_path: Path) -> None:
+    wrong = tmp_path / "a\nb"
+    for code, _, err in (
+        run({}, "--root", str(wrong)),
+        command("data", "synth", str(wrong), "--patients", "4", "--size", "32"),
+        command("data", "ingest", str(tmp_path), "--out", str(wrong)),
+        command("export", "s", "--out", str(wrong)),
+    ):
+        assert (code, "Need a folder's name of signs that are seen" in err) == (2, True)
+    assert not wrong.exists()
 
 
 def test_a_spec_that_is_not_there_gets_the_nearest_name(command: Command) -> None:

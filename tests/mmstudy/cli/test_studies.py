@@ -46,6 +46,14 @@ def test_ls_has_a_row_per_study(ask: Command, study: Study, tmp_path: Path) -> N
     assert (rows[1]["n"], rows[1]["set_aside"]) == (42, 1)
 
 
+def test_ls_names_the_broken_one_and_goes_on(ask: Command, study: Study, tmp_path: Path) -> None:
+    broken = made_study(tmp_path, name="broken")
+    broken.folder.trial(0).write_bytes(b"")
+    code, out, err = ask("ls", "-f", "json")
+    assert (code, [row["study"] for row in json.loads(out)]) == (0, ["s"])
+    assert err.startswith("broken cannot be read. Cannot read 00000.parquet")
+
+
 def test_a_root_without_studies_says_how_to_begin_one(ask: Command, tmp_path: Path) -> None:
     code, out, err = ask("ls")
     assert (code, out) == (0, "nothing\n")

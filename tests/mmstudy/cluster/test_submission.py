@@ -131,6 +131,11 @@ def test_a_spec_outside_the_folder_sent_is_refused(spec_file: Path, tmp_path: Pa
         submission(spec_file, working_dir=tmp_path / "other").job(1)
 
 
+def test_a_name_that_no_folder_can_have_is_refused(spec_file: Path) -> None:
+    with pytest.raises(UsageError, match=r"Need a study's name without /"):
+        submission(spec_file, name="a/b").job(1)
+
+
 def test_a_spec_that_is_left_out_is_told(spec_file: Path) -> None:
     (spec_file.parent / ".rayignore").write_text("*.yaml\n")
     (fault,) = folder_faults(submission(spec_file, working_dir=spec_file.parent))

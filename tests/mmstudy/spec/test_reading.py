@@ -74,3 +74,31 @@ def test_an_unknown_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(TINY_SPEC))
     with pytest.raises(UsageError, match=r"MMSTUDY_SERCH__TRIALS.*Did you mean 'search'"):
         load_spec(path, (), {"MMSTUDY_SERCH__TRIALS": "9"})
+
+
+def test_a_value_of_the_command_line_is_yaml_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(TINY_SPEC))
+    assert load_spec(path, ["train.lr=1e-4"], {}).train["lr"] == 1e-4
+    for text in ("yes", "1:30", "'5'"):
+        with pytest.raises(UsageError, match=r"train.epochs: need a whole number"):
+            load_spec(path, [f"train.epochs={text}"], {})
+    with pytest.raises(UsageError, match=r"--set 'train.epochs=010', line 1, column 1: 010 means"):
+        load_spec(path, ["train.epochs=010"], {})
+    with pytest.raises(UsageError, match=r"^MMSTUDY_TRAIN__EPOCHS, line 1.*given twice"):
+        load_spec(path, (), {"MMSTUDY_TRAIN__EPOCHS": "{a: 1, a: 2}"})
+    with pytest.raises(UsageError, match="nested more than 32 deep"):
+        load_spec(path, ["train." + "a." * 5000 + "b=1"], {})
+
+
+def test_a_section_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(TINY_SPEC) + "train: {epochs: 3}\n")
+    with pytest.raises(UsageError, match="the key 'train' is given twice"):
+        load_spec(path, (), {})
+
+
+def test_a_spec_lies_where_a_tilde_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(TINY_SPEC))
+    assert find_spec("~/spec.yaml") == tmp_path / "spec.yaml"

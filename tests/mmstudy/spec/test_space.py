@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from typing import Any
 
@@ -129,3 +130,34 @@ def test_a_trial_that_breaks_a_constraint_is_not_built() -> None:
     with pytest.raises(ValueError, match=r"'train.lr <= 0.005' does not hold"):
         trial_config(found, {"train.lr": 0.008})
     assert trial_config(found, {"train.lr": 0.004}).train.lr == 0.004
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        ({"int": [1, 10**12]}, "1e+12"),
+        ({"int": [0, 10**290], "step": 10**280}, "1e+10"),
+        ({"float": [0.0, 1.0], "step": 1e-12}, "1e+12"),
+        ({"float": [-1e308, 1e308], "step": 1e-300}, "inf"),
+    ],
+)
+def test_a_range_of_very_many_values_is_refused_at_once(
+    dimension: dict[str, Any], values: str
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(UsageError) as caught:
+        spec(space={"train.momentum": dimension})
+    assert f"need 10000 values at most, got {values}; widen the step" in str(caught.value)
+    assert time.monotonic() - started < 5
+
+
+def test_ten_thousand_values_are_allowed_and_counted() -> None:
+    for written in ({"int": [1, 10_000]}, {"float": [0.0, 0.9999], "step": 0.0001}):
+        dimension = spec(space={"train.epochs" if "int" in written else "train.momentum": written})
+        (of,) = dimension.space.values()
+        assert of.count() == len(of.grid()) == 10_000
+
+
+def test_a_choice_of_very_many_options_is_refused() -> None:
+    with pytest.raises(UsageError, match="need a list of 2 to 1000 values"):
+        spec(space={"train.lr": {"choice": [*range(1001)]}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from typing import Any
 
@@ -78,3 +79,96 @@ def test_a_section_of_another_kind_hides_no_other_fault(broken: dict[str, Any]) 
     (section,) = broken
     assert any(fault.startswith("data.windw:") for fault in found)
     assert any(fault.startswith(section) for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"train": {"epochs": "5"}}, "train.epochs: need a whole number from 1 to 10000, got '5'"),
+        ({"train": {"epochs": "yes"}}, "train.epochs: need a whole number from 1 to 10000"),
+        ({"train": {"epochs": "1:30"}}, "train.epochs: need a whole number from 1 to 10000"),
+        (
+            {"train": {"epochs": True}},
+            "train.epochs: need a whole number from 1 to 10000, got True",
+        ),
+        ({"train": {"oversample": "yes"}}, "train.oversample: need true or false, got 'yes'"),
+        ({"data": {"window": ["8", 32, 32], "tile_stride": 8}}, "data.window: need a list of 3"),
+        (
+            {
+                "train": {
+                    "stages": [{"part": "trunk", "epochs": "5", "lr": 0.1}, {"part": "fusion"}]
+                }
+            },
+            "train.stages: need a list of mappings",
+        ),
+        ({"search": {"trials": "5"}}, "search.trials: need a whole number from 1 to 100000"),
+        ({"search": {"trials": True}}, "search.trials: need a whole number from 1 to 100000"),
+        ({"resources": {"concurrent": "2"}}, "resources.concurrent: need a whole number"),
+        (
+            space(**{"train.epochs": {"int": ["1", "5"]}}),
+            "space.train.epochs.int: need a list of 2",
+        ),
+    ],
+)
+def test_text_and_truth_are_no_numbers(changes: dict[str, Any], told: str) -> None:
+    (found,) = faults(changes)
+    assert found.startswith(told)
+
+
+def test_what_is_quoted_by_mistake_is_told_with_all_else() -> None:
+    found = faults({"train": {"epochs": "5", "lr": -1}, "search": {"trials": "5"}})
+    assert [fault.partition(":")[0] for fault in found] == [
+        "train.lr",
+        "train.epochs",
+        "search.trials",
+    ]
+
+
+def test_a_whole_number_may_have_a_point_and_a_setting_the_name_of_a_method() -> None:
+    assert faults({"train": {"epochs": 2.0}}) == []
+    (found,) = faults({"train": {"items": "x"}})
+    assert found.startswith("train.items: no such setting")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"search": {"trials": 10**12}},
+        {"search": {"startup_trials": 10**12}},
+        {"search": {"seed": 2**40}},
+        {"protocol": {"folds": 10**9}},
+        {"protocol": {"seed": 10**30}},
+        {"train": {"epochs": 10**9}},
+        {"data": {"window": [10**9, 32, 32], "tile_stride": 8}},
+        {"data": {"window": [8, 10**9, 10**9], "tile_stride": 8}},
+        {"resources": {"concurrent": 10**9}},
+        {"resources": {"concurrent": 0}},
+        {"resources": {"cpu": 10**9}},
+        {"limits": {"hours": float("inf")}},
+        {"limits": {"epoch_minutes": float("nan")}},
+        {"pruning": {"grace_epochs": 10**9}},
+    ],
+)
+def test_a_huge_number_is_refused(changes: dict[str, Any]) -> None:
+    ((section, given),) = changes.items()
+    (found,) = faults(changes)
+    assert found.startswith(f"{section}.{next(iter(given))}")
+
+
+def test_a_huge_grid_is_refused_without_being_counted_out() -> None:
+    fine = {"float": [0.0, 0.5], "step": 0.001}
+    dimensions = {f"train.{name}": fine for name in ("momentum", "dampening", "weight_decay")}
+    dimensions |= {"data.rotate_degrees": {"float": [0.0, 180.0], "step": 0.1}}
+    dimensions |= {"train.epochs": {"int": [1, 100]}}
+    started = time.monotonic()
+    found = faults({"space": dimensions, "search": {"sampler": "grid", "trials": 5}})
+    assert time.monotonic() - started < 5
+    assert found == [
+        "search.sampler: a grid has 100000 points at most, this one has 2.26478e+13; widen the "
+        "steps, search less, or use another sampler"
+    ]
+
+
+def test_a_wrong_value_is_not_told_at_full_length() -> None:
+    (found,) = faults({"train": {"epochs": "5" * 10_000}})
+    assert len(found) < 300

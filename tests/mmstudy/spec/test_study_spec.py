@@ -32,7 +32,7 @@ def test_nine_faults_in_five_sections_are_nine_lines_in_the_order_of_the_spec() 
         search={"trials": 0},
     )
     assert told(wrong) == [
-        "  - data.tile_stride: need a whole number of at least 1, got 0",
+        "  - data.tile_stride: need a whole number from 1 to 4096, got 0",
         "  - data.windw: no such setting. Did you mean 'window'?",
         "  - model.width: need one of 0.0625, 0.125, 0.25, 0.5, 1, got 0.3: "
         "channels must stay divisible by their groups",
@@ -43,7 +43,7 @@ def test_nine_faults_in_five_sections_are_nine_lines_in_the_order_of_the_spec() 
         "  - space.train.momentum: the value 3.0 is refused: "
         "need a number from 0 to 0.9999, got 3.0",
         "  - space.model.head: no such setting. Did you mean 'model.heads'?",
-        "  - search.trials: need a whole number of at least 1, got 0",
+        "  - search.trials: need a whole number from 1 to 100000, got 0",
     ]
 
 
@@ -108,7 +108,7 @@ def test_three_faults_are_listed_at_once() -> None:
     [
         ({"float": [1.0, 0.1]}, "low < high"),
         ({"float": [0.0, 0.1], "log": True}, "low > 0"),
-        ({"choice": [1]}, "2 or more"),
+        ({"choice": [1]}, "2 to 1000 values"),
         ({"choise": [1, 2]}, "float, int or choice"),
     ],
 )
