@@ -7,18 +7,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
+from mmcaf.files.untrusted import checked, decode
 
 __all__ = ["Checkpoint", "load", "save"]
 
+T = TypeVar("T")
+
 _FORMAT = "mmcaf-1"
+_REMEDY = "Delete it to begin again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,17 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
             if name.startswith(prefix)
         }
+
+    def told(self, kind: type[T]) -> T:
+        """The meta data as a value of `kind`, which takes those it knows.
+
+        Raises:
+            DataError: they hold something else; names the field.
+        """
+        try:
+            return msgspec.convert(dict(self.meta), kind)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise DataError(f"A checkpoint is damaged: {error}. {_REMEDY}") from error
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -53,12 +69,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             raise OSError(errno.EIO, str(error)) from error
 
 
-def load(path: Path) -> Checkpoint:
-    """The checkpoint in `path`, its tensors on the CPU.
+def load(path: Path, folder: Path) -> Checkpoint:
+    """The checkpoint in `path`, which lies in `folder`, its tensors on the CPU.
 
     Raises:
-        DataError: missing, truncated or not one of ours.
+        DataError: missing, truncated, not one of ours, no regular file, or a link in `folder` leads
+            to it.
     """
+    checked(path, folder)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -68,9 +86,14 @@ def load(path: Path) -> Checkpoint:
                     f"got {header.get('format', 'none')}. Train again, or use the version it is of."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Checkpoint(tensors, json.loads(header["meta"]))
+            return Checkpoint(tensors, _meta(path, header["meta"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(
             f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
             " delete it to begin again."
         ) from error
+
+
+def _meta(path: Path, text: str) -> dict[str, Any]:
+    source = f"Cannot load the checkpoint {path.name}: its header"
+    return decode(text, dict[str, Any], source=source, remedy=_REMEDY)

@@ -27,6 +27,7 @@ from mmstudy.search.samplers import directions, distribution, encode, quiet, run
 from mmstudy.search.scoring import outcome
 from mmstudy.spec.space import Choice
 from mmstudy.spec.study_spec import StudySpec
+from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 
 __all__ = ["ADOPTED", "LOST", "NAME", "disagreement", "rebuild_journal", "unrecorded"]
@@ -152,7 +153,7 @@ def _differs(trial: FrozenTrial, row: TrialRow, spec: StudySpec) -> str | None:
 
 def _params(spec: StudySpec, row: TrialRow) -> dict[str, Any] | None:
     """As Optuna keeps them; None where they are not of this space."""
-    params = json.loads(row.params)
+    params = params_of(row.params, row.number)
     if not params.keys() <= spec.space.keys():
         return None
     return {path: encode(spec.space[path], value) for path, value in params.items()}

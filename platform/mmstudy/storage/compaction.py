@@ -6,6 +6,8 @@ moment each row is in one of the two (`mmstudy.storage.segments` reads them).
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from mmstudy.storage.folder import StudyFolder
@@ -38,12 +40,16 @@ def compact(folder: StudyFolder) -> int:
 
 
 def _move(folder: StudyFolder, numbers: list[int]) -> None:
-    manifest = folder.json(folder.manifest) if folder.manifest.exists() else {}
+    manifest: dict[str, Any] = (
+        folder.json(folder.manifest, dict[str, Any]) if folder.manifest.exists() else {}
+    )
     for name, schema in SCHEMAS.items():
         loose = [loose_path(folder, name, number) for number in numbers]
         if name != "trials":  # which the driver writes, and has
             folder.fetch(*loose)
-        rows = read_tables([path for path in loose if path.exists()], schema).sort(ORDER[name])
+        rows = read_tables(
+            [path for path in loose if path.exists()], schema, limit=folder.root
+        ).sort(ORDER[name])
         file = folder.segments / f"{name}-{numbers[0]:05d}-{numbers[-1]:05d}.parquet"
         folder.put_table(file, rows.to_arrow().cast(schema))
         manifest.setdefault(name, []).append({"file": file.name, "numbers": _as_ranges(numbers)})

@@ -26,8 +26,7 @@ def ask_to_stop(folder: StudyFolder) -> None:
     Raises:
         StorageError: the request cannot be left in the study's store.
     """
-    folder.stop.touch()
-    folder.store(folder.stop)
+    folder.put_text(folder.stop, "")
 
 
 @contextmanager

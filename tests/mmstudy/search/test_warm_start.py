@@ -43,6 +43,7 @@ def add(folder: Path, number: int, **changes: Any) -> None:
     given: dict[str, Any] = {
         "number": number, "state": State.COMPLETE, "params": json.dumps(params), "seed": 0,
         "attempts": 1, "started": datetime.now(UTC), "value": 0.7,
+        "best_epoch": 0,
     }  # fmt: skip
     write_rows(paths.trial(number), TRIALS, [TrialRow(**given | changes).as_dict()])
     rows = [epoch_row(number=number, epoch=at, seconds=s).as_dict() for at, s in enumerate((1, 3))]
