@@ -22,6 +22,7 @@ from mmcaf.data.ingest.dicom import read_hu
 from mmcaf.data.volumes import resized, write_volume
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import write_json
+from mmcaf.files.untrusted import open_array, read_json
 
 __all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
 
@@ -70,9 +71,9 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
 def known_facts(task: StackTask) -> dict[str, Any] | None:
     """The facts of a volume that is complete already, else None."""
     try:
-        facts: dict[str, Any] = json.loads(task.facts.read_text(encoding="utf-8"))
-        volume = np.load(task.volume, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+        facts = read_json(task.facts, dict[str, Any], remedy="It is made again.")
+        volume = open_array(task.volume)
+    except (OSError, DataError):
         return None
     return facts if list(volume.shape) == facts.get("shape") else None
 

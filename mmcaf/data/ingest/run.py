@@ -27,6 +27,8 @@ from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
+from mmcaf.files.atomic import open_for_locking
+from mmcaf.files.untrusted import straight
 
 __all__ = ["ingest"]
 
@@ -175,11 +177,13 @@ def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None)
 def _alone(out: Path) -> Iterator[None]:
     """One ingestion into a folder at a time; leftovers of a killed one are swept away."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a", encoding="ascii") as lock:
+    with open_for_locking(out / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"Another ingestion into {out} is running; wait for it.") from None
+        for folder in (out / "index", out / "volumes", *out.glob("volumes/*")):
+            straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):
             leftover.unlink(missing_ok=True)
         yield
@@ -188,5 +192,6 @@ def _alone(out: Path) -> Iterator[None]:
 def _remove_stale(out: Path, stems: set[str]) -> None:
     """Volumes of stacks that are not chosen any more, at every size."""
     for path in out.glob("volumes/*/*"):
+        straight(path, out)
         if path.stem not in stems:
             path.unlink(missing_ok=True)
