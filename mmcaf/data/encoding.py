@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from mmcaf.config import HuWindow
 from mmcaf.errors import DataError
 
 __all__ = ["CLINICAL", "LESION_SIZE", "Channel", "Column", "Intensity", "TableEncoder"]
+
+T = TypeVar("T")
 
 # Columns of the cohort table, in the order the network reads them.
 CLINICAL = ("sex", "age_years", "weight_kg", "t_ord", "n_ord", "m_ord", "smoker")
@@ -88,7 +91,11 @@ class TableEncoder:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Mapping[str, float]]) -> TableEncoder:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: other columns, or no numbers.
+        """
         known = (CLINICAL, (LESION_SIZE,))
         names = next((names for names in known if set(names) == set(value)), None)
         if names is None:
@@ -96,7 +103,7 @@ class TableEncoder:
                 f"Need the clinical columns {', '.join(CLINICAL)}, got {', '.join(value)}; "
                 "this state was written by another version."
             )
-        return cls(tuple(Column(**value[name]) for name in names), names)
+        return cls(tuple(_told(value[name], Column) for name in names), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +127,12 @@ class Channel:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Channel:
-        """The inverse of `to_json`."""
-        low, high = value["hu"]
-        return cls((low, high), value["mean"], value["std"])
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: it is none.
+        """
+        return _told(value, cls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +178,22 @@ class Intensity:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Intensity:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: it is none.
+        """
         return cls(tuple(Channel.from_json(part) for part in value.get("channels", [value])))
+
+
+def _told(value: Any, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DataError(
+            f"A checkpoint is damaged: of its {kind.__name__.lower()}, {error}. Delete it, and "
+            "its networks are trained again."
+        ) from error
 
 
 def _channel(hu: HuWindow, total: float, squares: float, count: int) -> Channel:

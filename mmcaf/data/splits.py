@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from msgspec import Meta
 
 __all__ = ["PAPER_TEST_IDS", "Fold", "Protocol", "Split", "assign"]
 
@@ -35,30 +36,27 @@ PAPER_TEST_IDS = tuple(
 )
 
 
+Case = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """Case names of one fold."""
 
-    train: tuple[str, ...]
-    val: tuple[str, ...]
+    train: tuple[Case, ...]
+    val: tuple[Case, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """Case names of the test set and of every fold of the rest."""
 
-    test: tuple[str, ...]
-    folds: tuple[Fold, ...]
+    test: tuple[Case, ...]
+    folds: Annotated[tuple[Fold, ...], Meta(min_length=1, max_length=10_000)]
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, as kept in `study.json`."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Split:
-        """The inverse of `to_json`."""
-        folds = (Fold(tuple(f["train"]), tuple(f["val"])) for f in value["folds"])
-        return cls(tuple(value["test"]), tuple(folds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,19 +8,23 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
-from mmcaf.files.untrusted import checked
+from mmcaf.files.untrusted import checked, decode
 
 __all__ = ["Checkpoint", "load", "save"]
 
+T = TypeVar("T")
+
 _FORMAT = "mmcaf-1"
+_REMEDY = "Delete it to begin again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,17 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
             if name.startswith(prefix)
         }
+
+    def told(self, kind: type[T]) -> T:
+        """The meta data as a value of `kind`, which takes those it knows.
+
+        Raises:
+            DataError: they hold something else; names the field.
+        """
+        try:
+            return msgspec.convert(dict(self.meta), kind)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise DataError(f"A checkpoint is damaged: {error}. {_REMEDY}") from error
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -55,13 +70,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             raise OSError(errno.EIO, str(error)) from error
 
 
-def load(path: Path) -> Checkpoint:
-    """The checkpoint in `path`, its tensors on the CPU.
+def load(path: Path, folder: Path) -> Checkpoint:
+    """The checkpoint in `path`, which lies in `folder`, its tensors on the CPU.
 
     Raises:
-        DataError: missing, truncated or not one of ours.
+        DataError: missing, truncated, not one of ours, no regular file, or a link in `folder` leads
+            to it.
     """
-    checked(path, path.parent)
+    checked(path, folder)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -73,7 +89,7 @@ def load(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header.get("crc32", found := _sum(tensors)) != found:  # 0.1.0 wrote none
                 raise ValueError("its tensors are not those that were written")
-            return Checkpoint(tensors, json.loads(header["meta"]))
+            return Checkpoint(tensors, _meta(path, header["meta"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(
             f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
@@ -88,3 +104,8 @@ def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
         content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         total = zlib.crc32(content.numpy().data, zlib.crc32(name.encode(), total))
     return f"{total:08x}"
+
+
+def _meta(path: Path, text: str) -> dict[str, Any]:
+    source = f"Cannot load the checkpoint {path.name}: its header"
+    return decode(text, dict[str, Any], source=source, remedy=_REMEDY)

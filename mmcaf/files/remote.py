@@ -27,6 +27,7 @@ from pyarrow import fs as arrow
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, replacing
+from mmcaf.files.untrusted import open_regular, read_bytes
 
 __all__ = ["Remote", "address_of", "cache_folder", "from_home", "origin", "place"]
 
@@ -35,6 +36,7 @@ Mark = tuple[int, int]  # size in bytes, time of the last change in ns
 _ADDRESS = ".address"
 _SCHEMES = ("s3", "file")  # the second one for tests, and for storage mounted as a folder
 _PARALLEL = 16
+_MOST_ADDRESS = 10_000
 _CHUNK = 1 << 24
 
 
@@ -139,7 +141,7 @@ class Remote:
         Raises:
             StorageError: it cannot be stored.
         """
-        with path.open("rb") as source, self._storing(name) as target:
+        with open_regular(path) as source, self._storing(name) as target:
             shutil.copyfileobj(source, target, _CHUNK)
 
     def write(self, name: str, content: bytes) -> None:
@@ -246,12 +248,13 @@ def address_of(folder: Path) -> str:
 
 def _address(copy: Path) -> str | None:
     """The address that `place` made this folder for; None for every other folder."""
-    try:
-        address = (copy / _ADDRESS).read_text(encoding="utf-8")
-    except (OSError, ValueError):
+    if copy.resolve().parent.parent != cache_folder().resolve():
         return None
-    ours = copy.resolve().parent.parent == cache_folder().resolve()
-    return address if ours and copy.name == _name_of(address) else None
+    try:
+        address = read_bytes(copy / _ADDRESS, most=_MOST_ADDRESS).decode()
+    except (OSError, ValueError, DataError):
+        return None
+    return address if copy.name == _name_of(address) else None
 
 
 def _name_of(address: str) -> str:

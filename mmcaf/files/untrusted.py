@@ -8,21 +8,40 @@ refused, and so is a file that is too large for what it is.
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Iterable
+from functools import cache
+from math import prod
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from mmcaf.errors import DataError
 
-__all__ = ["checked", "decode", "open_regular", "read_bytes", "read_json", "within"]
+__all__ = [
+    "all_checked",
+    "checked",
+    "decode",
+    "open_array",
+    "open_regular",
+    "read_bytes",
+    "read_json",
+    "straight",
+    "within",
+]
 
 T = TypeVar("T")
 
 MOST_BYTES = 1 << 26
 """A JSON file may have so many; the largest real one, of 10,000 cases, has some megabytes."""
 
+_ARRAY = re.compile(  # the header that `numpy.save` writes, and no other literal
+    r"\{'descr': '([<|][a-z][0-9]{1,2})', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n"
+)
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -49,19 +68,48 @@ def checked(path: Path, folder: Path) -> Path:
     Raises:
         DataError: a link on the way, or a folder, FIFO or device in the file's place.
     """
+    _check_regular(straight(path, folder))
+    return path
+
+
+def all_checked(paths: Iterable[Path], folder: Path) -> None:
+    """`checked` for many files; of each folder that they lie in, the way is looked at once.
+
+    Raises:
+        DataError: as `checked` says.
+    """
+    files = [*paths]
+    for parent in {path.parent for path in files}:
+        straight(parent / "any", folder)
+    for path in files:
+        _check_regular(path)
+
+
+def straight(path: Path, folder: Path) -> Path:
+    """`path`, which lies in `folder`, if no folder on the way to it is a link.
+
+    What lies at `path` itself is not looked at: whoever replaces or deletes it does so to a link,
+    not to what the link leads to.
+
+    Raises:
+        DataError: a link on the way.
+    """
     below = path.relative_to(folder)
     for part in [folder / one for one in reversed(below.parents)][1:]:
         if part.is_symlink():
             raise DataError(_refusal(part, "a link"))
+    return path
+
+
+def _check_regular(path: Path) -> None:
     try:
-        mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        return path
+        return
     except OSError as error:  # a file in a folder's place, a name that is too long
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
     if not stat.S_ISREG(mode):
         raise DataError(_refusal(path, _kind(mode)))
-    return path
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -103,6 +151,36 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def open_array(path: Path, *, mode: Literal["r", "c"] = "r") -> NDArray[Any]:
+    """The array that `numpy.save` wrote to `path`, mapped; no byte of it is read yet.
+
+    Args:
+        path: a regular file.
+        mode: `r` to read only, `c` where changes stay in memory.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: no regular file, or it holds no array of numbers as long as it says.
+    """
+    with open_regular(path) as file:
+        start = file.read(10)
+        length = int.from_bytes(start[8:], "little")
+        header = _ARRAY.fullmatch(file.read(length).decode("latin-1"))
+        if start[:8] != b"\x93NUMPY\x01\x00" or header is None:
+            raise DataError(f"{path} is damaged: it is no array as this program writes them.")
+        try:
+            kind = np.dtype(header[1])
+        except TypeError as error:
+            raise DataError(f"{path} is damaged: it holds {header[1]}.") from error
+        shape = tuple(int(size[:20]) for size in header[2].replace(" ", "").split(",") if size)
+        size = os.fstat(file.fileno()).st_size
+        if kind.kind not in "biuf" or size != 10 + length + prod(shape) * kind.itemsize:
+            raise DataError(f"{path} is damaged: {size} bytes are no {kind} {list(shape)}.")
+        if not prod(shape):  # nothing can be mapped
+            return np.zeros(shape, kind)
+        return np.memmap(file, kind, mode, 10 + length, shape)
+
+
 def read_json(path: Path, kind: type[T], *, remedy: str) -> T:
     """The JSON in `path` as a value of `kind`, a `msgspec.Struct` or any type that msgspec knows.
 
@@ -125,10 +203,16 @@ def decode(text: bytes | str, kind: type[T], *, source: str, remedy: str) -> T:
         DataError: it holds something else; names the field.
     """
     try:
-        return msgspec.json.decode(text, type=kind)
+        found: T = _decoder(kind).decode(text)  # type: ignore[arg-type] # types are hashable
+        return found
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         told = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise DataError(f"{source} is damaged: {told}. {remedy}") from error
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def _refusal(path: Path, kind: str) -> str:

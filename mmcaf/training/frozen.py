@@ -26,7 +26,9 @@ from torch import Tensor
 
 from mmcaf.config import TrainConfig
 from mmcaf.data.batches import Batch, Draw, EvalBatches, FoldBatches, TrainBatches
+from mmcaf.errors import DataError
 from mmcaf.files.atomic import locked, replacing
+from mmcaf.files.untrusted import open_array
 
 __all__ = ["FrozenEval", "FrozenFold", "FrozenTrain", "digest_of", "frozen_fold"]
 
@@ -62,6 +64,15 @@ class _Store:
                 with replacing(path) as beside, beside.open("wb") as file:
                     np.save(file, tokens, allow_pickle=False)
 
+    def _opened(self, path: Path, compute: Callable[[], Tensor]) -> NDArray[Any]:
+        """The array in `path`, made again where a damaged file or a link lies there."""
+        try:
+            return open_array(path, mode="c")
+        except DataError:
+            path.unlink()
+            self._make(path, compute)
+            return open_array(path, mode="c")
+
     def columns(self, batches: TrainBatches | EvalBatches) -> tuple[Tensor, Tensor]:
         """Clinical values [rows, 7] and labels [rows] of `batches`."""
         kind = type(batches).__name__
@@ -78,7 +89,7 @@ class _Store:
             if not path.exists():
                 self._make(path, compute)
             # Mapped: maps of a whole cohort need not fit into the memory at once.
-            self.loaded[name] = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+            self.loaded[name] = torch.from_numpy(self._opened(path, compute))
         return self.loaded[name]
 
 

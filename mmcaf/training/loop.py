@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import cos, pi
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -42,7 +43,16 @@ __all__ = [
     "predict",
 ]
 
+_Epoch = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 _CLAMP = 1e-7  # keeps the log loss of a saturated probability finite
+
+
+class _Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot says of itself."""
+
+    epoch: _Epoch
+    optimizer: str = ""
+    image_side: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,7 @@ def fit(
         load_model_state(model, resume)
         if run.optimizer is not None:
             _load_optimizer(run.optimizer, resume)
-        first = int(resume.meta["epoch"]) + 1
+        first = resume.told(_Reached).epoch + 1
     for epoch in range(first, config.epochs):
         started, waited = time.perf_counter(), Waiting()
         run.epoch = epoch
@@ -229,7 +239,7 @@ def load_model_state(model: nn.Module, checkpoint: Checkpoint) -> None:
 
 def _check_image_side(batches: FoldSource, checkpoint: Checkpoint) -> None:
     """What was learnt on the tokens of one frozen image side means nothing on another's."""
-    ours, theirs = batches.fitted().get("image_side"), checkpoint.meta.get("image_side")
+    ours, theirs = batches.fitted().get("image_side"), checkpoint.told(_Reached).image_side
     if ours != theirs:
         raise DataError(
             f"The checkpoint was trained on the image side {theirs}, the one at hand is {ours}: "
@@ -355,12 +365,14 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer |
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     """Momentum and moments; learning rate and the like are the config's."""
-    ours, theirs = type(optimizer).__name__, checkpoint.meta["optimizer"]
+    ours, theirs = type(optimizer).__name__, checkpoint.told(_Reached).optimizer
     if ours != theirs:
         raise DataError(f"The checkpoint was trained with {theirs}, the config says {ours}.")
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in checkpoint.part("optimizer.").items():
         index, _, key = name.partition(".")
+        if not index.isdecimal():
+            raise DataError(f"The checkpoint is damaged: it holds optimizer.{name[:60]}.")
         state.setdefault(int(index), {})[key] = tensor
     groups: list[Mapping[str, Any]] = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

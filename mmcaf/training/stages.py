@@ -19,13 +19,15 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from mmcaf.config import TrainConfig
 from mmcaf.data.batches import FoldBatches, FoldSource
+from mmcaf.errors import DataError
 from mmcaf.files import checkpoint
 from mmcaf.files.atomic import locked
 from mmcaf.files.checkpoint import Checkpoint
@@ -46,7 +48,7 @@ from mmcaf.net.stage_views import (
 from mmcaf.training.frozen import FrozenFold, digest_of, frozen_fold
 from mmcaf.training.loop import autocast, fit, load_model_state
 
-__all__ = ["LastStage", "last_stage", "whole_network"]
+__all__ = ["LastStage", "StageEpoch", "StageEpochs", "last_stage", "whole_network"]
 
 _FORMAT = 2  # to be raised when the same config no longer gives the same weights
 _TRUNK_FIELDS = ("width",)
@@ -70,6 +72,20 @@ _NOT_OF_A_STAGE = (
 _TRUNK_HEAD = "penet"  # what PENet's own head is called beside the image side
 
 Network = ModelConfig | NetworkConfig
+
+
+class StageEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one epoch of a stage gave."""
+
+    auroc: float | None = None
+    train_loss: float | None = None
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class StageEpochs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage's checkpoint says of itself."""
+
+    epochs: tuple[StageEpoch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,22 +251,36 @@ def _trained(
         for _ in fit(view, batches, config, seed=seed, device=device):
             yield
         return _image_side(view)
-    while not path.exists():
+    while (kept := _kept(path)) is None:
         with locked(path, wait=False) as mine:
             if mine and not path.exists():
                 yield from _train_into(path, view, batches, config, seed, device)
         if not mine:
             yield
             time.sleep(1)
-    return dict(checkpoint.load(path).tensors)
+    return dict(kept.tensors)
+
+
+def _kept(path: Path) -> Checkpoint | None:
+    """The checkpoint in `path`; None where there is none. A damaged one is deleted."""
+    if not path.exists() and not path.is_symlink():
+        return None
+    try:
+        found = checkpoint.load(path, path.parent)
+        found.told(StageEpochs)
+    except DataError:
+        path.unlink(missing_ok=True)
+        return None
+    return found
 
 
 def _train_into(
     path: Path, view: nn.Module, batches: FoldBatches, config: TrainConfig, seed: int, device: str
 ) -> Generator[None, None, None]:
     last = path.with_name(f"{path.stem}-last.safetensors")
-    resume = checkpoint.load(last) if last.exists() else None
-    found: list[dict[str, Any]] = list(resume.meta["epochs"]) if resume else []
+    resume = _kept(last)
+    known = resume.told(StageEpochs).epochs if resume else ()
+    found: list[dict[str, Any]] = [msgspec.structs.asdict(epoch) for epoch in known]
     for report in fit(view, batches, config, seed=seed, device=device, resume=resume):
         found.append(
             {
@@ -262,7 +292,7 @@ def _train_into(
         snapshot = report.snapshot()
         checkpoint.save(last, Checkpoint(snapshot.tensors, {**snapshot.meta, "epochs": found}))
         yield
-    if resume is not None and len(found) == len(resume.meta["epochs"]):
+    if resume is not None and len(found) == len(known):
         load_model_state(view, resume)  # killed after its last epoch, before the weights were kept
     checkpoint.save(path, Checkpoint(_image_side(view), {"epochs": found}))
     last.unlink(missing_ok=True)

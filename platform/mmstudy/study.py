@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -22,14 +23,16 @@ from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
-from mmstudy.storage.parquet import read_tables
-from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, State
+from mmstudy.storage.parquet import params_of, read_tables
+from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
 from mmstudy.storage.segments import Table
 
 __all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study"]
 
 T = TypeVar("T")
 _MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
+
+_ANSWER = ("case", "label", "probability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,9 @@ class Study:
 
     def _trials(self) -> pl.DataFrame:
         table = self._table("trials")
-        params = [json.loads(text) for text in table["params"]]
+        params = [
+            params_of(text, number) for number, text in table.select("number", "params").iter_rows()
+        ]
         paths = list(dict.fromkeys(path for of in params for path in of))
         columns = [
             pl.Series(f"param:{path}", [_shown(of.get(path)) for of in params], strict=False)
@@ -168,7 +173,9 @@ class Study:
 
     def _confirmations(self) -> pl.DataFrame:
         files = sorted(self.folder.confirmations.glob("[0-9]*.parquet"))
-        rows = read_tables(files, CONFIRMATIONS).sort("number", "run", "fold")
+        rows = read_tables(files, CONFIRMATIONS, limit=self.folder.root).sort(
+            "number", "run", "fold"
+        )
         # Two processes may have done one fold, to the same numbers, when a driver was killed.
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
@@ -190,28 +197,31 @@ class Study:
 
     def _evaluations(self) -> pl.DataFrame:
         files = [self.folder.evaluations] if self.folder.evaluations.exists() else []
-        return read_tables(files, EVALUATIONS).sort("look")
+        return read_tables(files, EVALUATIONS, limit=self.folder.root).sort("look")
 
     def test_predictions(self, look: int) -> pl.DataFrame:
         """One row per test case of one look at the test set: case, label, probability."""
         files = [self.folder.test_predictions(look)]
-        return read_tables(files, PREDICTIONS).select("case", "label", "probability")
+        return read_tables(files, PREDICTIONS, limit=self.folder.root).select(*_ANSWER)
 
     def importances(self) -> dict[str, Any] | None:
         """What the driver wrote when it last ended: `rows` as `mmstudy importance` prints them, or
         `fault`, and the number of `complete` trials; None where it wrote nothing.
 
         Raises:
-            MMStudyError: the file is half-copied.
+            MMStudyError: the file is damaged; names the field.
         """
         file = self.folder.importance
-        return self.folder.json(file) if file.exists() else None
+        if not file.exists() and not file.is_symlink():
+            return None
+        found: dict[str, Any] = msgspec.to_builtins(self.folder.json(file, Importances))
+        return found
 
     def live(self) -> bool:
         """Whether a driver holds the study's lock; that of a killed one is free."""
         try:
             return holder(self.folder) is not None
-        except OSError:  # a folder that is only read
+        except (OSError, DataError):  # a folder that is only read, a damaged lease
             return False
 
     @property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmcaf.files.atomic import write_json
 from mmcaf.stats.metrics import auroc, auroc_interval, rates
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.parquet import append_rows, write_rows
+from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import (
     EVALUATIONS,
     METRICS,
@@ -67,7 +67,7 @@ def made_study(
             seed=0,
             attempts=1,
             started=NOW,
-            value=auroc(labels, of),
+            value=float(np.nan_to_num(auroc(labels, of), nan=0.5)),
             best_epoch=0,
         )
         write_rows(paths.trial(number), TRIALS, [trial.as_dict()])
@@ -90,7 +90,7 @@ def add_look(
     low, high = auroc_interval(labels, scores)
     row = {"look": look, "number": number, "n": len(labels), "n_positive": int(labels.sum())}
     row |= {**rates(labels, scores), "auroc_low": low, "auroc_high": high, "written": NOW}
-    append_rows(study.folder.evaluations, EVALUATIONS, [row])
+    study.folder.add_rows(study.folder.evaluations, EVALUATIONS, [row])
     cases = [
         {"number": number, "fold": -1, "epoch": 0}
         | {"case": f"t{i:03d}", "label": int(label), "probability": float(score)}

@@ -15,7 +15,6 @@ from mmstudy.storage.explanations import (
     Shap,
     save_index,
 )
-from mmstudy.storage.parquet import append_rows
 from mmstudy.storage.schema import CONFIRMATIONS
 from mmstudy.study import Study, open_study
 from support.dashboard_studies import large_study
@@ -30,7 +29,7 @@ def whole_study(root: Path, name: str = "whole", trials: int = 12) -> Study:
     study = open_study(large_study(root, name, trials=trials, epochs=5, folds=2).root)
     best = int(study.trials()["number"][0])
     for run in range(2):
-        append_rows(study.folder.confirmation(best, run), CONFIRMATIONS, _run(best, run))
+        study.folder.add_rows(study.folder.confirmation(best, run), CONFIRMATIONS, _run(best, run))
     save_index(study.folder, _explanations(best))
     rows = [
         {"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 9},

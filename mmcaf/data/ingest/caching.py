@@ -23,6 +23,7 @@ from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files.atomic import write_json
+from mmcaf.files.untrusted import read_json
 
 __all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
 
@@ -71,10 +72,10 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
 def known_facts(task: StackTask) -> dict[str, Any] | None:
     """The facts of a volume that is complete already, and still what they say; else None."""
     try:
-        facts: dict[str, Any] = json.loads(task.facts.read_text(encoding="utf-8"))
+        facts = read_json(task.facts, dict[str, Any], remedy="It is made again.")
         case, slices = task.volume.stem, len(task.files)
         volume = open_volume(task.volume, task.in_plane_px, case=case, slices=slices)
-    except (OSError, ValueError, CohortError):
+    except (OSError, DataError, CohortError):
         return None
     return facts if volume_digest(volume) == facts.get("sha256") else None
 

@@ -18,6 +18,7 @@ from mmcaf.data.ingest.discovery import Found, find_files
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
+from mmcaf.files.untrusted import checked
 
 __all__ = ["INSTANCES", "Progress", "scan", "write_table"]
 
@@ -93,10 +94,10 @@ def _known(kept: Path | None) -> pl.DataFrame:
     if kept is not None:
         for path in [kept.parent / "instances.parquet", *sorted(kept.glob("*.parquet"))]:
             try:
-                part = pl.read_parquet(path)
+                part = pl.read_parquet(checked(path, kept.parent))
                 columns = [pl.col(name).cast(kind) for name, kind in INSTANCES.items()]
                 parts.append(part.select(columns))
-            except (OSError, pl.exceptions.PolarsError):
+            except (OSError, DataError, pl.exceptions.PolarsError):
                 continue
     own = ~pl.col("reason").is_in(_REACHED_LATER).fill_null(value=False)
     read = pl.concat(parts).filter((pl.col("kind") == "image") & (pl.col("mtime_ns") > 0) & own)

@@ -14,14 +14,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from mmcaf.data.splits import Protocol, assign
+from mmcaf.errors import DataError
+from mmcaf.files.untrusted import checked, decode, read_bytes
 from mmcaf.stats.logistic import out_of_fold
 from mmcaf.stats.metrics import auroc
 
-__all__ = ["compose", "confound_probe", "file_counts", "incomplete_series"]
+__all__ = ["compose", "confound_probe", "file_counts", "incomplete_series", "read_report"]
 
 _FULL_COLLECTION = 300  # patients with images, from which on published counts should be met
 _PUBLISHED = {  # of the whole collection, by others who downloaded it
@@ -34,6 +37,29 @@ _PUBLISHED = {  # of the whole collection, by others who downloaded it
 _TOLERANCE = 0.02
 _ACQUISITION = ("spacing_z_mm", "spacing_x_mm", "n_slices", "kvp")
 _CODES = ("vendor", "model", "kernel")
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program asks of `ingest_report.json`; the rest is for humans."""
+
+    synthetic: bool
+    patients: int
+
+
+def read_report(cohort: Path) -> dict[str, Any]:
+    """The report of the ingestion that made the folder `cohort`.
+
+    Raises:
+        DataError: missing or damaged; names the field.
+    """
+    path = checked(cohort / "ingest_report.json", cohort)
+    remedy = "Copy it again from where it was made, or ingest again."
+    try:
+        text = read_bytes(path)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no {path}. {remedy}") from error
+    decode(text, _Report, source=str(path), remedy=remedy)
+    return decode(text, dict[str, Any], source=str(path), remedy=remedy)
 
 
 def compose(

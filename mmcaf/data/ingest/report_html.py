@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.volumes import VolumeSpec
+from mmcaf.files.untrusted import open_array
 
 __all__ = ["render"]
 
@@ -69,7 +70,7 @@ def render(
     voxels, figures = np.zeros(len(_HU_EDGES) - 1), []
     for row in patients.iter_rows(named=True):  # one volume at a time is mapped
         path = cohort / "volumes" / spec.digest / f"{row['volume']}.npy"
-        volume = np.load(path, mmap_mode="r", allow_pickle=False)
+        volume = open_array(path)
         voxels += np.histogram(np.asarray(volume[::4, ::8, ::8]), _HU_EDGES)[0]
         figures.append(_case(row, _thumbnail(volume, chosen[row["patient_id"]])))
     body = "\n".join(

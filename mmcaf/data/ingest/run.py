@@ -29,6 +29,7 @@ from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import make_folder, open_for_locking
 from mmcaf.files.names import folder_fault
+from mmcaf.files.untrusted import straight
 
 __all__ = ["ingest"]
 
@@ -184,6 +185,8 @@ def _alone(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"Another ingestion into {out} is running; wait for it.") from None
+        for folder in (out / "index", out / "volumes", *out.glob("volumes/*")):
+            straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):
             leftover.unlink(missing_ok=True)
         yield
@@ -192,5 +195,6 @@ def _alone(out: Path) -> Iterator[None]:
 def _remove_stale(out: Path, stems: set[str]) -> None:
     """Volumes of stacks that are not chosen any more, at every size."""
     for path in out.glob("volumes/*/*"):
+        straight(path, out)
         if path.stem not in stems:
             path.unlink(missing_ok=True)

@@ -28,8 +28,11 @@ from mmcaf.data.ingest.report_html import render
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json
+from mmcaf.files.untrusted import checked, read_bytes
 
 __all__ = ["Ingested", "record"]
+
+_MOST_KEY = 1_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,13 @@ def _key(out: Path) -> bytes:
         with replacing(path) as beside:
             beside.touch(mode=0o600)
             beside.write_text(secrets.token_hex(32), encoding="ascii")
-    return bytes.fromhex(path.read_text(encoding="ascii"))
+    try:
+        return bytes.fromhex(read_bytes(path, most=_MOST_KEY).decode("ascii"))
+    except ValueError as error:
+        raise DataError(
+            f"{path} is damaged: a key is hexadecimal digits. Copy it again from where the cohort "
+            "was made, or delete it; cases then have other names."
+        ) from error
 
 
 def _hashed(name: str, key: bytes) -> str:
@@ -160,17 +169,17 @@ def _hashed(name: str, key: bytes) -> str:
 
 def _keep_table(path: Path, table: pl.DataFrame) -> None:
     """Write it unless the file says the same already."""
-    if not _says_already(lambda: pl.read_parquet(path).equals(table)):
+    if not _says_already(lambda: pl.read_parquet(checked(path, path.parent)).equals(table)):
         write_table(path, table)
 
 
 def _keep_json(path: Path, value: dict[str, Any]) -> None:
-    if not _says_already(lambda: json.loads(path.read_text(encoding="utf-8")) == value):
+    if not _says_already(lambda: json.loads(read_bytes(path)) == value):
         write_json(path, value)
 
 
 def _keep_text(path: Path, text: str) -> None:
-    if not _says_already(lambda: path.read_text(encoding="utf-8") == text):
+    if not _says_already(lambda: read_bytes(path).decode() == text):
         with replacing(path) as beside:
             beside.write_text(text, encoding="utf-8")
 
@@ -178,5 +187,5 @@ def _keep_text(path: Path, text: str) -> None:
 def _says_already(same: Callable[[], bool]) -> bool:
     try:
         return same()
-    except (OSError, ValueError, pl.exceptions.PolarsError):
+    except (OSError, ValueError, RecursionError, DataError, pl.exceptions.PolarsError):
         return False  # missing, or damaged: to be written anew

@@ -56,13 +56,12 @@ def settings(study: Study, trials: pl.DataFrame) -> list[Setting]:
     for path, dimension in space.items():
         if PREFIX + path not in trials.columns:
             continue
-        bounds = dimension.get("float") or dimension.get("int")
+        bounds = dimension.real or dimension.whole
         if bounds:
-            low, high = (float(bound) for bound in bounds)
-            log, whole = bool(dimension.get("log")), "int" in dimension
-            found.append(Setting(path=path, log=log, low=low, high=high, whole=whole))
+            (low, high), whole = bounds, dimension.whole is not None
+            found.append(Setting(path=path, log=dimension.log, low=low, high=high, whole=whole))
         else:
-            options = tuple(as_text(option) for option in dimension.get("choice", ()))
+            options = tuple(as_text(option) for option in dimension.choice)
             found.append(Setting(path=path, options=options))
     return found
 

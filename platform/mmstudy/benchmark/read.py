@@ -19,7 +19,14 @@ import polars as pl
 
 from mmcaf.stats.estimates import Estimate
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
-from mmstudy.benchmark.rows import REFERENCE, ROWS, STATE_FILE, PaperRow, study_name
+from mmstudy.benchmark.rows import (
+    REFERENCE,
+    ROWS,
+    STATE_FILE,
+    BenchmarkState,
+    PaperRow,
+    study_name,
+)
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_same_cases
@@ -86,12 +93,17 @@ class Benchmark:
 
 
 def read_benchmark(root: str | Path) -> Benchmark | None:
-    """The benchmark in the folder `root`, finished or not; None where none was begun."""
+    """The benchmark in the folder `root`, finished or not; None where none was begun.
+
+    Raises:
+        MMStudyError: its state or a study's table is damaged; names file and field.
+    """
     root = Path(root)
-    if not (root / STATE_FILE).is_file():
+    file = root / STATE_FILE
+    if not file.exists() and not file.is_symlink():
         return None
-    state = read_json(root / STATE_FILE)
-    rows = tuple(_read_row(root, ROWS[key], state) for key in state["rows"] if key in ROWS)
+    state = read_json(file, BenchmarkState, limit=root)
+    rows = tuple(_read_row(root, ROWS[key], state) for key in state.rows if key in ROWS)
     studies = [_study(root, row.entry.key) for row in rows]
     known = [study for study in studies if study is not None]
     floors = {study_name(row.entry.key) for row in rows if row.entry.table == "floor"}
@@ -101,17 +113,17 @@ def read_benchmark(root: str | Path) -> Benchmark | None:
             oracle=any(study.oracle for study in known if study.name not in floors),
         ),
         folds=known[0].folds if known else 0,
-        asked_trials=int(state["trials"]),
-        asked_seeds=int(state["seeds"]),
+        asked_trials=state.trials,
+        asked_seeds=state.seeds,
         rows=rows,
         verdicts=_verdicts(rows),
-        shared_seconds=state.get("shared_seconds"),
-        notes=_notes(rows, int(state["seeds"])),
+        shared_seconds=state.shared_seconds,
+        notes=_notes(rows, state.seeds),
     )
 
 
-def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> BenchmarkRow:
-    study, of = _study(root, entry.key), state["rows"][entry.key]
+def _read_row(root: Path, entry: PaperRow, state: BenchmarkState) -> BenchmarkRow:
+    study, of = _study(root, entry.key), state.rows[entry.key]
     theirs = _published().get((entry.table, entry.published or ""))
     complete = study.counts()["complete"] if study else 0
     best = study.top() if study and complete else None
@@ -119,7 +131,7 @@ def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> Benchmar
         return BenchmarkRow(
             entry=entry,
             origin=study.origin if study else None,
-            state=of.get("fault") or "not run yet",
+            state=of.fault or "not run yet",
             published=theirs,
             ours=None,
             expected=None,
@@ -129,16 +141,16 @@ def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> Benchmar
             parameters=None,
             seconds=None,
             gpu_hours=None,
-            wall_seconds=of.get("wall_seconds"),
+            wall_seconds=of.wall_seconds,
         )
     runs = study.confirmations()
     seeds = runs.filter(runs["number"] == best["number"])["run"].n_unique()
-    whole = complete >= min(study.asked, int(state["trials"])) and seeds >= int(state["seeds"])
+    whole = complete >= min(study.asked, state.trials) and seeds >= state.seeds
     of_trials = study.trials().select(pl.sum("seconds", "prepare_seconds").fill_null(0)).row(0)
     return BenchmarkRow(
         entry=entry,
         origin=study.origin,
-        state=of.get("fault") or ("complete" if whole else "running or interrupted"),
+        state=of.fault or ("complete" if whole else "running or interrupted"),
         published=theirs,
         ours=_ours(study, entry),
         expected=_known(corrected_best(study)),
@@ -148,7 +160,7 @@ def _read_row(root: Path, entry: PaperRow, state: Mapping[str, Any]) -> Benchmar
         parameters=best["parameters"],
         seconds=of_trials[0] - of_trials[1] + float(runs["seconds"].sum()),
         gpu_hours=study.hours()["gpu"],
-        wall_seconds=of.get("wall_seconds"),
+        wall_seconds=of.wall_seconds,
     )
 
 

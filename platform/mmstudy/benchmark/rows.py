@@ -6,13 +6,27 @@ A network of another package has rows, too; they come after those of the paper.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
 
 from mmcaf.net.entry import Network, PaperRow
 from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
 from mmstudy.spec.sections import nearest
+from mmstudy.storage.schema import Count, Text
 
-__all__ = ["REFERENCE", "ROWS", "STATE_FILE", "PaperRow", "rows_of", "study_name", "wanted_rows"]
+__all__ = [
+    "REFERENCE",
+    "ROWS",
+    "STATE_FILE",
+    "BenchmarkState",
+    "PaperRow",
+    "RowState",
+    "rows_of",
+    "study_name",
+    "wanted_rows",
+]
 
 REFERENCE = "mmcaf_net"
 """The row all others are tested against."""
@@ -20,7 +34,24 @@ REFERENCE = "mmcaf_net"
 
 STATE_FILE = "benchmark.json"
 
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _TABLES = ("1", "2", "3", "readme", "floor")  # in this order; any other comes last
+
+
+class RowState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one row of the benchmark came."""
+
+    fault: Text | None = None  # why it cannot be finished
+    wall_seconds: _Seconds | None = None
+
+
+class BenchmarkState(msgspec.Struct, frozen=True, kw_only=True):
+    """`benchmark.json`: which rows there are and what they cost so far."""
+
+    trials: Count = 0  # of each row
+    seeds: Count = 0
+    rows: dict[Text, RowState] = {}
+    shared_seconds: _Seconds | None = None
 
 
 def _place(row: PaperRow) -> tuple[int, int, str]:

@@ -15,11 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
 from mmcaf.files import checkpoint
 from mmcaf.files.atomic import write_json
 from mmcaf.files.remote import origin
 from mmcaf.net.registry import reads_image
-from mmstudy.benchmark.rows import ROWS, STATE_FILE, study_name
+from mmcaf.training.stages import StageEpochs
+from mmstudy.benchmark.rows import ROWS, STATE_FILE, BenchmarkState, RowState, study_name
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import Plan, plan_study, run_study
 from mmstudy.driver.tally import Standing
@@ -34,6 +38,7 @@ from mmstudy.study import open_study
 __all__ = ["BenchmarkPlan", "Budget", "plan_benchmark", "run_benchmark"]
 
 _SHARED = "bench-shared"
+_NOTHING = BenchmarkState()
 _CONFIRMED = 1  # the best trial of a row
 
 Progress = Callable[[str, int, int], None]
@@ -210,18 +215,19 @@ class _State:
 
     def __init__(self, plan: BenchmarkPlan) -> None:
         self._path, self._plan = plan.root / STATE_FILE, plan
-        self._value = read_json(self._path) if self._path.is_file() else {"rows": {}}
-        budget = plan.budget
-        self._value |= {"trials": budget.trials, "seeds": budget.seeds}
-        known = self._value["rows"]
-        asked: dict[str, dict[str, Any]] = {
-            key: known.get(key) or {"fault": why} for key, why in plan.faults.items()
-        }
-        asked |= {key: {**known.get(key, {}), "fault": None} for key in plan.plans}
-        # In the order of the tables, whatever was asked for first.
-        rows = {**known, **asked}
-        self._value["rows"] = {key: rows[key] for key in ROWS if key in rows}
-        self._done, self._keys = 0, [*plan.plans]
+        there = self._path.exists() or self._path.is_symlink()
+        known = read_json(self._path, BenchmarkState, limit=plan.root) if there else _NOTHING
+        asked = {key: known.rows.get(key, RowState(fault=why)) for key, why in plan.faults.items()}
+        asked |= {key: replace(known.rows.get(key, RowState()), fault=None) for key in plan.plans}
+        rows = {**known.rows, **asked}
+        self._value = replace(
+            known,
+            trials=plan.budget.trials,
+            seeds=plan.budget.seeds,
+            # In the order of the tables, whatever was asked for first.
+            rows={key: rows[key] for key in ROWS if key in rows},
+        )
+        self._keys = [*plan.plans]
         self._write()
 
     def progress(self, key: str, show: Progress) -> Progress:
@@ -232,23 +238,27 @@ class _State:
 
     def fault(self, key: str, why: str) -> None:
         """The row cannot be finished."""
-        self._value["rows"][key]["fault"] = why
+        self._row(key, fault=why)
 
     def spent(self, key: str, seconds: float) -> None:
         """Time went into the row, in this call or an earlier one."""
-        row = self._value["rows"][key]
-        row["wall_seconds"] = row.get("wall_seconds", 0.0) + seconds
-        self._value["shared_seconds"] = _shared_seconds(self._plan.root / _SHARED)
+        self._row(key, wall_seconds=(self._value.rows[key].wall_seconds or 0.0) + seconds)
+        shared = _shared_seconds(self._plan.root, self._plan.root / _SHARED)
+        self._value = replace(self._value, shared_seconds=shared)
         self._write()
 
+    def _row(self, key: str, **changes: Any) -> None:
+        rows = self._value.rows
+        self._value = replace(self._value, rows=rows | {key: replace(rows[key], **changes)})
+
     def _write(self) -> None:
-        write_json(self._path, self._value)
+        write_json(self._path, msgspec.to_builtins(self._value))
 
 
-def _shared_seconds(folder: Path) -> float | None:
-    """Training time of the stages kept in `folder`; None without any."""
+def _shared_seconds(root: Path, folder: Path) -> float | None:
+    """Training time of the stages kept in `folder`, which lies in `root`; None without any."""
     files = [path for path in folder.glob("*.safetensors") if not path.stem.endswith("-last")]
     if not files:
         return None
-    stages = [checkpoint.load(path).meta.get("epochs", []) for path in files]
-    return float(sum(epoch.get("seconds", 0.0) for stage in stages for epoch in stage))
+    stages = [checkpoint.load(path, root).told(StageEpochs).epochs for path in files]
+    return float(sum(epoch.seconds for stage in stages for epoch in stage))

@@ -93,5 +93,5 @@ def _mended(study: Study) -> list[tuple[str, str, str]]:
     with driver_lock(folder):
         folder.refresh(at_once=True)
         folder.fetch_journal()
-        mend(folder, study.about.spec, len(study.about.split.folds), say=found.append)
+        mend(folder, study.about.spec, len(study.about.split.folds), say=found.append, deep=True)
     return [(one.what, one.reason, one.remedy) for one in found]

@@ -88,10 +88,10 @@ def data_ingest(
 def data_show(cohort: Annotated[Path, typer.Argument(help="The cohort's folder.")]) -> None:
     """Counts, exclusions by reason, fingerprint."""
     from mmcaf.data.cohort import load
-    from mmstudy.storage.parquet import read_json
+    from mmcaf.data.ingest.report import read_report
 
     load(cohort)
-    report = read_json(cohort / "ingest_report.json")
+    report = read_report(cohort)
     origin = Origin(report["synthetic"])
     for warning in origin.warnings:
         say(warning)

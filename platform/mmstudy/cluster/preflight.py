@@ -11,14 +11,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mmstudy.spec.study_spec import ResourceSpec
 
-__all__ = ["UPLOAD_LIMIT", "Wanted", "judged", "remarks", "size_fault", "version_faults"]
+__all__ = ["UPLOAD_LIMIT", "Answer", "Wanted", "judged", "remarks", "size_fault", "version_faults"]
 
 UPLOAD_LIMIT = 100 * 2**20
 """Bytes of one request that a Ray head accepts; its own warning names a larger number."""
 _NAMED = 5  # largest files told
 _MIB = 2**20
+
+
+class _Node(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    python: str
+    ray: str | None
+    package: str | None
+    root: bool | None
+    cohort: bool | None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `mmstudy.cluster.probe` prints."""
+
+    head: _Node
+    nodes: tuple[_Node, ...]
+    silent: str | None
+    root_fault: str | None
+    cpus: float
+    gpus: float
+    torch: str | None = None
+    smoke_fault: str | None = None
+    rehearsal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mmcaf.errors import DataError
+from mmcaf.files.untrusted import decode
 from mmstudy import ray_env as rayenv
 from mmstudy.errors import MMStudyError, UsageError
 
@@ -36,6 +40,7 @@ for _name in ("packaging", "working_dir"):
 
 __all__ = ["Head", "Job", "Outcome", "sent_files"]
 
+_MOST_ANSWER = 1 << 20  # bytes
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.5
@@ -236,6 +241,10 @@ def _ask_version(address: str) -> tuple[str, bool]:
         ) from error
 
 
+class _Version(msgspec.Struct):
+    ray_version: str
+
+
 def _get_version(address: str, token: str | None) -> str:
     if not address.startswith(("http://", "https://")):
         raise UsageError(f"--address must be http://HEAD:8265 or https://…, got {address}.")
@@ -243,10 +252,11 @@ def _get_version(address: str, token: str | None) -> str:
     request = urllib.request.Request(f"{address}/api/version", headers=headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
-            return str(json.load(answer)["ray_version"])
+            text = answer.read(_MOST_ANSWER)
+            return decode(text, _Version, source=address, remedy="Is it a Ray head?").ray_version
     except urllib.error.HTTPError:
         raise
-    except (http.client.HTTPException, ConnectionResetError, KeyError, ValueError) as error:
+    except (http.client.HTTPException, ConnectionResetError, DataError, ValueError) as error:
         raise _stranger(address) from error
     except OSError as error:
         raise UsageError(

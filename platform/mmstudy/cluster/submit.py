@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mmcaf.errors import DataError
 from mmcaf.files.atomic import SHARED_VARIABLE, is_shared
 from mmcaf.files.names import name_fault
-from mmstudy.cluster.preflight import Wanted, judged, remarks, size_fault, version_faults
+from mmcaf.files.untrusted import decode
+from mmstudy.cluster.preflight import Answer, Wanted, judged, remarks, size_fault, version_faults
 from mmstudy.cluster.ray_jobs import Head, Job, sent_files
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import CODE_VARIABLE, code_version, versions
@@ -218,7 +222,15 @@ def _look(head: Head, submission: Submission, wanted: Wanted) -> Mapping[str, An
     printed = head.output(job, seconds=_PROBE_SECONDS)
     for line in printed.splitlines():
         if line.startswith(_MARKER):
-            found: Mapping[str, Any] = json.loads(line.removeprefix(_MARKER))
-            return found
+            return _answer(line.removeprefix(_MARKER))
     last = printed.strip().splitlines()[-1:] or ["it printed nothing"]
     raise MMStudyError(f"The cluster could not be looked at: {last[0]}")
+
+
+def _answer(text: str) -> Mapping[str, Any]:
+    try:
+        found = decode(text, Answer, source="The cluster's answer", remedy="Is it really Ray's?")
+    except DataError as error:
+        raise MMStudyError(str(error)) from error
+    answer: Mapping[str, Any] = msgspec.to_builtins(found)
+    return answer

@@ -52,7 +52,7 @@ def judge(folder: StudyFolder, spec: StudySpec, folds: int) -> list[Finding]:
     Raises:
         UsageError: the journal is no regular file.
     """
-    records = examine(folder, folds)  # before the journal, which is written first
+    records = examine(folder, folds, deep=True)  # before the journal, which is written first
     storage = open_journal(folder.journal)
     lost = unrecorded(storage, spec, records.rows)
     found = [*_of_records(folder, records), *_of_lost(lost)]
@@ -74,6 +74,7 @@ def mend(
     *,
     say: Callable[[Finding], None],
     adopted: Sequence[Known] = (),
+    deep: bool = False,
 ) -> Storage:
     """Put the study in order, and open its journal.
 
@@ -85,13 +86,14 @@ def mend(
         folds: that every trial goes through.
         say: called with each thing that was wrong.
         adopted: trials of another study that came first, where the journal is lost.
+        deep: look at every value of every table, which takes longer.
 
     Raises:
         StorageError: a file cannot be moved or written.
         UsageError: the journal is no regular file.
     """
     for _ in range(_ROUNDS):
-        records = examine(folder, folds)
+        records = examine(folder, folds, deep=deep)
         if records.whole:
             break
         for finding in _of_records(folder, records):

@@ -7,7 +7,6 @@ stopped goes on with the cases that are not done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,7 +26,6 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.followup.predict import networks
 from mmstudy.followup.rerun import task_of
 from mmstudy.provenance import code_version
-from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.explanations import (
     FORMAT,
     Agreement,
@@ -39,6 +37,7 @@ from mmstudy.storage.explanations import (
 )
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
+from mmstudy.trial.task import stored_config
 
 __all__ = ["choose", "explain"]
 
@@ -83,7 +82,7 @@ def explain(
     if task.device.startswith("cuda") and not torch.cuda.is_available():
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
-    config = trial_config(study.about.spec, json.loads(task.params))
+    config = stored_config(study.about.spec, task.params, task.number)
     sizes = (config.data.in_plane_px,) if reads_image(config.model) else ()
     for side in sizes:
         volumes.build(patients, VolumeSpec(side), progress)

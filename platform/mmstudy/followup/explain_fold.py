@@ -35,6 +35,7 @@ from mmcaf.files import checkpoint
 from mmcaf.net.config import TABLE_COLUMNS
 from mmcaf.net.registry import reads_image
 from mmcaf.training.frozen import digest_of
+from mmcaf.training.loop import load_model_state
 from mmstudy.errors import MMStudyError
 from mmstudy.spec.sections import TrialConfig
 from mmstudy.storage.explanations import (
@@ -50,7 +51,7 @@ from mmstudy.storage.explanations import (
 )
 from mmstudy.study import Study
 from mmstudy.trial.compute import build_model, derive_seed
-from mmstudy.trial.task import TrialTask
+from mmstudy.trial.task import Fitted, TrialTask
 
 __all__ = ["FoldExplainer"]
 
@@ -78,20 +79,21 @@ class FoldExplainer:
         spec = VolumeSpec(config.data.in_plane_px)
         self._opened = open_volumes(patients, spec) if reads_image(config.model) else {}
         self._fold: Fold = study.about.split.folds[fold]
-        kept = checkpoint.load(path)
+        kept = checkpoint.load(path, study.folder.root)
+        told = kept.told(Fitted)
         self._net = build_model(config, derive_seed(task.seed, fold))
-        self._net.load_state_dict(kept.part("model."))
+        load_model_state(self._net, kept)
         self._net.to(task.device).eval()
-        self._encoder = TableEncoder.from_json(kept.meta["encoder"])
-        fitted = kept.meta["intensity"]
+        self._encoder = TableEncoder.from_json(told.encoder)
+        fitted = told.intensity
         self._intensity: Any = Intensity.from_json(fitted) if fitted else None  # no image is read
         train = self._rows.filter(pl.col("case").is_in(list(self._fold.train))).sort("case")
         self._scales = scales_of(self._encoder, train)
         self._background = self._encoder.transform(_some(train))
         self._made_of = digest_of(
             kept.part("model."),
-            kept.meta["encoder"],
-            kept.meta["intensity"],
+            told.encoder,
+            told.intensity,
             # What pictures say is part of it; of an oracle they did not say so at first.
             [FORMAT, study.synthetic, str(task.device), *[study.origin.mark] * study.oracle],
         )

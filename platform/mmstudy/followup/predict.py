@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,14 @@ from mmcaf.files import checkpoint
 from mmcaf.files.checkpoint import Checkpoint
 from mmcaf.files.remote import place
 from mmcaf.net.registry import reads_image
+from mmcaf.training.loop import load_model_state
 from mmcaf.training.loop import predict as predict_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.followup.rerun import Progress, split_of, task_of
-from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
 from mmstudy.trial.compute import build_model, derive_seed, load_plan, train
-from mmstudy.trial.task import TrialTask
+from mmstudy.trial.task import Fitted, TrialTask, stored_config
 
 __all__ = ["networks", "predict", "predict_test"]
 
@@ -88,7 +87,7 @@ def _ensemble(
         raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
     patients, cases = of[0], of[1].sort("case")
     task = task_of(study, number, own)
-    config = trial_config(study.about.spec, json.loads(task.params))
+    config = stored_config(study.about.spec, task.params, task.number)
     images = reads_image(config.model)
     spec = VolumeSpec(config.data.in_plane_px)
     if images:
@@ -99,14 +98,15 @@ def _ensemble(
         opened = {}
     total = np.zeros(cases.height)
     for fold, path in enumerate(networks(study, task, int(row["best_epoch"]), progress)):
-        kept = checkpoint.load(path)
+        kept = checkpoint.load(path, study.folder.working().root)
+        fitted = kept.told(Fitted)
         model = build_model(config, derive_seed(task.seed, fold))
-        model.load_state_dict(kept.part("model."))
+        load_model_state(model, kept)
         batches = EvalBatches(
             cases,
             opened,
-            TableEncoder.from_json(kept.meta["encoder"]),
-            Intensity.from_json(kept.meta["intensity"]) if images else None,
+            TableEncoder.from_json(fitted.encoder),
+            Intensity.from_json(fitted.intensity or {}) if images else None,
             config.data,
             8,
         )

@@ -6,7 +6,6 @@ numbers bit for bit; so no trial needs to keep its weights of every fold and epo
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,12 +18,12 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.files.remote import address_of
 from mmstudy.errors import MMStudyError
 from mmstudy.provenance import code_version, cpu_name, versions
-from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.schema import RATES
+from mmstudy.storage.parquet import decoded
+from mmstudy.storage.schema import RATES, Text
 from mmstudy.study import Study
 from mmstudy.trial.compute import load_plan, train
-from mmstudy.trial.task import TrialTask
+from mmstudy.trial.task import TrialTask, stored_config
 
 __all__ = ["drift", "rerun", "split_of", "task_of"]
 
@@ -96,7 +95,11 @@ def drift(study: Study, number: int) -> list[str]:
         **versions(),
     }
     stored = {"hardware": row["hardware"], "code": row["code_version"]}
-    stored |= json.loads(row["versions"] or "{}")
+    stored |= decoded(
+        row["versions"] or "{}",
+        dict[Text, Text],
+        source=f"The row of trial {number}, column versions,",
+    )
     return [
         f"{name} was {stored[name]}, is {now}"
         for name, now in here.items()
@@ -127,7 +130,7 @@ def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
 def split_of(study: Study, task: TrialTask) -> int:
     """How many times more micro-batches a step had than the config says, after running out of
     memory; exact where it did so before the first epoch was done."""
-    config = trial_config(study.about.spec, json.loads(task.params))
+    config = stored_config(study.about.spec, task.params, task.number)
     stored = study.metrics(task.number)["accumulate"].drop_nulls()
     base = config.train.accumulate
     return int(stored[0]) // base if len(stored) else 1

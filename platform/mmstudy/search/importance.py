@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import polars as pl
@@ -10,6 +9,7 @@ import polars as pl
 from mmstudy.errors import MMStudyError
 from mmstudy.search.optuna_study import importances
 from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
 
@@ -30,7 +30,7 @@ def importance(study: Study) -> list[dict[str, Any]]:
     """
     spec = study.about.spec
     done = [
-        (json.loads(row.params), row.value)
+        (params_of(row.params, row.number), row.value)
         for row in FolderLedger(study.folder).trials()
         if row.state is State.COMPLETE and row.value is not None
     ]

@@ -28,6 +28,7 @@ from mmstudy.search.samplers import decode, directions, distribution, encode, qu
 from mmstudy.search.scoring import curve_of, objective_value, outcome
 from mmstudy.spec.space import Choice
 from mmstudy.spec.study_spec import StudySpec
+from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import EpochRow, State, TrialRow
 
 __all__ = [
@@ -212,7 +213,7 @@ def _auroc(spec: StudySpec, trial: FrozenTrial) -> float | None:
 
 def _params(spec: StudySpec, row: TrialRow) -> dict[str, Any] | None:
     """As Optuna keeps them; None where they are not of this space."""
-    params = json.loads(row.params)
+    params = params_of(row.params, row.number)
     if not params.keys() <= spec.space.keys():
         return None
     return {path: encode(spec.space[path], value) for path, value in params.items()}

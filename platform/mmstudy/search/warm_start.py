@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from mmcaf.data.splits import Split
 from mmstudy.errors import UsageError
 from mmstudy.search.rebuild import Known
@@ -14,6 +12,7 @@ from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.about import read_about
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import State
 
 __all__ = ["known_trials"]
@@ -42,7 +41,7 @@ def known_trials(
     for row in ledger.trials():
         if row.state is not State.COMPLETE or row.value is None:
             continue
-        config = trial_config(before, json.loads(row.params))
+        config = trial_config(before, params_of(row.params, row.number))
         params = _as_params(spec, config)
         if params is None or trial_config(spec, params) != config:
             continue

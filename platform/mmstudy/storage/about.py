@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.splits import Split
@@ -18,16 +21,77 @@ from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.schema import SCHEMA_VERSION
+from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
 
 if TYPE_CHECKING:
     from mmstudy.spec.study_spec import StudySpec
 
-__all__ = ["About", "check_continues", "cohort_place", "read_about", "write_about"]
+__all__ = ["About", "Searched", "check_continues", "cohort_place", "read_about", "write_about"]
 
 # What may change while a study goes on.
 _FREE = ("question", "cohort", "search.trials", "limits", "resources")
-_NEEDED = ("synthetic", "question", "spec", "split")
+_Way = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00]*$")]
+_Bounds = tuple[float, float]
+
+
+class _Version(msgspec.Struct, frozen=True, kw_only=True):
+    schema_version: Any = None
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """`study.json`; what is not named here is for humans."""
+
+    schema_version: Any = None
+    synthetic: bool
+    question: Text
+    created: Annotated[str, Meta(max_length=64)] = ""
+    spec: dict[str, Any]
+    split: Split
+    cohort: _Way | None = None
+    cohort_digest: Annotated[str, Meta(max_length=128)] | None = None
+    n_cases: Count | None = None
+    shared: _Way | None = None
+
+
+class _Search(msgspec.Struct, frozen=True, kw_only=True):
+    trials: Count = 0
+    objectives: tuple[Literal["auroc", "seconds_per_epoch", "parameters"], ...] | None = None
+
+
+class _Protocol(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Text = "kfold"
+
+
+class _Train(msgspec.Struct, frozen=True, kw_only=True):
+    epochs: Count = 0
+
+
+class _Model(msgspec.Struct, frozen=True, kw_only=True):
+    name: Text = "mmcaf_net"
+
+
+class _Data(msgspec.Struct, frozen=True, kw_only=True):
+    location: Text | None = None
+
+
+class Searched(msgspec.Struct, frozen=True, kw_only=True):
+    """A searched dimension as it was written: a range of real or of whole numbers, or options."""
+
+    real: _Bounds | None = msgspec.field(default=None, name="float")
+    whole: _Bounds | None = msgspec.field(default=None, name="int")
+    log: bool = False
+    choice: Annotated[tuple[Value, ...], Meta(max_length=100_000)] = ()
+
+
+class _Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """What readers of tables ask of a spec, typed; all of it is checked by `About.spec` alone."""
+
+    search: _Search = _Search()
+    protocol: _Protocol = _Protocol()
+    train: _Train = _Train()
+    model: _Model = _Model()
+    data: _Data = _Data()
+    space: dict[Text, Searched] = {}
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the spec is parsed at most once, when asked for
@@ -61,44 +125,46 @@ class About:
     @property
     def asked(self) -> int:
         """Number of trials asked for."""
-        return int(self._section("search").get("trials", 0))
+        return self._outline.search.trials
 
     @property
     def objectives(self) -> tuple[str, ...]:
         """What the search is for, `auroc` first where nothing else is said."""
-        return tuple(self._section("search").get("objectives") or ("auroc",))
+        return self._outline.search.objectives or ("auroc",)
 
     @property
     def protocol(self) -> str:
         """How cases were split: holdout, kfold or paper43."""
-        return str(self._section("protocol").get("kind", "kfold"))
+        return self._outline.protocol.kind
 
     @property
     def epochs(self) -> int:
         """Epochs planned for each fold of a trial, unless the space says otherwise."""
-        return int(self._section("train").get("epochs", 0))
+        return self._outline.train.epochs
 
     @property
-    def space(self) -> Mapping[str, Mapping[str, Any]]:
-        """Dotted path -> the searched dimension as it was written."""
-        return self._section("space")
+    def space(self) -> Mapping[str, Searched]:
+        """Dotted path -> the dimension that is searched."""
+        return self._outline.space
 
     @property
     def network(self) -> str:
         """The name of the network that is studied."""
-        return str(self._section("model").get("name", "mmcaf_net"))
+        return self._outline.model.name
 
     @property
     def oracle(self) -> bool:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
         if self.network == "lesion_box":  # reads nothing else
             return True
-        options = self.space.get("data.location", {}).get("choice", ())
-        return "oracle" in (self._section("data").get("location"), *options)
+        searched = self._outline.space.get("data.location")
+        options = searched.choice if searched else ()
+        return "oracle" in (self._outline.data.location, *options)
 
-    def _section(self, name: str) -> Mapping[str, Any]:
-        found = self.written.get(name)
-        return found if isinstance(found, Mapping) else {}
+    @cached_property
+    def _outline(self) -> _Outline:
+        """Of the spec, which was looked at when the file was read."""
+        return msgspec.convert(self.written, _Outline)
 
     def check_cohort(self, cohort: Cohort) -> None:
         """Refuse a cohort of other content than the study was begun on.
@@ -119,46 +185,51 @@ def read_about(folder: StudyFolder) -> About:
     Raises:
         MMStudyError: no study there, half-copied, of a later version, or without what it needs.
     """
-    if not folder.study.is_file():
+    if not folder.study.exists() and not folder.study.is_symlink():
         raise MMStudyError(
             f"No study in {folder.address}: it has no study.json. "
             "`mmstudy ls` lists the studies of a root."
         )
-    raw = folder.json(folder.study)
-    version = raw.get("schema_version")
+    try:
+        found = folder.json(folder.study, _File)
+    except MMStudyError:
+        _known(folder.name, folder.json(folder.study, _Version).schema_version)
+        raise
+    version = _known(folder.name, found.schema_version)
+    try:
+        msgspec.convert(found.spec, _Outline)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise MMStudyError(
+            f"{folder.study} is damaged: in its spec, {error}. Copy it again from where it was "
+            "made."
+        ) from error
+    return _about(folder.name, version, found)
+
+
+def _known(name: str, version: object) -> int:
     if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise MMStudyError(
-            f"The study {folder.name} has version {version}, this program reads 1 to "
+            f"The study {name} has version {version!s:.40}, this program reads 1 to "
             f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
         )
-    if lacking := [key for key in _NEEDED if key not in raw]:
-        raise MMStudyError(f"The study.json of {folder.name} lacks {', '.join(lacking)}.")
-    try:
-        return _read(folder.name, version, raw)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MMStudyError(
-            f"{folder.study} is damaged ({type(error).__name__}: {error}); copy it again from "
-            "where the study was made."
-        ) from error
+    return version
 
 
-def _read(name: str, version: int, raw: Mapping[str, Any]) -> About:
-    split = Split.from_json(raw["split"])
-    if not isinstance(raw["spec"], dict):
-        raise TypeError(f"spec must be an object, got {type(raw['spec']).__name__}")
+def _about(name: str, version: int, found: _File) -> About:
+    split = found.split
     cases = {case for fold in split.folds for case in (*fold.train, *fold.val)}
     return About(
         name=name,
         schema_version=version,
-        synthetic=bool(raw["synthetic"]),
-        question=str(raw["question"]),
-        created=str(raw.get("created", "")),
+        synthetic=found.synthetic,
+        question=found.question,
+        created=found.created,
         split=split,
-        cohort=raw.get("cohort"),
-        cohort_digest=raw.get("cohort_digest"),
-        n_cases=int(raw.get("n_cases") or len(cases) + len(split.test)),
-        shared=raw.get("shared"),
-        written=raw["spec"],
+        cohort=found.cohort,
+        cohort_digest=found.cohort_digest,
+        n_cases=found.n_cases or len(cases) + len(split.test),
+        shared=found.shared,
+        written=found.spec,
     )
 
 
@@ -172,13 +243,13 @@ def write_about(
     from mmstudy.spec.study_spec import resolved
 
     rows = cohort.patients
-    known = folder.json(folder.study) if folder.study.exists() else {}
+    created = read_about(folder).created if folder.study.exists() else ""
     value = {
         "schema_version": SCHEMA_VERSION,
         "name": folder.name,
         "synthetic": cohort.synthetic,
         "question": spec.question,
-        "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
+        "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": resolved(spec),
         "space_digest": spec.digest(),
         "shared": _shared_link(folder.root, shared),
@@ -234,7 +305,7 @@ def cohort_place(about: About, folder: StudyFolder) -> Path:
     Raises:
         MMStudyError: the study does not say.
     """
-    if not isinstance(about.cohort, str):
+    if about.cohort is None:
         raise MMStudyError(f"{about.name} does not say where its cohort is; give --cohort.")
     if "://" in about.cohort:
         if not _one_store(about.cohort, folder.address):

@@ -14,7 +14,7 @@ import polars as pl
 
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.parquet import ask_tables, read_tables
+from mmstudy.storage.parquet import read_tables
 from mmstudy.storage.schema import State
 from mmstudy.storage.segments import (
     ORDER,
@@ -55,10 +55,12 @@ def _move(folder: StudyFolder, numbers: list[int]) -> None:
     for name, schema in SCHEMAS.items():
         covered = {number for one in segments[name] for number in one.numbers}
         moved = [number for number in numbers if number not in covered]
+        if not moved:  # the segment of another table was lost
+            continue
         loose = [loose_path(folder, name, number) for number in moved]
         if name != "trials":  # which the driver writes, and has
             folder.fetch(*loose)
-        rows = read_tables([path for path in loose if path.exists()], schema)
+        rows = read_tables([path for path in loose if path.exists()], schema, limit=folder.root)
         segments[name].append(_written(folder, name, moved, rows, segments[name]))
     _put_manifest(folder, segments)  # all tables change over in one step
 
@@ -83,7 +85,9 @@ def release(folder: StudyFolder, numbers: Collection[int], damaged: Collection[P
                 new[name].append(one)
                 continue
             replaced.append(one.file)
-            rows = read_tables([one.file], schema).filter(pl.col("number").is_in(kept))
+            rows = read_tables([one.file], schema, limit=folder.root).filter(
+                pl.col("number").is_in(kept)
+            )
             if kept:
                 new[name].append(_written(folder, name, kept, rows, old[name]))
     if new != old:
@@ -103,10 +107,10 @@ def find_segments(folder: StudyFolder) -> None:
         known = set[int]()
         for file in sorted(folder.segments.glob(f"{name}-*.parquet")):
             try:
-                numbers = ask_tables([file], schema, lambda rows: rows.select("number").unique())
+                numbers = read_tables([file], schema, limit=folder.root)["number"]
             except MMStudyError:
                 continue
-            here = frozenset(numbers["number"].to_list()) - known
+            here = frozenset(numbers.to_list()) - known
             if here:
                 found[name].append(Segment(file, here))
                 known |= here

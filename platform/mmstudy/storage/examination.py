@@ -7,28 +7,26 @@ whose value nothing backs any more begins anew, with the params and the seed it 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.compaction import find_segments, release
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.parquet import ask_tables, read_tables
-from mmstudy.storage.schema import CONFIRMATIONS, TRIALS, State, TrialRow
-from mmstudy.storage.segments import (
-    SCHEMAS,
-    Table,
-    loose_files,
-    loose_path,
-    segments_of,
-    table_files,
+from mmstudy.storage.parquet import ask_tables, params_of, read_tables
+from mmstudy.storage.schema import (
+    CONFIRMATIONS,
+    METRICS,
+    PREDICTIONS,
+    TRIALS,
+    Importances,
+    State,
+    TrialRow,
 )
+from mmstudy.storage.segments import SCHEMAS, Table, loose_path, table_owners
 
 __all__ = ["Damage", "Records", "begun_anew", "examine", "put_in_order"]
 
@@ -63,23 +61,29 @@ class Records:
         return not self.damages and not self.unbacked
 
 
-def examine(folder: StudyFolder, folds: int) -> Records:
+def examine(folder: StudyFolder, folds: int, *, deep: bool = False) -> Records:
     """Look at every table of the study; nothing is changed.
 
     Args:
         folder: of the study.
         folds: that every complete trial went through.
+        deep: look at every value of every table, not only at what trials are backed by.
     """
     try:
-        for table in SCHEMAS:
-            list(segments_of(folder, table))
+        owners = {table: table_owners(folder, table) for table in SCHEMAS}
     except MMStudyError as error:  # which files hold what cannot be said before it is mended
         return Records({}, (Damage(folder.manifest, str(error)),))
-    damages = [damage for table in SCHEMAS for damage in _damages(folder, table)]
-    damages += _notes(folder)
-    bad = {damage.file for damage in damages}
-    rows = {row.number: row for row in _read_rows(_good(folder, "trials", bad))}
-    return Records(rows, tuple(damages), _unbacked(folder, rows, folds, bad))
+    damages = [*_notes(folder)]
+    good: dict[Table, list[Path]] = {}
+    for table, of in owners.items():
+        found = list(_damages(folder, table, of, deep=deep))
+        damages += found
+        good[table] = [*(of.keys() - {damage.file for damage in found})]
+    rows = {
+        row["number"]: TrialRow.from_dict(row)
+        for row in read_tables(good["trials"], TRIALS, limit=folder.root).sort("number").to_dicts()
+    }
+    return Records(rows, tuple(damages), _unbacked(folder, rows, folds, good))
 
 
 def put_in_order(folder: StudyFolder, records: Records) -> None:
@@ -121,90 +125,59 @@ def begun_anew(row: TrialRow) -> TrialRow:
     )
 
 
-def _damages(folder: StudyFolder, table: Table) -> Iterator[Damage]:
-    """Files of a table that cannot be read, or hold rows that cannot be."""
-    files = table_files(folder, table)
+def _damages(
+    folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
+) -> Iterator[Damage]:
+    """Files of a table that cannot be read, or hold rows that no study writes."""
     try:
-        if not _wrong(folder, table, files):
-            return
+        _look(folder, table, owners, deep=deep)
     except MMStudyError:
-        pass
-    for file in files:
-        try:
-            wrong = _wrong(folder, table, [file])
-        except MMStudyError as error:
-            yield Damage(file, str(error))
-        else:
-            if wrong:
-                yield Damage(file, wrong)
+        for file, numbers in owners.items():
+            try:
+                _look(folder, table, {file: numbers}, deep=deep)
+            except MMStudyError as error:
+                yield Damage(file, str(error))
 
 
-def _wrong(folder: StudyFolder, table: Table, files: list[Path]) -> str | None:
-    """What is wrong with the rows of these files of a table, as a clause about them."""
-    schema = SCHEMAS[table]
-    found = ask_tables(files, schema, lambda rows: rows.group_by("number").len())
-    expected = {n for numbers in _expected(folder, table, files).values() for n in numbers}
-    if strange := set(found["number"].to_list()) - expected:
-        return f"it holds rows of trial {min(strange)}, which do not belong there"
-    if table != "trials":
-        return None
-    if found.filter(pl.col("len") > 1).height:
-        return "it holds a trial twice"
-    for row in read_tables(files, schema).to_dicts():
-        try:
-            if fault := _fault(TrialRow.from_dict(row)):
-                return fault
-        except (TypeError, ValueError) as error:
-            return f"it holds no row of a trial ({error})"
-    return None
+def _look(
+    folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
+) -> None:
+    files, limit = [*owners], folder.root
+    if table != "trials" and not deep:
+        counts = ask_tables(files, SCHEMAS[table], _counted, limit=limit)
+        allowed = {number for numbers in owners.values() for number in numbers}
+        if strange := set(counts["number"].to_list()) - allowed:
+            raise MMStudyError(f"it holds rows of trial {min(strange)}")
+        return
+    rows = read_tables(files, SCHEMAS[table], limit=limit, of=owners)
+    if table == "trials":
+        for number, text in rows.select("number", "params").iter_rows():
+            params_of(text, number)
 
 
-def _expected(folder: StudyFolder, table: Table, files: list[Path]) -> dict[Path, frozenset[int]]:
-    """Of which trials each of these files may hold rows."""
-    places = {path: frozenset([number]) for number, path in loose_files(folder, table)}
-    places |= {one.file: one.numbers for one in segments_of(folder, table)}
-    return {file: places.get(file, frozenset()) for file in files}
-
-
-def _fault(row: TrialRow) -> str | None:
-    try:
-        params = json.loads(row.params)
-    except (ValueError, RecursionError):
-        return f"the params of trial {row.number} are no JSON"
-    if not isinstance(params, dict):
-        return f"the params of trial {row.number} are no JSON object"
-    if row.state is not State.COMPLETE:
-        return None
-    if row.value is None or not isfinite(row.value) or row.best_epoch is None or row.best_epoch < 0:
-        return f"trial {row.number} is complete without a value and an epoch"
-    return None
+def _counted(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.group_by("number").agg(pl.len().alias("predicted"))
 
 
 def _notes(folder: StudyFolder) -> Iterator[Damage]:
     """Damaged files that a study can do without: they are made again."""
     for file in sorted(folder.confirmations.glob("[0-9]*.parquet")):
         try:
-            read_tables([file], CONFIRMATIONS)
+            read_tables([file], CONFIRMATIONS, limit=folder.root)
         except MMStudyError as error:
             yield Damage(file, str(error))
     if folder.importance.exists() or folder.importance.is_symlink():
         try:
-            folder.json(folder.importance)
+            folder.json(folder.importance, Importances)
         except MMStudyError as error:
             yield Damage(folder.importance, str(error))
 
 
-def _good(folder: StudyFolder, table: Table, bad: set[Path]) -> tuple[list[Path], pa.Schema]:
-    return [file for file in table_files(folder, table) if file not in bad], SCHEMAS[table]
-
-
-def _read_rows(found: tuple[list[Path], pa.Schema]) -> list[TrialRow]:
-    table = read_tables(*found).sort("number")
-    return [TrialRow.from_dict(row) for row in table.to_dicts()]
-
-
 def _unbacked(
-    folder: StudyFolder, rows: Mapping[int, TrialRow], folds: int, bad: set[Path]
+    folder: StudyFolder,
+    rows: Mapping[int, TrialRow],
+    folds: int,
+    good: Mapping[Table, list[Path]],
 ) -> dict[int, str]:
     """Complete trials whose metrics or predictions do not hold what their row says."""
     complete = [row for row in rows.values() if row.state is State.COMPLETE]
@@ -217,13 +190,12 @@ def _unbacked(
         schema={"number": pl.Int32, "value": pl.Float64, "best_epoch": pl.Int32},
     )
     metrics = ask_tables(
-        *_good(folder, "metrics", bad),
+        good["metrics"],
+        METRICS,
         lambda rows: rows.select("number", "fold", "epoch", "n_val", "auroc"),
+        limit=folder.root,
     )
-    predictions = ask_tables(
-        *_good(folder, "predictions", bad),
-        lambda rows: rows.group_by("number").agg(pl.len().alias("predicted")),
-    )
+    predictions = ask_tables(good["predictions"], PREDICTIONS, _counted, limit=folder.root)
     at_best = (
         metrics.join(told, on="number")
         .filter(pl.col("epoch") == pl.col("best_epoch"))

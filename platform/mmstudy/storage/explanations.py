@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
-from pydantic import Field, TypeAdapter, ValidationError
 
-from mmcaf.files.atomic import replacing
+from mmcaf.errors import DataError
+from mmcaf.files.untrusted import checked, open_array, open_regular
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.folder import StudyFolder
 
@@ -45,18 +47,19 @@ __all__ = [
     "save_index",
 ]
 
+T = TypeVar("T")
+
 FORMAT: Final = 1
-_MOST_BYTES = 32 * 2**20  # of an index; a case takes some 10 KiB
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 Chosen = Literal["most wrong", "least sure", "most sure", "least wrong", "asked for"]
 Class = Literal["squamous", "adenocarcinoma"]
-_Case = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-_Word = Annotated[str, Field(max_length=80)]
-_Real = Annotated[float, Field(allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Rank = Annotated[float, Field(ge=-1, le=1)]
-_Count = Annotated[int, Field(ge=0)]
+_Case = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+_Word = Annotated[str, Meta(max_length=80)]
+_Real = float  # JSON has neither NaN nor infinity
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Rank = Annotated[float, Meta(ge=-1, le=1)]
+_Count = Annotated[int, Meta(ge=0)]
 _Span = tuple[_Count, _Count]
 
 
@@ -69,7 +72,7 @@ class Cam:
     side: _Count  # rows and columns of the map, which are those of a window
     shown: tuple[_Count, ...]  # slices of the picture, counted from 0 at the feet
     shown_hu: tuple[_Real, _Real]
-    scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0: nothing speaks for the class
+    scale: Annotated[float, Meta(ge=0)]  # 0: nothing speaks for the class
     profile: tuple[_Real | None, ...]  # mean of the map on each slice; None where no window lies
     lesion: tuple[_Span, _Span, _Span] | None  # z (last included), x, y in pixels of the map
     inside: _Share | None  # share of the map within the lesion's box
@@ -170,10 +173,11 @@ class Explanations:
     def picture(self, folder: StudyFolder, case: str) -> Path | None:
         """The strip of a case; None where it has none, or the file is no PNG."""
         path = folder.explanations(self.number) / f"{self._known(case)}.png"
-        if not path.is_file() or path.is_symlink():
+        try:
+            with open_regular(checked(path, folder.root)) as file:
+                return path if file.read(len(_PNG)) == _PNG else None
+        except (OSError, DataError):
             return None
-        with path.open("rb") as file:
-            return path if file.read(len(_PNG)) == _PNG else None
 
     def map(self, folder: StudyFolder, case: str) -> NDArray[np.uint8] | None:
         """The whole map of a case, [slices, rows, columns]; None where it has none.
@@ -186,8 +190,8 @@ class Explanations:
             return None
         path = folder.explanations(self.number) / f"{case}.map.npy"
         try:
-            found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            found: NDArray[Any] = open_array(checked(path, folder.root))
+        except (OSError, DataError) as error:
             raise MMStudyError(_damaged(path, self.number, str(error))) from error
         if found.dtype != np.uint8 or found.shape != (cam.n_slices, cam.side, cam.side):
             raise MMStudyError(_damaged(path, self.number, f"{found.dtype} {list(found.shape)}"))
@@ -199,10 +203,6 @@ class Explanations:
         return case
 
 
-_INDEX = TypeAdapter(Explanations)
-_CASE = TypeAdapter(ExplainedCase)
-
-
 def load(folder: StudyFolder, number: int) -> Explanations | None:
     """The explanations of trial `number`; None where there are none.
 
@@ -211,9 +211,9 @@ def load(folder: StudyFolder, number: int) -> Explanations | None:
     """
     folder.refresh_files(folder.explanations(number))
     path = folder.explanations(number) / "index.json"
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
-    found: Explanations = _read(path, _INDEX, number)
+    found = _read(folder, path, Explanations, number)
     if found.number != number:
         raise MMStudyError(_damaged(path, number, f"they are of trial {found.number}"))
     return found
@@ -223,40 +223,31 @@ def case_of(folder: StudyFolder, number: int, case: str) -> ExplainedCase | None
     """What an earlier run has made of a case; None where it has nothing that can be used."""
     path = folder.explanations(number) / f"{case}.json"
     try:
-        found: ExplainedCase = _read(path, _CASE, number)
+        return _read(folder, path, ExplainedCase, number)
     except MMStudyError:
         return None
-    return found
 
 
 def save_case(folder: StudyFolder, number: int, case: ExplainedCase) -> None:
     """Write the entry of a case; its map and picture must be there."""
-    _write(folder, folder.explanations(number) / f"{case.case}.json", _CASE.dump_json(case))
+    folder.put_text(folder.explanations(number) / f"{case.case}.json", _text(case))
 
 
 def save_index(folder: StudyFolder, found: Explanations) -> None:
     """Write the index; everything it names must be there."""
-    path = folder.explanations(found.number) / "index.json"
-    _write(folder, path, _INDEX.dump_json(found))  # without indents, which would double it
+    folder.put_text(folder.explanations(found.number) / "index.json", _text(found))
 
 
-def _write(folder: StudyFolder, path: Path, content: bytes) -> None:
-    with replacing(path) as beside:
-        beside.write_bytes(content)
-    folder.store(path)
+def _text(value: Explanations | ExplainedCase) -> str:
+    """As JSON, without indents, which would double it."""
+    return msgspec.json.encode(value, enc_hook=lambda number: number.item()).decode()
 
 
-def _read(path: Path, kind: TypeAdapter[Any], number: int) -> Any:
+def _read(folder: StudyFolder, path: Path, kind: type[T], number: int) -> T:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise MMStudyError(_damaged(path, number, "far too large"))
-        return kind.validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise MMStudyError(_damaged(path, number, f"{place}: {first['msg']}")) from error
-    except OSError as error:
-        raise MMStudyError(_damaged(path, number, str(error.strerror))) from error
+        return folder.json(path, kind)
+    except MMStudyError as error:
+        raise MMStudyError(_damaged(path, number, str(error))) from error
 
 
 def _damaged(path: Path, number: int, why: str) -> str:

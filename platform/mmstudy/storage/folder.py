@@ -15,13 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import polars as pl
 import pyarrow as pa
 
+from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, replacing, write_json
 from mmcaf.files.remote import address_of, origin, place
+from mmcaf.files.untrusted import straight
 from mmstudy.storage import mirror, segments
 from mmstudy.storage.parquet import append_rows, read_json, read_rows, write_rows, write_table
 from mmstudy.storage.paths import StudyPaths
@@ -29,6 +31,7 @@ from mmstudy.storage.segments import Table
 
 __all__ = ["StudyFolder", "refresh_root", "working_root"]
 
+T = TypeVar("T")
 Use = Literal["read", "work", "trial"]
 
 
@@ -53,8 +56,9 @@ class StudyFolder(StudyPaths):
     >>> folder.trial(3).as_posix()
     'studies/heads/trials/00003.parquet'
 
-    `read_table` and `rows_of` give tables, `put_rows` and `put_json` write small files, `put` has
-    any other file written, `drop` deletes. All of them do the same on a study in a store.
+    `read_table` and `rows_of` give tables, `put_rows`, `put_json` and `put_text` write small files,
+    `put` has any other file written, `drop` deletes. All of them do the same on a study in a store,
+    and none follows a link in the folder.
     """
 
     @classmethod
@@ -117,16 +121,20 @@ class StudyFolder(StudyPaths):
         return segments.rows_of(self, table, number)
 
     def rows(self, path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-        """The rows of one file; none where there is no file."""
-        return read_rows(path, schema)
-
-    def json(self, path: Path) -> dict[str, Any]:
-        """The JSON object in one file.
+        """The rows of one file; none where there is no file.
 
         Raises:
-            MMStudyError: missing, half-copied or no JSON object.
+            MMStudyError: it cannot be read, or holds what no study writes; names it.
         """
-        return read_json(path)
+        return read_rows(path, schema, limit=self.root)
+
+    def json(self, path: Path, kind: type[T]) -> T:
+        """The JSON in one file as a value of `kind`.
+
+        Raises:
+            MMStudyError: missing, half-copied or something else; names file and field.
+        """
+        return read_json(path, kind, limit=self.root)
 
     def put_rows(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one table file, whole or not at all.
@@ -134,7 +142,7 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written; an older file is unchanged.
         """
-        write_rows(path, schema, rows)
+        write_rows(self.writable(path), schema, rows)
         self.store(path)
 
     def add_rows(self, path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -143,7 +151,7 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written; an older file is unchanged.
         """
-        append_rows(path, schema, rows)
+        append_rows(self.writable(path), schema, rows, limit=self.root)
         self.store(path)
 
     def put_table(self, path: Path, table: pa.Table) -> None:
@@ -152,7 +160,7 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written; an older file is unchanged.
         """
-        write_table(path, table)
+        write_table(self.writable(path), table)
         self.store(path)
 
     def put_json(self, path: Path, value: Mapping[str, Any]) -> None:
@@ -161,7 +169,17 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written; an older file is unchanged.
         """
-        write_json(path, value)
+        write_json(self.writable(path), value)
+        self.store(path)
+
+    def put_text(self, path: Path, text: str) -> None:
+        """Write one text file, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written; an older file is unchanged.
+        """
+        with replacing(self.writable(path)) as beside:
+            beside.write_text(text, encoding="utf-8")
         self.store(path)
 
     def put(self, path: Path, write: Callable[[Path], None]) -> None:
@@ -170,7 +188,7 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written or stored.
         """
-        write(path)
+        write(self.writable(path))
         self.store(path)
 
     def hand_over(self, path: Path, write: Callable[[Path], None]) -> None:
@@ -179,8 +197,19 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: it cannot be written or stored.
         """
-        write(path)
+        write(self.writable(path))
         mirror.hand_over(self, path)
+
+    def writable(self, path: Path) -> Path:
+        """`path`, a file of the study that may be written or deleted: no link leads there.
+
+        Raises:
+            StorageError: a folder on the way is a link, which may lead out of the study.
+        """
+        try:
+            return straight(path, self.root)
+        except DataError as error:
+            raise StorageError(None, f"Nothing is written or deleted there: {error}") from error
 
     def store(self, *files: Path) -> None:
         """Store files of a copy, in this order.
@@ -196,7 +225,7 @@ class StudyFolder(StudyPaths):
         Raises:
             StorageError: one cannot be deleted there.
         """
-        mirror.withdraw(self, *files)
+        mirror.withdraw(self, *(self.writable(file) for file in files))
 
     def put_aside(self, path: Path, reason: str, *, keep: bool = False) -> None:
         """Move a file that cannot be used into `quarantine/`, beside a note that says why.
@@ -237,7 +266,8 @@ class StudyFolder(StudyPaths):
             for copy in copies - {self.root}:
                 shutil.rmtree(copy, ignore_errors=True)
         for path in sorted(self.root.iterdir(), key=lambda path: path == self.study):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            linked = path.is_symlink()  # what a link leads to stays
+            shutil.rmtree(path) if path.is_dir() and not linked else path.unlink()
 
     def store_journal(self) -> None:
         """Store what was added to the journal since the last time."""

@@ -10,7 +10,6 @@ lost. Both end with the loser's stop; the next start mends its rows like those o
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
@@ -18,11 +17,15 @@ import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Annotated, Self
+
+import msgspec
+from msgspec import Meta
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError
 from mmcaf.files.remote import Remote
+from mmcaf.files.untrusted import decode
 from mmstudy.errors import MMStudyError, UsageError
 
 __all__ = ["Lease", "lease_holder"]
@@ -32,6 +35,16 @@ _BEAT_SECONDS = 5.0
 _OWN_SECONDS = 40.0  # without a beat that could be written, the holder writes nothing any more
 _STALE_SECONDS = 60.0  # without a beat that could be read, another may take it
 _SETTLE_SECONDS = 2.0
+
+
+class _Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object says: who holds the lease, and when it was last renewed."""
+
+    owner: Annotated[str, Meta(max_length=100)]
+    host: Annotated[str, Meta(max_length=300)]
+    process: Annotated[int, Meta(ge=1, lt=2**31)]
+    beat: Annotated[int, Meta(ge=0, lt=2**53)]
+    at: Annotated[datetime, Meta(tz=True)]
 
 
 class Lease:
@@ -53,7 +66,7 @@ class Lease:
         self._beat()
         time.sleep(_SETTLE_SECONDS)
         found = _read(self._remote)
-        if found is None or found["owner"] != self._owner:
+        if found is None or found.owner != self._owner:
             raise _taken(self._remote, found)
         self._thread.start()
         return self
@@ -89,7 +102,7 @@ class Lease:
             now = _read(self._remote)
             if now is None:
                 return
-            if (now["owner"], now["beat"]) != (found["owner"], found["beat"]):
+            if (now.owner, now.beat) != (found.owner, found.beat):
                 raise _taken(self._remote, now)
 
     def _renew(self) -> None:
@@ -102,32 +115,36 @@ class Lease:
 
     def _beat(self) -> None:
         begun = time.monotonic()
-        value = {
-            "owner": self._owner,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "beat": self._beats,
-            "at": datetime.now(UTC).isoformat(),
-        }
-        self._remote.write(_NAME, json.dumps(value).encode())
+        beat = _Beat(
+            owner=self._owner,
+            host=socket.gethostname(),
+            process=os.getpid(),
+            beat=self._beats,
+            at=datetime.now(UTC),
+        )
+        self._remote.write(_NAME, msgspec.json.encode(beat))
         self._beats, self._last = self._beats + 1, begun
 
 
 def lease_holder(remote: Remote) -> tuple[str, int] | None:
-    """Host and process of the driver that has the lease; trusts the two machines' clocks."""
+    """Host and process of the driver that has the lease; trusts the two machines' clocks.
+
+    Raises:
+        DataError: the store cannot be reached, or the lease is damaged.
+    """
     found = _read(remote)
     if found is None or _is_dead(found):
         return None
-    age = (datetime.now(UTC) - datetime.fromisoformat(found["at"])).total_seconds()
-    return (found["host"], int(found["process"])) if age < _STALE_SECONDS else None
+    age = (datetime.now(UTC) - found.at).total_seconds()
+    return (found.host, found.process) if age < _STALE_SECONDS else None
 
 
-def _is_dead(found: dict[str, Any]) -> bool:
+def _is_dead(found: _Beat) -> bool:
     """Whether it is certain that the holder lives no more: a process of this very machine."""
-    if found["host"] != socket.gethostname():
+    if found.host != socket.gethostname():
         return False
     try:
-        os.kill(int(found["process"]), 0)
+        os.kill(found.process, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
@@ -137,19 +154,19 @@ def _is_dead(found: dict[str, Any]) -> bool:
 
 def _owner(remote: Remote) -> str | None:
     found = _read(remote)
-    return found["owner"] if found else None
+    return found.owner if found else None
 
 
-def _read(remote: Remote) -> dict[str, Any] | None:
+def _read(remote: Remote) -> _Beat | None:
     content = remote.read(_NAME)
     if not content:
         return None
-    found: dict[str, Any] = json.loads(content)
-    return found
+    remedy = "If no driver runs, delete it."
+    return decode(content, _Beat, source=f"{_NAME} at {remote.address}", remedy=remedy)
 
 
-def _taken(remote: Remote, found: dict[str, Any] | None) -> UsageError:
-    who = f"host {found['host']}, process {found['process']}" if found else "unknown"
+def _taken(remote: Remote, found: _Beat | None) -> UsageError:
+    who = f"host {found.host}, process {found.process}" if found else "unknown"
     return UsageError(
         f"Another driver runs the study at {remote.address}: {who}. Wait for it, or stop it first."
     )

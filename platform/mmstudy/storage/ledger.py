@@ -126,7 +126,7 @@ class FolderLedger(Ledger):
     def claim(self, number: int) -> Claim | None:
         path = self._folder.claim(number)
         self._folder.fetch(path)
-        return Claim(**self._folder.json(path)) if path.exists() else None
+        return self._folder.json(path, Claim) if path.exists() else None
 
     def put_claim(self, number: int, claim: Claim) -> None:
         self._folder.put_json(self._folder.claim(number), asdict(claim))

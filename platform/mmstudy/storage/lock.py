@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from mmstudy.storage.paths import StudyPaths
 __all__ = ["check_held", "driver_lock", "holder", "may_be_held"]
 
 _TRIES, _PAUSE_SECONDS = 5, 0.05
+_HOLDER, _MOST_TOLD = re.compile(r"host (\S{1,300}), process ([0-9]{1,9})"), 400
 _held: dict[Path, Lease] = {}  # by this process
 
 
@@ -38,7 +40,7 @@ def driver_lock(paths: StudyPaths) -> Iterator[None]:
     with open_for_locking(paths.lock) as file:
         if not _taken(file):
             raise UsageError(
-                f"Another driver runs the study {paths.name}: {file.read().strip()}. "
+                f"Another driver runs the study {paths.name}: {file.read(_MOST_TOLD).strip()}. "
                 "Wait for it, or stop it first (`mmstudy stop`)."
             )
         file.truncate(0)
@@ -91,7 +93,12 @@ def may_be_held(paths: StudyPaths) -> bool:
 
 
 def holder(paths: StudyPaths) -> tuple[str, int] | None:
-    """Host and process of the driver that holds the lock; None where none does."""
+    """Host and process of the driver that holds the lock; None where none does.
+
+    Raises:
+        StorageError: the lock is a link or no regular file.
+        DataError: the study's store cannot be reached, or its lease is damaged.
+    """
     if (remote := origin(paths.root)) is not None:
         return lease_holder(remote)
     if not may_be_held(paths):
@@ -100,6 +107,6 @@ def holder(paths: StudyPaths) -> tuple[str, int] | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            host, _, process = file.read().removeprefix("host ").partition(", process ")
-            return host, int(process)
+            found = _HOLDER.fullmatch(file.read(_MOST_TOLD))
+            return (found[1], int(found[2])) if found else ("unknown", 0)  # it is being written
     return None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmcaf.files.atomic import StorageError, file_mode, locked, make_folder, replacing
 from mmcaf.files.remote import Remote, origin
+from mmcaf.files.untrusted import open_regular
 from mmstudy.storage.paths import StudyPaths
 
 __all__ = [
@@ -148,7 +149,7 @@ def publish_journal(paths: StudyPaths) -> None:
     if remote is None or not paths.journal.exists():
         return
     size, start = paths.journal.stat().st_size, _stored.get(paths.journal, 0)
-    with paths.journal.open("rb") as file:
+    with open_regular(paths.journal) as file:
         for part in range(start // _PART_BYTES, -(-size // _PART_BYTES)):
             file.seek(part * _PART_BYTES)
             remote.write(f"{_JOURNAL}/{part:06d}", file.read(_PART_BYTES))

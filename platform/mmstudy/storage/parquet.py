@@ -6,10 +6,11 @@ passes the schema it wants, so a column that an older writer did not know is nul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,17 +19,22 @@ from mmcaf.errors import DataError
 from mmcaf.files import untrusted
 from mmcaf.files.atomic import replacing
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.schema import SCHEMA_VERSION
+from mmstudy.storage.schema import SCHEMA_VERSION, Params
+from mmstudy.storage.validity import fault_of
 
 __all__ = [
     "append_rows",
     "ask_tables",
+    "decoded",
+    "params_of",
     "read_json",
     "read_rows",
     "read_tables",
     "write_rows",
     "write_table",
 ]
+
+T = TypeVar("T")
 
 _COPY_AGAIN = "Copy it again from where it was made."
 
@@ -42,9 +48,16 @@ def write_rows(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]])
     write_table(path, pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
 
 
-def append_rows(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write what `path` holds, then `rows`; for short tables with one writer at a time."""
-    write_rows(path, schema, [*read_rows(path, schema), *rows])
+def append_rows(
+    path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]], *, limit: Path
+) -> None:
+    """Write what `path` holds, then `rows`; for short tables with one writer at a time.
+
+    Raises:
+        StorageError: it cannot be written; an older file is unchanged.
+        MMStudyError: what it holds cannot be read, or it lies outside of the folder `limit`.
+    """
+    write_rows(path, schema, [*read_rows(path, schema, limit=limit), *rows])
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -54,42 +67,86 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, beside, compression="zstd")
 
 
-def read_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """The rows of one file as dictionaries; no file, no rows."""
-    if not path.exists():
+def read_rows(path: Path, schema: pa.Schema, *, limit: Path) -> list[dict[str, Any]]:
+    """The rows of one file as dictionaries; no file, no rows.
+
+    Raises:
+        MMStudyError: as `read_tables` says.
+    """
+    if not path.exists() and not path.is_symlink():
         return []
-    return read_tables([path], schema).to_dicts()
+    return read_tables([path], schema, limit=limit).to_dicts()
 
 
 def read_tables(
-    paths: Sequence[Path], schema: pa.Schema, number: int | None = None
+    paths: Sequence[Path],
+    schema: pa.Schema,
+    number: int | None = None,
+    *,
+    limit: Path,
+    of: Mapping[Path, Collection[int]] | None = None,
 ) -> pl.DataFrame:
     """All rows of `paths` under one schema; those of trial `number` only, if given.
 
+    Args:
+        paths: files in the folder `limit`.
+        schema: the columns that are wanted.
+        number: of a trial.
+        limit: no link in it is followed.
+        of: file -> the trials whose rows it may hold, where only some may be in it.
+
     Raises:
-        MMStudyError: a file vanished or cannot be read; names it.
+        MMStudyError: a file vanished, cannot be read, is a link, or holds what no study writes
+            (`mmstudy.storage.validity`); names it.
     """
-    return ask_tables(
-        paths,
-        schema,
-        lambda found: found if number is None else found.filter(pl.col("number") == number),
-    )
+    if number is None:
+        found = ask_tables(paths, schema, lambda rows: rows, limit=limit)
+    else:
+        one = pl.col("number") == number
+        found = ask_tables(paths, schema, lambda rows: rows.filter(one), limit=limit)
+    allowed = None if of is None else {trial for path in paths for trial in of[path]}
+    if (fault := _fault(found, schema, allowed)) is not None:
+        for path in paths:  # alone, to say which it is
+            alone = ask_tables([path], schema, lambda rows: rows, limit=limit)
+            if told := _fault(alone, schema, None if of is None else of[path]):
+                raise MMStudyError(f"{path} is damaged: {told}. {_COPY_AGAIN}")
+        raise MMStudyError(f"{paths[0].parent} is damaged: {fault}. {_COPY_AGAIN}")
+    return found
+
+
+def _fault(found: pl.DataFrame, schema: pa.Schema, allowed: Collection[int] | None) -> str | None:
+    if (fault := fault_of(found, schema)) is not None or allowed is None:
+        return fault
+    strange = found.filter(~pl.col("number").is_in([*allowed]))
+    return f"it holds rows of trial {strange['number'][0]}" if strange.height else None
 
 
 def ask_tables(
-    paths: Sequence[Path], schema: pa.Schema, ask: Callable[[pl.LazyFrame], pl.LazyFrame]
+    paths: Sequence[Path],
+    schema: pa.Schema,
+    ask: Callable[[pl.LazyFrame], pl.LazyFrame],
+    *,
+    limit: Path,
 ) -> pl.DataFrame:
-    """What `ask` makes of all rows of `paths`; only the columns it names are read.
+    """What `ask` makes of all rows of `paths`, as they are; only columns that it names are read.
+
+    Args:
+        paths: files in the folder `limit`.
+        schema: the columns that are wanted.
+        ask: gives the query.
+        limit: no link in it is followed.
 
     Raises:
-        MMStudyError: a file vanished or cannot be read; names it.
+        MMStudyError: a file vanished, cannot be read or is a link; names it.
     """
     wanted = pl.DataFrame(schema.empty_table())
     if not paths:
         return ask(wanted.lazy()).collect()
     try:
-        for path in paths:
-            untrusted.checked(path, path.parent)
+        untrusted.all_checked(paths, limit)
+    except DataError as error:
+        raise MMStudyError(str(error)) from error
+    try:
         found = pl.scan_parquet(
             list(paths),
             schema=wanted.schema,
@@ -98,9 +155,7 @@ def ask_tables(
             glob=False,
         )
         return ask(found).collect()
-    except DataError as error:
-        raise MMStudyError(str(error)) from error
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
         raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
 
@@ -113,15 +168,48 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`.
+def read_json(path: Path, kind: type[T], *, limit: Path) -> T:
+    """The JSON in `path`, a file in the folder `limit`, as a value of `kind`.
 
     Raises:
-        MMStudyError: missing, half-copied or no JSON object.
+        MMStudyError: missing, half-copied, a link, or something else; names file and field.
     """
     try:
-        return untrusted.read_json(path, dict[str, Any], remedy=_COPY_AGAIN)
+        checked = untrusted.checked(path, limit)
+        return untrusted.read_json(checked, kind, remedy=_COPY_AGAIN)
     except FileNotFoundError as error:
         raise MMStudyError(f"There is no {path}. {_COPY_AGAIN}") from error
     except DataError as error:
         raise MMStudyError(str(error)) from error
+
+
+def decoded(text: bytes | str, kind: type[T], *, source: str) -> T:
+    """JSON text from a table or a store as a value of `kind`; `source` names it in a fault.
+
+    Raises:
+        MMStudyError: it holds something else; names the field.
+    """
+    try:
+        return untrusted.decode(text, kind, source=source, remedy=_COPY_AGAIN)
+    except DataError as error:
+        raise MMStudyError(str(error)) from error
+
+
+def params_of(text: str, number: int) -> dict[str, Any]:
+    """The params of trial `number` from the text in its row: dotted path -> value.
+
+    Raises:
+        MMStudyError: no JSON object of plain values and lists of them; names trial and field.
+    """
+    source = f"The row of trial {number}, column params,"
+    try:
+        return decoded(text, Params, source=source)
+    except MMStudyError:
+        for path, value in decoded(text, dict[str, Any], source=source).items():
+            try:
+                msgspec.convert({path: value}, Params)
+            except msgspec.ValidationError as error:
+                raise MMStudyError(
+                    f"{source} is damaged: {path[:60]!r} is {value!r:.60}: {error}. {_COPY_AGAIN}"
+                ) from error
+        raise

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmcaf.files.untrusted import straight
+
 __all__ = ["StudyPaths"]
 
 _SIBLING = re.compile(r"\.\./([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -77,10 +79,13 @@ class StudyPaths:
 
         A link that leads anywhere else is not followed: the study keeps its own stages then, which
         are trained anew to the same numbers.
+
+        Raises:
+            DataError: its own folder for them is a link.
         """
         found = _SIBLING.fullmatch(link or "")
         if found is None or (self.root.parent / found[1]).is_symlink():
-            return self.shared
+            return straight(self.shared / "any", self.root).parent
         return self.root.resolve().parent / found[1]
 
     @property

@@ -7,28 +7,39 @@ fractions in [0, 1]; undefined is null, never 0. Times are UTC. No case is named
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pyarrow as pa
+from msgspec import Meta
+
+from mmcaf.files.untrusted import decode
 
 __all__ = [
     "CONFIRMATIONS",
     "EVALUATIONS",
     "INFEASIBLE",
     "METRICS",
+    "MOST_TEXT",
+    "MOST_TRIALS",
     "PREDICTIONS",
     "RATES",
     "SCHEMA_VERSION",
     "TRIALS",
     "Claim",
+    "Count",
     "EpochRow",
+    "Importances",
+    "Params",
+    "Setting",
     "State",
+    "Text",
     "TrialRow",
+    "Value",
 ]
 
 SCHEMA_VERSION = 3
@@ -37,6 +48,21 @@ objectives, and the tables of confirmations and evaluations. Version 3 adds what
 into: what comes before an epoch (loading, stages that trials share), waiting for batches, and how
 busy the GPU was. Earlier versions are read as they are: there, `seconds` and `gpu_seconds` are of
 epochs alone."""
+
+MOST_TRIALS = 1_000_000
+"""Of one study: their numbers are below it, whatever a file says."""
+
+MOST_TEXT = 100_000
+"""Bytes of a cell; what is longer was not written by a study."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Text = Annotated[str, Meta(max_length=MOST_TEXT, pattern=r"^[^\x00]*$")]
+_Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+_Scalar = _Whole | float | bool | Text | None
+_Path = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$")]
+Value = _Scalar | list[_Scalar]
+Params = dict[_Path, Value]
+"""The type of a trial's params: dotted path -> value. JSON has neither NaN nor infinity."""
 
 INFEASIBLE = "infeasible"
 """How the reason of a trial begins whose params broke a constraint: it never ran."""
@@ -64,6 +90,7 @@ class State(StrEnum):
     FAIL = "fail"
 
 
+_MOST_REASON = 10_000
 _TIME = pa.timestamp("us", tz="UTC")
 
 TRIALS = pa.schema(
@@ -194,8 +221,9 @@ class TrialRow:
     gpu_utilisation: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Column -> value."""
-        return asdict(self)
+        """Column -> value; a reason that is too long is cut."""
+        reason = self.reason and self.reason.replace("\0", "").encode()[:_MOST_REASON]
+        return asdict(self) | {"reason": reason and reason.decode(errors="ignore")}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> TrialRow:
@@ -235,13 +263,16 @@ class EpochRow:
 
     def to_json(self) -> str:
         """As text, for a runner whose channel takes only flat values."""
-        return json.dumps(asdict(self) | {"written": self.written.isoformat()})
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> EpochRow:
-        """The inverse of `to_json`."""
-        value = json.loads(text)
-        return cls(**(value | {"written": datetime.fromisoformat(value["written"])}))
+        """The inverse of `to_json`.
+
+        Raises:
+            DataError: it is none.
+        """
+        return decode(text, cls, source="the row of an epoch", remedy="The worker is at fault.")
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> EpochRow:
@@ -258,13 +289,30 @@ class Claim:
     and again at one place is no bad luck.
     """
 
-    attempt: int
-    idle: int = 0
-    epochs: int = 0  # finished when this attempt began
-    launch: str | None = None  # of the driver that began it
-    pid: int | None = None
-    host: str | None = None
-    device: str | None = None
-    hardware: str | None = None
-    versions: dict[str, str] | None = None
-    code_version: str | None = None
+    attempt: Count
+    idle: Count = 0
+    epochs: Annotated[int, Meta(ge=-1, le=2**53)] = 0  # finished when this attempt began
+    launch: Text | None = None  # of the driver that began it
+    pid: Count | None = None
+    host: Text | None = None
+    device: Text | None = None
+    hardware: Text | None = None
+    versions: dict[Text, Text] | None = None
+    code_version: Text | None = None
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the value depends on one searched setting."""
+
+    setting: Text
+    fanova: float | None = None  # share of how the value varies; None: unknown
+    ped_anova: float | None = None
+    n: Count  # trials that have it
+
+
+class Importances(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`importance.json`: what the driver found when it ended, or why it found nothing."""
+
+    complete: Count  # trials that were looked at
+    rows: tuple[Setting, ...] | None = None
+    fault: Text | None = None

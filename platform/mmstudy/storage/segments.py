@@ -10,18 +10,23 @@ from its segment only: a small file of it that was not deleted in time is not co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Final, Literal
 
+import msgspec
 import polars as pl
 import pyarrow as pa
+from msgspec import Meta
 
+from mmcaf.errors import DataError
+from mmcaf.files.untrusted import straight
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import read_json, read_tables
 from mmstudy.storage.paths import StudyPaths
-from mmstudy.storage.schema import METRICS, PREDICTIONS, TRIALS
+from mmstudy.storage.schema import METRICS, MOST_TRIALS, PREDICTIONS, TRIALS
 
 __all__ = [
     "ORDER",
@@ -47,10 +52,25 @@ ORDER: Final[Mapping[Table, tuple[str, ...]]] = {
     "metrics": ("number", "fold", "epoch"),
     "predictions": ("number", "fold", "epoch", "case"),
 }
-_SEGMENT = re.compile(r"[a-z][A-Za-z0-9._-]*\.parquet")
-_MOST_TRIALS = 10_000_000
-_LOOSE = re.compile(r"(\d{5,})\.(?:val\.)?parquet")
+_LOOSE = re.compile(r"([0-9]{5,9})\.(?:val\.)?parquet")
 _READS = 5  # of files that vanish between listing and opening
+
+
+_Name = Annotated[str, Meta(pattern=r"^[a-z][A-Za-z0-9._-]{0,100}\.parquet$")]
+_Number = Annotated[int, Meta(ge=0, lt=MOST_TRIALS)]
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment, and which trials' rows it holds: first and last of each run of numbers."""
+
+    file: _Name
+    numbers: Annotated[tuple[tuple[_Number, _Number], ...], Meta(max_length=MOST_TRIALS)]
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    trials: tuple[_Entry, ...] = ()
+    metrics: tuple[_Entry, ...] = ()
+    predictions: tuple[_Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +85,12 @@ def read_table(paths: StudyPaths, table: Table) -> pl.DataFrame:
     """All rows of a table.
 
     Raises:
-        MMStudyError: a file cannot be read; names it.
+        MMStudyError: a file cannot be read, or holds what no study writes; names it.
     """
     for attempt in range(_READS):
-        files = table_files(paths, table)
+        files = table_owners(paths, table)
         try:
-            return read_tables(files, SCHEMAS[table])
+            return read_tables([*files], SCHEMAS[table], limit=paths.root, of=files)
         except MMStudyError:
             if attempt == _READS - 1 or all(file.exists() for file in files):
                 raise
@@ -81,57 +101,77 @@ def rows_of(paths: StudyPaths, table: Table, number: int) -> pl.DataFrame:
     """The rows of one trial; no rows where there are none.
 
     Raises:
-        MMStudyError: a file cannot be read; names it.
+        MMStudyError: a file cannot be read, or holds what no study writes; names it.
     """
-    loose = loose_path(paths, table, number)
-    if loose.exists():
+    schema, loose = SCHEMAS[table], loose_path(paths, table, number)
+    if loose.exists() or loose.is_symlink():
         try:
-            return read_tables([loose], SCHEMAS[table])
+            return read_tables([loose], schema, limit=paths.root, of={loose: (number,)})
         except MMStudyError:
             if loose.exists():
                 raise
     for segment in segments_of(paths, table):
         if number in segment.numbers:
-            return read_tables([segment.file], SCHEMAS[table], number)
-    return read_tables([], SCHEMAS[table])
+            return read_tables([segment.file], schema, number, limit=paths.root)
+    return read_tables([], schema, limit=paths.root)
 
 
 def table_files(paths: StudyPaths, table: Table) -> list[Path]:
     """The files that together hold each row once, now."""
+    return [*table_owners(paths, table)]
+
+
+def table_owners(paths: StudyPaths, table: Table) -> dict[Path, Collection[int]]:
+    """The files that together hold each row once, now, each with the trials whose rows it holds."""
     loose = dict(loose_files(paths, table))  # before the manifest: see above
     segments = list(segments_of(paths, table))
     covered = frozenset[int]().union(*(segment.numbers for segment in segments))
-    small = [path for number, path in loose.items() if number not in covered]
-    return [*(segment.file for segment in segments), *small]
+    found: dict[Path, Collection[int]] = {one.file: one.numbers for one in segments}
+    found |= {path: (number,) for number, path in loose.items() if number not in covered}
+    return found
 
 
 def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
-    """The segments of a table that the manifest names."""
-    if not paths.manifest.exists():
+    """The segments of a table that the manifest names.
+
+    Raises:
+        MMStudyError: the manifest is damaged; names it and the field.
+    """
+    if not paths.manifest.exists() and not paths.manifest.is_symlink():
         return
-    entries = read_json(paths.manifest).get(table, ())
-    try:
-        yield from [_segment(paths, table, entry) for entry in entries]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MMStudyError(
-            f"{paths.manifest} is damaged ({type(error).__name__}: {error}); copy the study's "
-            "segments/ folder again from where it was made."
-        ) from error
+    entries: tuple[_Entry, ...] = getattr(
+        read_json(paths.manifest, _Manifest, limit=paths.root), table
+    )
+    runs = sorted(run for entry in entries for run in entry.numbers)
+    apart = all(before[1] < after[0] for before, after in pairwise(runs))
+    names = {entry.file for entry in entries}
+    if not apart or any(first > last for first, last in runs) or len(names) < len(entries):
+        raise MMStudyError(_damaged(paths, f"it names trials or files of {table} twice"))
+    for entry in entries:
+        if not entry.file.startswith(table):
+            raise MMStudyError(_damaged(paths, f"{entry.file} is no segment of {table}"))
+        numbers = frozenset(n for first, last in entry.numbers for n in range(first, last + 1))
+        yield Segment(paths.segments / entry.file, numbers)
 
 
-def _segment(paths: StudyPaths, table: Table, entry: Mapping[str, Any]) -> Segment:
-    name, ranges = str(entry["file"]), [(int(first), int(last)) for first, last in entry["numbers"]]
-    if _SEGMENT.fullmatch(name) is None or not name.startswith(table):
-        raise ValueError(f"a segment is a file {table}*.parquet in segments/, got {name!r}")
-    if any(not 0 <= first <= last < _MOST_TRIALS for first, last in ranges):
-        raise ValueError(f"trials are numbered from 0 to {_MOST_TRIALS - 1}, got {ranges!r}")
-    numbers = frozenset(n for first, last in ranges for n in range(first, last + 1))
-    return Segment(paths.segments / name, numbers)
+def _damaged(paths: StudyPaths, why: str) -> str:
+    return (
+        f"{paths.manifest} is damaged: {why}. Copy the study's segments/ folder again from where "
+        "it was made."
+    )
 
 
 def loose_files(paths: StudyPaths, table: Table) -> Iterator[tuple[int, Path]]:
-    """The small files of a table, each with its trial's number."""
+    """The small files of a table, each with its trial's number.
+
+    Raises:
+        MMStudyError: their folder is a link.
+    """
     folder = loose_path(paths, table, 0).parent
+    try:
+        straight(folder / "any", paths.root)
+    except DataError as error:
+        raise MMStudyError(str(error)) from error
     for path in sorted(folder.glob("[0-9]*.parquet")):
         if found := _LOOSE.fullmatch(path.name):
             yield int(found[1]), path

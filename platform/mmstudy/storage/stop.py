@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mmcaf.errors import DataError
-from mmcaf.files.atomic import file_mode
 from mmstudy.storage.folder import StudyFolder
 
 __all__ = ["ask_to_stop", "stoppable"]
@@ -27,8 +26,7 @@ def ask_to_stop(folder: StudyFolder) -> None:
     Raises:
         StorageError: the request cannot be left in the study's store.
     """
-    folder.stop.touch(file_mode())
-    folder.store(folder.stop)
+    folder.put_text(folder.stop, "")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ plan alone (seeds are derived from it, per fold and epoch). `run_trial` has it r
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,11 +34,10 @@ from mmcaf.training.loop import fit
 from mmcaf.training.stages import last_stage, whole_network
 from mmstudy.errors import CannotSplit, MMStudyError
 from mmstudy.spec.sections import TrialConfig
-from mmstudy.spec.study_spec import trial_config
 from mmstudy.storage.about import read_about
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.trial.folds import split_cohort
-from mmstudy.trial.task import FoldEpoch, TrialTask
+from mmstudy.trial.task import FoldEpoch, Reached, TrialTask, stored_config
 from mmstudy.trial.threads import pin_threads
 
 __all__ = ["TrialPlan", "build_model", "derive_seed", "load_plan", "split_steps", "train"]
@@ -84,7 +82,7 @@ def load_plan(task: TrialTask) -> TrialPlan:
     except MMStudyError as error:
         raise CohortError(str(error)) from error
     spec, split = about.spec, about.split
-    config = trial_config(spec, json.loads(task.params))
+    config = stored_config(spec, task.params, task.number)
     if len(config.train.stages) > 1:
         folder.fetch_stages()
     if task.split_seed is not None:
@@ -132,7 +130,7 @@ def train(
     """
     _prepare(plan)
     config = split_steps(plan.config.train, split)
-    first = int(resume.meta["fold"]) if resume else first_fold
+    first = resume.told(Reached).fold if resume else first_fold
     for index, fold in enumerate(plan.split.folds):
         if index < first:
             continue

@@ -21,7 +21,7 @@ import torch
 
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files import checkpoint
-from mmcaf.files.atomic import StorageError, replacing
+from mmcaf.files.atomic import StorageError
 from mmcaf.files.checkpoint import Checkpoint
 from mmstudy.errors import CannotSplit, MMStudyError, StudyHalted, TrialFailed
 from mmstudy.provenance import code_version, cpu_name, versions
@@ -30,7 +30,7 @@ from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import Claim, EpochRow
 from mmstudy.trial.gpu_meter import GpuMeter
 from mmstudy.trial.state import trial_state
-from mmstudy.trial.task import Compute, FoldEpoch, TrialTask
+from mmstudy.trial.task import Compute, FoldEpoch, Reached, TrialTask
 
 __all__ = ["record"]
 
@@ -60,9 +60,7 @@ def record(task: TrialTask, compute: Compute) -> Iterator[EpochRow | None]:
     except Exception as error:
         folder = StudyFolder.at(task.study, "trial")
         log = folder.trial_artifacts(task.number) / "error.txt"
-        with replacing(log) as beside:
-            beside.write_text(traceback.format_exc(), encoding="utf-8")
-        folder.store(log)
+        folder.put_text(log, traceback.format_exc())
         raise TrialFailed(_reason(error)) from error
 
 
@@ -144,12 +142,14 @@ class _Record:
         """What to go on from."""
         if not self._checkpoint.exists():
             self._folder.fetch(self._checkpoint)
-        return checkpoint.load(self._checkpoint) if self._checkpoint.exists() else None
+        if not self._checkpoint.exists() and not self._checkpoint.is_symlink():
+            return None
+        return checkpoint.load(self._checkpoint, self._folder.root)
 
     def split(self) -> int:
         """Into how many parts steps were split when the checkpoint was written."""
         start = self.resume()
-        return int(start.meta.get("split", 1)) if start else 1
+        return start.told(Reached).split if start else 1
 
     def alive(self) -> None:
         """What comes before the first epoch has got on: earlier deaths were not at this place."""

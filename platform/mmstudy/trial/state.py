@@ -19,6 +19,7 @@ from mmstudy.storage.examination import Damage
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import Claim, EpochRow
+from mmstudy.trial.task import Reached
 
 __all__ = ["TrialState", "trial_state"]
 
@@ -56,16 +57,17 @@ def trial_state(folder: StudyFolder, number: int) -> TrialState:
             return otherwise
 
     there = path.exists() or path.is_symlink()
-    start = tried(path, lambda: checkpoint.load(path) if there else None, None)
+    start = tried(path, lambda: checkpoint.load(path, folder.root) if there else None, None)
     epochs = tried(folder.trial_metrics(number), lambda: ledger.epochs(number), [])
     predictions = tried(folder.trial_predictions(number), lambda: ledger.predictions(number), [])
     claim = tried(folder.claim(number), lambda: ledger.claim(number), None)
-    if start is not None and (reason := _misfit(start, epochs, predictions)) is not None:
+    reached = tried(path, lambda: start.told(Reached) if start else None, None)
+    if reached is not None and (reason := _misfit(reached, epochs, predictions)) is not None:
         damages.append(Damage(path, reason))
-        start = None
-    if start is None:
+        reached = None
+    if reached is None:
         return TrialState(claim=claim, damages=tuple(damages))
-    end = _end(start)
+    end = reached.fold, reached.epoch
     return TrialState(
         start,
         [row for row in epochs if (row.fold, row.epoch) <= end],
@@ -75,17 +77,11 @@ def trial_state(folder: StudyFolder, number: int) -> TrialState:
     )
 
 
-def _end(start: Checkpoint) -> tuple[int, int]:
-    return start.meta["fold"], start.meta["epoch"]
-
-
 def _misfit(
-    start: Checkpoint, epochs: list[EpochRow], predictions: list[dict[str, Any]]
+    reached: Reached, epochs: list[EpochRow], predictions: list[dict[str, Any]]
 ) -> str | None:
     """Why nothing can go on from this checkpoint with these rows, as a clause about it."""
-    fold, epoch = start.meta.get("fold"), start.meta.get("epoch")
-    if not isinstance(fold, int) or not isinstance(epoch, int):
-        return "it does not say after which epoch it was written"
+    fold, epoch = reached.fold, reached.epoch
     rows = {(row.fold, row.epoch): row for row in epochs if (row.fold, row.epoch) <= (fold, epoch)}
     per_fold = [sum(place[0] == n for place in rows) for n in range(fold + 1)]
     before = {(n, e) for n, count in enumerate(per_fold) for e in range(count)}

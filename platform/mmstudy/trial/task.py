@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import msgspec
+
+from mmstudy.errors import MMStudyError
+from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import EpochRow
 
 if TYPE_CHECKING:
@@ -14,8 +18,12 @@ if TYPE_CHECKING:
 
     from mmcaf.files.checkpoint import Checkpoint
     from mmcaf.training.loop import EpochReport
+    from mmstudy.spec.sections import TrialConfig
+    from mmstudy.spec.study_spec import StudySpec
 
-__all__ = ["Compute", "FoldEpoch", "Objective", "TrialTask"]
+__all__ = ["Compute", "Fitted", "FoldEpoch", "Objective", "Reached", "TrialTask", "stored_config"]
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,38 @@ class TrialTask:
     split_seed: int | None = None  # other folds than the study's
     confirms: tuple[int, int] | None = None  # of a confirming run: the trial, and which run
     last_epoch: int | None = None  # each fold ends after it
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the checkpoint of a trial is."""
+
+    fold: _Count
+    epoch: _Count
+    split: Annotated[int, msgspec.Meta(ge=1, lt=1_000_000)] = 1  # parts of each step
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checkpoint of a fold's network says of how patients are read."""
+
+    encoder: dict[str, dict[str, float]]
+    intensity: dict[str, Any] | None = None  # None: no image is read
+
+
+def stored_config(spec: StudySpec, params: str, number: int) -> TrialConfig:
+    """The configs of the trial `number` with the params in its row.
+
+    Raises:
+        MMStudyError: the params are damaged, or not of this spec; names trial and field.
+    """
+    from mmstudy.spec.study_spec import trial_config  # which needs pydantic
+
+    try:
+        return trial_config(spec, params_of(params, number))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        told = f"no section {error}" if isinstance(error, KeyError) else error
+        raise MMStudyError(
+            f"The params of trial {number} are none of its study's spec: {told}."
+        ) from error
 
 
 Objective = Callable[[TrialTask], Iterator[EpochRow | None]]

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,7 +121,7 @@ def test_a_group_of_both_classes_counts_as_squamous() -> None:
 
 def test_a_split_survives_json() -> None:
     found = split(Protocol(folds=3, test=(0.2, 0)))
-    assert Split.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert msgspec.json.decode(json.dumps(found.to_json()), type=Split) == found
 
 
 def test_more_folds_than_squamous_cases_are_refused() -> None:

@@ -24,7 +24,7 @@ STATE = Checkpoint(
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "last.safetensors", STATE)
-    found = checkpoint.load(tmp_path / "last.safetensors")
+    found = checkpoint.load(tmp_path / "last.safetensors", tmp_path)
     assert found.meta == STATE.meta
     assert found.tensors.keys() == STATE.tensors.keys()
     for name, tensor in STATE.tensors.items():
@@ -48,13 +48,15 @@ def test_any_safetensors_reader_finds_the_meta_data(tmp_path: Path) -> None:
 def test_channels_last_tensors_keep_their_values(tmp_path: Path) -> None:
     weight = torch.randn(2, 3, 4, 5, 6).to(memory_format=torch.channels_last_3d)
     checkpoint.save(tmp_path / "a.safetensors", Checkpoint({"weight": weight}, {}))
-    assert torch.equal(checkpoint.load(tmp_path / "a.safetensors").tensors["weight"], weight)
+    assert torch.equal(
+        checkpoint.load(tmp_path / "a.safetensors", tmp_path).tensors["weight"], weight
+    )
 
 
 def test_a_loaded_checkpoint_outlives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     checkpoint.save(path, STATE)
-    found = checkpoint.load(path)
+    found = checkpoint.load(path, tmp_path)
     checkpoint.save(path, Checkpoint({"model.weight": torch.zeros(2, 3)}, {}))
     assert torch.equal(found.tensors["model.weight"], STATE.tensors["model.weight"])
 
@@ -71,18 +73,18 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
     with pytest.raises(
         DataError, match=r"Cannot load the checkpoint last\.safetensors: .*cut short"
     ):
-        checkpoint.load(path)
+        checkpoint.load(path, tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot load the checkpoint gone\.safetensors"):
-        checkpoint.load(tmp_path / "gone.safetensors")
+        checkpoint.load(tmp_path / "gone.safetensors", tmp_path)
 
 
 def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "last.pt")
     with pytest.raises(DataError, match="Cannot load"):
-        checkpoint.load(tmp_path / "last.pt")
+        checkpoint.load(tmp_path / "last.pt", tmp_path)
 
 
 @pytest.mark.parametrize(("header", "got"), [(None, "none"), ({"format": "pt"}, "pt")])
@@ -92,7 +94,7 @@ def test_foreign_safetensors_are_refused(
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, path, metadata=header)
     with pytest.raises(DataError, match=f"need format mmcaf-1, got {got}"):
-        checkpoint.load(path)
+        checkpoint.load(path, tmp_path)
 
 
 @pytest.mark.parametrize("header", [{}, {"meta": "{"}])
@@ -100,7 +102,7 @@ def test_a_header_without_meta_data_is_refused(tmp_path: Path, header: dict[str,
     path = tmp_path / "odd.safetensors"
     save_file({"weight": torch.zeros(2)}, path, metadata={"format": "mmcaf-1", **header})
     with pytest.raises(DataError, match="Cannot load the checkpoint odd"):
-        checkpoint.load(path)
+        checkpoint.load(path, tmp_path)
 
 
 def test_meta_data_that_are_no_json_leave_the_old_file(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_meta_data_that_are_no_json_leave_the_old_file(tmp_path: Path) -> None:
     checkpoint.save(path, STATE)
     with pytest.raises(TypeError, match="not JSON serializable"):
         checkpoint.save(path, Checkpoint({}, {"epoch": torch.tensor(1)}))
-    assert checkpoint.load(path).meta == STATE.meta
+    assert checkpoint.load(path, tmp_path).meta == STATE.meta
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(
@@ -126,4 +128,4 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
-    assert checkpoint.load(path).meta == STATE.meta
+    assert checkpoint.load(path, tmp_path).meta == STATE.meta

@@ -116,7 +116,9 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
     whole = trained(small, **OPTIMIZERS[name])
     checkpoint.save(tmp_path / "last.safetensors", whole[after][1])
     torch.rand(17)  # other work in between must not matter
-    resumed = trained(small, checkpoint.load(tmp_path / "last.safetensors"), **OPTIMIZERS[name])
+    resumed = trained(
+        small, checkpoint.load(tmp_path / "last.safetensors", tmp_path), **OPTIMIZERS[name]
+    )
     assert [numbers(r) for r, _ in resumed] == [numbers(r) for r, _ in whole[after + 1 :]]
     for (_, theirs), (_, ours) in zip(resumed, whole[after + 1 :], strict=True):
         assert_same_state(theirs, ours)
@@ -291,7 +293,7 @@ def test_a_snapshot_asked_for_too_late_is_refused(small: SmallCohort) -> None:
 def test_a_snapshot_alone_is_enough_to_predict(small: SmallCohort, tmp_path: Path) -> None:
     report, snapshot = trained(small)[-1]
     checkpoint.save(tmp_path / "best.safetensors", snapshot)
-    kept = checkpoint.load(tmp_path / "best.safetensors")
+    kept = checkpoint.load(tmp_path / "best.safetensors", tmp_path)
     model = net(seed=5)
     load_model_state(model, kept)
     batches = replace(

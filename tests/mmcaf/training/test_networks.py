@@ -257,7 +257,7 @@ def test_what_penet_has_learnt_alone_is_taken_over(small: SmallCohort, tmp_path:
     model = config_of("pefusion", strength=1.0, l1_ratio=0.5, class_weight="none")
     last, _ = trained(model, small, tmp_path)
     (path,) = tmp_path.glob("trunk-*.safetensors")
-    kept = checkpoint.load(path).part("penet.")
+    kept = checkpoint.load(path, path.parent).part("penet.")
     ours = last.net.get_submodule("net.image").state_dict()
     assert kept.keys() == ours.keys()
     assert all(torch.equal(ours[name], tensor) for name, tensor in kept.items())

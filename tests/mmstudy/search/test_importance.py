@@ -37,6 +37,7 @@ def made(root: Path, trials: list[tuple[dict[str, Any], float | None, State]]) -
         row = TrialRow(
             number=number, state=state, params=json.dumps(params), seed=0, attempts=1,
             started=datetime.now(UTC), value=value,
+            best_epoch=0,
         )  # fmt: skip
         write_rows(paths.trial(number), TRIALS, [row.as_dict()])
     return open_study(paths.root)

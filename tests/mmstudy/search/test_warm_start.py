@@ -12,7 +12,7 @@ import pytest
 
 from mmcaf.data.splits import Fold, Split
 from mmcaf.files.atomic import write_json
-from mmstudy.errors import UsageError
+from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.search.rebuild import Known
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import parse_spec
@@ -43,6 +43,7 @@ def add(folder: Path, number: int, **changes: Any) -> None:
     given: dict[str, Any] = {
         "number": number, "state": State.COMPLETE, "params": json.dumps(params), "seed": 0,
         "attempts": 1, "started": datetime.now(UTC), "value": 0.7,
+        "best_epoch": 0,
     }  # fmt: skip
     write_rows(paths.trial(number), TRIALS, [TrialRow(**given | changes).as_dict()])
     rows = [epoch_row(number=number, epoch=at, seconds=s).as_dict() for at, s in enumerate((1, 3))]
@@ -65,8 +66,13 @@ def test_a_complete_trial_is_known_with_its_params_and_value(source: Path) -> No
 def test_what_did_not_complete_has_no_value_to_tell(source: Path) -> None:
     for number, state in enumerate((State.PRUNED, State.FAIL, State.RUNNING), 1):
         add(source, number, state=state, value=0.9)
-    add(source, 4, value=None)
     assert len(known(source)) == 1
+
+
+def test_a_complete_trial_without_a_value_is_damage(source: Path) -> None:
+    add(source, 1, value=None)
+    with pytest.raises(MMStudyError, match=r"00001\.parquet is damaged: .*value"):
+        known(source)
 
 
 @pytest.mark.parametrize(

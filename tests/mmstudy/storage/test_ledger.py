@@ -30,6 +30,7 @@ def trial(number: int, **changes: Any) -> TrialRow:
         attempts=1,
         started=NOW,
         value=0.5 + number / 1000,
+        best_epoch=0,
     )
     return replace(row, **changes)
 

@@ -37,13 +37,13 @@ def rows(*numbers: int) -> list[dict[str, Any]]:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "t.parquet"
     write_rows(path, SCHEMA, rows(3, 1))
-    assert read_rows(path, SCHEMA) == rows(3, 1)
+    assert read_rows(path, SCHEMA, limit=tmp_path) == rows(3, 1)
     assert pq.read_schema(path).metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
 
 
 def test_no_file_is_no_rows(tmp_path: Path) -> None:
-    assert read_rows(tmp_path / "none.parquet", SCHEMA) == []
-    empty = read_tables([], SCHEMA)
+    assert read_rows(tmp_path / "none.parquet", SCHEMA, limit=tmp_path) == []
+    empty = read_tables([], SCHEMA, limit=tmp_path)
     assert empty.is_empty()
     assert empty.columns == SCHEMA.names
 
@@ -51,30 +51,30 @@ def test_no_file_is_no_rows(tmp_path: Path) -> None:
 def test_rows_are_added_behind_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     for number in (1, 2):
-        append_rows(path, SCHEMA, rows(number))
-    assert read_rows(path, SCHEMA) == rows(1, 2)
+        append_rows(path, SCHEMA, rows(number), limit=tmp_path)
+    assert read_rows(path, SCHEMA, limit=tmp_path) == rows(1, 2)
 
 
 def test_a_column_an_older_writer_did_not_know_is_null(tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
     pq.write_table(pa.table({"number": pa.array([1], pa.int32())}), path)
-    assert read_rows(path, SCHEMA) == [{"number": 1, "value": None, "note": None}]
+    assert read_rows(path, SCHEMA, limit=tmp_path) == [{"number": 1, "value": None, "note": None}]
 
 
 def test_a_column_of_a_newer_writer_is_not_seen(tmp_path: Path) -> None:
     path = tmp_path / "new.parquet"
     table = pa.Table.from_pylist(rows(1), schema=SCHEMA).append_column("later", pa.array([7]))
     write_table(path, table)
-    assert read_rows(path, SCHEMA) == rows(1)
+    assert read_rows(path, SCHEMA, limit=tmp_path) == rows(1)
 
 
 def test_several_files_are_one_table_and_one_trial_can_be_asked_for(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("b.parquet", "a.parquet", "[0-9].parquet")]
     for at, path in enumerate(paths):
         write_rows(path, SCHEMA, rows(at, at + 10))
-    assert read_tables(paths, SCHEMA)["number"].to_list() == [0, 10, 1, 11, 2, 12]
-    assert read_tables(paths, SCHEMA, 11)["value"].to_list() == [5.5]
-    assert read_tables(paths, SCHEMA, 99).is_empty()
+    assert read_tables(paths, SCHEMA, limit=tmp_path)["number"].to_list() == [0, 10, 1, 11, 2, 12]
+    assert read_tables(paths, SCHEMA, 11, limit=tmp_path)["value"].to_list() == [5.5]
+    assert read_tables(paths, SCHEMA, 99, limit=tmp_path).is_empty()
 
 
 @pytest.mark.parametrize("wrong", [{"number": None}, {"number": "one"}, {"value": "high"}])
@@ -85,7 +85,7 @@ def test_a_row_of_another_kind_is_refused_and_the_old_file_stays(
     write_rows(path, SCHEMA, rows(1))
     with pytest.raises((pa.ArrowException, TypeError, ValueError)):
         write_rows(path, SCHEMA, [rows(2)[0] | wrong])
-    assert read_rows(path, SCHEMA) == rows(1)
+    assert read_rows(path, SCHEMA, limit=tmp_path) == rows(1)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", None])
@@ -97,12 +97,12 @@ def test_a_damaged_file_is_named_among_the_others(tmp_path: Path, content: bytes
     else:
         bad.write_bytes(content)
     with pytest.raises(MMStudyError, match=r"Cannot read bad\.parquet of the study"):
-        read_tables([good, bad], SCHEMA)
+        read_tables([good, bad], SCHEMA, limit=tmp_path)
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
     with pytest.raises(MMStudyError, match=r"gone\.parquet"):
-        read_tables([tmp_path / "gone.parquet"], SCHEMA)
+        read_tables([tmp_path / "gone.parquet"], SCHEMA, limit=tmp_path)
 
 
 def test_polars_alone_reads_what_was_written(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_polars_alone_reads_what_was_written(tmp_path: Path) -> None:
 class TestJson:
     def test_an_object_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text('{"é": [1, null]}', encoding="utf-8")
-        assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+        assert read_json(tmp_path / "a.json", dict[str, Any], limit=tmp_path) == {"é": [1, None]}
 
     @pytest.mark.parametrize(
         ("content", "told"),
@@ -131,4 +131,4 @@ class TestJson:
         if content is not None:
             (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(MMStudyError, match=rf"a\.json.*{told}|{told}.*a\.json"):
-            read_json(tmp_path / "a.json")
+            read_json(tmp_path / "a.json", dict[str, Any], limit=tmp_path)

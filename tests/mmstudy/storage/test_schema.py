@@ -42,14 +42,14 @@ def test_a_row_has_the_columns_of_its_table(schema: pa.Schema, row: TrialRow | E
 
 def test_a_trial_goes_through_parquet_unchanged(tmp_path) -> None:  # type: ignore[no-untyped-def]
     write_rows(tmp_path / "t.parquet", TRIALS, [TRIAL.as_dict()])
-    (row,) = read_rows(tmp_path / "t.parquet", TRIALS)
+    (row,) = read_rows(tmp_path / "t.parquet", TRIALS, limit=tmp_path)
     assert TrialRow.from_dict(row) == TRIAL
 
 
 def test_an_epoch_goes_through_parquet_unchanged(tmp_path) -> None:  # type: ignore[no-untyped-def]
     given_row = replace(epoch_row(1 / 3), gpu_seconds=0.1, accumulate=2, data_seconds=None)
     write_rows(tmp_path / "t.parquet", METRICS, [given_row.as_dict()])
-    (row,) = read_rows(tmp_path / "t.parquet", METRICS)
+    (row,) = read_rows(tmp_path / "t.parquet", METRICS, limit=tmp_path)
     assert EpochRow.from_dict(row) == given_row
 
 

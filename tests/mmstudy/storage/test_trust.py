@@ -223,5 +223,5 @@ class TestDamage:
     def test_a_manifest_cannot_name_what_it_likes(self, study: Study, entry: Any) -> None:
         study.folder.segments.mkdir(exist_ok=True)
         study.folder.manifest.write_text(json.dumps({"trials": [entry]}))
-        with pytest.raises(MMStudyError, match=r"manifest.json is damaged .* copy"):
+        with pytest.raises(MMStudyError, match=r"manifest.json is damaged: .* Copy"):
             open_study(study.folder.root).trials()

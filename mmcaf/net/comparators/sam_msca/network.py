@@ -13,7 +13,6 @@ Axes: b batch, d slices, h rows, w columns, e width of the transformer.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmcaf.errors import DataError
+from mmcaf.files.untrusted import checked, read_json
 from mmcaf.net.comparators.base import IMAGE_ALONE, Comparator, Inputs, Output, Reads, Step
 from mmcaf.net.comparators.sam_msca import SamMscaConfig
 from mmcaf.net.mmcaf_net import ImageSide
@@ -111,9 +111,9 @@ def load_encoder(folder: str | None) -> Any:
             "Install the extra `sam`: pip install '.[sam]'."
         ) from error
     try:
-        said = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        said = read_json(Path(folder) / "config.json", dict[str, Any], remedy="Download SAM again.")
         config = SamVisionConfig.from_dict(said.get("vision_config", said))
-        found = load_file(Path(folder) / _FILE)
+        found = load_file(checked(Path(folder) / _FILE, Path(folder)))
     except (OSError, ValueError, SafetensorError) as error:
         raise DataError(f"Cannot read SAM from {folder}: {error}") from error
     encoder = SamVisionEncoder(config)
