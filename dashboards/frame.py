@@ -26,6 +26,7 @@ from mmstudy.report.table import Table, render
 from mmstudy.study import Study
 
 __all__ = [
+    "FAULTS",
     "chart",
     "command",
     "csv_of",
@@ -42,6 +43,9 @@ __all__ = [
     "table",
     "tell",
 ]
+
+FAULTS = (MMStudyError, DataError, OSError, ValueError, pl.exceptions.PolarsError)
+"""What a file of a study can raise, whatever is in it."""
 
 _REFRESH = timedelta(seconds=3)
 _GOING = "_going"  # in the session: the page to open in the next run
@@ -97,10 +101,10 @@ def page(body: Callable[[Study], None]) -> Callable[[], None]:
         if one.study is None:
             tell("error", f"{name} cannot be opened. {one.fault}")
             return
-        _head(one.study)
         try:
+            _head(one.study)
             body(one.study)
-        except (MMStudyError, DataError) as error:
+        except FAULTS as error:
             tell("error", f"This cannot be shown now: {error}")
 
     return shown
@@ -121,7 +125,7 @@ def follow(study: Study, body: Callable[[], None]) -> None:
             st.rerun()  # the whole page: to another one, or because the driver has ended
         try:
             body()
-        except MMStudyError as error:  # half-copied, or replaced at this moment
+        except FAULTS as error:  # half-copied, or replaced at this moment
             tell("error", f"This cannot be read now: {error}")
 
     st.fragment(drawn, run_every=_REFRESH if live else None)()

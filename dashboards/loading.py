@@ -14,10 +14,11 @@ from typing import Literal
 import polars as pl
 import streamlit as st
 
+from mmcaf.errors import DataError
 from mmstudy.analysis.cases import Slices, case_slices, hard_cases
 from mmstudy.analysis.overview import mean_curves
 from mmstudy.benchmark.read import Benchmark, read_benchmark
-from mmstudy.benchmark.rows import STATE_FILE
+from mmstudy.benchmark.rows import ROWS, STATE_FILE, study_name
 from mmstudy.comparison.comparison import Comparison, compare
 from mmstudy.comparison.diagnosis import Diagnosis
 from mmstudy.comparison.diagnosis import diagnosis as diagnosis_of
@@ -87,9 +88,16 @@ def benchmark(root: Path) -> Benchmark | None:
     state = root / STATE_FILE
     if not state.is_file():
         return None
-    studies = [one.study for one in found_studies(root) if one.study is not None]
-    seen = tuple(mark for study in studies for mark in _decided(study))
+    seen = tuple(mark for key in ROWS for mark in _row_files(root / study_name(key)))
     return _benchmark(str(root), (_mark(state), *seen))
+
+
+def _row_files(folder: Path) -> Seen:
+    """What a row of the benchmark depends on; nothing where its study cannot be read."""
+    try:
+        return _decided(open_study(folder))
+    except (MMStudyError, DataError, OSError):
+        return ()
 
 
 def slices(study: Study, case: str, window: str, count: int) -> Slices:

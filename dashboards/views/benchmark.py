@@ -21,7 +21,11 @@ _FILES: dict[Format, tuple[str, str]] = {"csv": ("CSV", "csv"), "latex": ("LaTeX
 
 def show_benchmark(root: Path) -> None:
     """The benchmark of `root` as a section of a page; nothing where none was begun."""
-    found = loading.benchmark(root)
+    try:
+        found = loading.benchmark(root)
+    except frame.FAULTS as error:
+        frame.tell("error", f"The benchmark cannot be read: {error}")
+        return
     if found is None:
         return
     st.subheader("All networks on this cohort")

@@ -43,7 +43,7 @@ def _body() -> None:
             if one.study is None:
                 raise MMStudyError(one.fault)
             rows.append(_row(one.study))
-        except MMStudyError as error:
+        except frame.FAULTS as error:
             faults.append(f"{one.folder.name}: {error}")
     if rows:
         st.session_state["_studies"] = [row["study"] for row in rows]

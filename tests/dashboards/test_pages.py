@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from mmstudy.serving import app_path
 from mmstudy.study import open_study
+from support.broken_study import BREAKS
 from support.dashboard_studies import large_study, write_about
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
@@ -231,6 +232,30 @@ def test_a_benchmark_stands_on_the_page_of_the_paper(
     assert table["row"].to_list() == ["MMCAF-Net", "KAN, table alone", "SAM+E3D-MSCA"]
     assert table["ours AUROC"].str.startswith("0.786").to_list() == [True, False, False]
     assert any("SYNTHETIC" in str(box.value) for box in found.warning)
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_broken_study_hides_no_other_on_any_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    made_study(tmp_path, name="good")
+    BREAKS[what](made_study(tmp_path, name="bench-kan").folder.root)
+    state = {"trials": 1, "seeds": 0, "rows": {"mmcaf_net": {}, "kan": {}}}
+    (tmp_path / "benchmark.json").write_text(json.dumps(state), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    opened(found, "studies", "good")
+    assert not found.exception
+    assert "good" in found.dataframe[0].value["study"].to_list()
+    if what != "an empty confirmation":  # the page of studies does not read these
+        assert "bench-kan" in words(found).replace("\\", "")
+    for name in ("trials", "paper"):
+        opened(found, name, "good")
+        assert not found.exception
+        assert not found.error
+        opened(found, name, "bench-kan")
+        assert not found.exception
+        assert found.title[0].value
 
 
 def test_importance_is_shown_with_its_n_and_computed_on_a_click(page: AppTest) -> None:

@@ -27,6 +27,7 @@ from mmstudy.study import Found, Study, found_studies
 __all__ = ["Listed", "Standing", "listed", "standing"]
 
 _FILES_AT_ONCE = 4000
+_FOLDERS = {"trials", "segments", "confirmations"}
 _LOOSE = re.compile(r"\d{5,}\.parquet")
 _SCHEMA = {"number": pl.Int32, "state": pl.String, "value": pl.Float64}
 
@@ -122,7 +123,7 @@ class _Scan:
         """Scan one group; where that fails, its halves, down to the studies that are broken."""
         try:
             rows = _rows(owners)
-        except (OSError, pl.exceptions.PolarsError):
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             if len(group) < 2:
                 return
             names = [*group]
@@ -135,8 +136,15 @@ class _Scan:
 
     def _stand(self, group: dict[str, Study], rows: pl.DataFrame) -> None:
         known = [state.value for state in State]
-        strange = {*rows.filter(~pl.col("state").is_in(known))["study"].to_list()}
+        right = (
+            pl.col("state").is_in(known)
+            & (pl.col("number") == pl.coalesce("named", "number"))
+            & pl.struct("study", "number").is_unique()
+            & pl.col("value").is_finite().fill_null(value=True)
+        )
+        strange = {*rows.filter(~right.fill_null(value=False))["study"].to_list()}
         counted: dict[str, dict[str, int]] = {name: dict.fromkeys(known, 0) for name in group}
+        rows = rows.filter(~pl.col("study").is_in([*strange]))
         for name, state, count in rows.group_by("study", "state").len().iter_rows():
             counted[name][state] = count
         complete = rows.filter(pl.col("state") == State.COMPLETE)
@@ -165,7 +173,7 @@ class _Scan:
 def _rows(owners: dict[str, str]) -> pl.DataFrame:
     """Number, state and value of every trial in these files, and the study each belongs to."""
     if not owners:
-        return pl.DataFrame(schema={**_SCHEMA, "study": pl.String})
+        return pl.DataFrame(schema={**_SCHEMA, "study": pl.String, "named": pl.Int64})
     found = pl.scan_parquet(
         [*owners],
         schema=_SCHEMA,
@@ -175,6 +183,8 @@ def _rows(owners: dict[str, str]) -> pl.DataFrame:
         use_statistics=False,  # there is nothing to skip
         glob=False,
     ).collect()
+    named = pl.col("study").str.extract(r"/(\d+)\.parquet$").cast(pl.Int64)  # of a segment: null
+    found = found.with_columns(named=named)
     return found.with_columns(pl.Series("study", map(owners.__getitem__, found["study"])))
 
 
@@ -188,6 +198,8 @@ def _files(study: Study) -> list[str] | None:
     root = str(study.folder.root)
     try:
         names = _names(root)
+        if any(Path(root, name).is_symlink() for name in names & _FOLDERS):
+            return None
         if "confirmations" in names and _names(f"{root}/confirmations"):
             return None  # the best trial is the best confirmed one
         if "segments" in names:

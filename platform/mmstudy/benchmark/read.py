@@ -9,6 +9,7 @@ are tested pairwise; published rows are of other patients and are not tested. No
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from mmcaf.errors import DataError
 from mmcaf.stats.estimates import Estimate
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
 from mmstudy.benchmark.rows import (
@@ -25,6 +27,7 @@ from mmstudy.benchmark.rows import (
     STATE_FILE,
     BenchmarkState,
     PaperRow,
+    RowState,
     study_name,
 )
 from mmstudy.comparison.published import published
@@ -96,14 +99,14 @@ def read_benchmark(root: str | Path) -> Benchmark | None:
     """The benchmark in the folder `root`, finished or not; None where none was begun.
 
     Raises:
-        MMStudyError: its state or a study's table is damaged; names file and field.
+        MMStudyError: its state is damaged; names the field. A study that is says so in its row.
     """
     root = Path(root)
     file = root / STATE_FILE
     if not file.exists() and not file.is_symlink():
         return None
     state = read_json(file, BenchmarkState, limit=root)
-    rows = tuple(_read_row(root, ROWS[key], state) for key in state.rows if key in ROWS)
+    rows = tuple(_row(root, ROWS[key], state) for key in state.rows if key in ROWS)
     studies = [_study(root, row.entry.key) for row in rows]
     known = [study for study in studies if study is not None]
     floors = {study_name(row.entry.key) for row in rows if row.entry.table == "floor"}
@@ -122,27 +125,42 @@ def read_benchmark(root: str | Path) -> Benchmark | None:
     )
 
 
-def _read_row(root: Path, entry: PaperRow, state: BenchmarkState) -> BenchmarkRow:
-    study, of = _study(root, entry.key), state.rows[entry.key]
-    theirs = _published().get((entry.table, entry.published or ""))
-    complete = study.counts()["complete"] if study else 0
-    best = study.top() if study and complete else None
-    if study is None or best is None:
-        return BenchmarkRow(
-            entry=entry,
-            origin=study.origin if study else None,
-            state=of.fault or "not run yet",
-            published=theirs,
-            ours=None,
-            expected=None,
-            confirmed=None,
-            seeds=0,
-            trials=0,
-            parameters=None,
-            seconds=None,
-            gpu_hours=None,
-            wall_seconds=of.wall_seconds,
-        )
+def _row(root: Path, entry: PaperRow, state: BenchmarkState) -> BenchmarkRow:
+    """One row; of a study that cannot be read, why."""
+    of, folder = state.rows[entry.key], root / study_name(entry.key)
+    if not os.path.lexists(folder / "study.json"):
+        return _empty_row(entry, of, of.fault or "not run yet")
+    try:
+        return _read_row(open_study(folder).read(), entry, state)
+    except (MMStudyError, DataError, OSError, ValueError) as error:
+        return _empty_row(entry, of, f"cannot be read: {error}")
+
+
+def _empty_row(
+    entry: PaperRow, of: RowState, state: str, origin: Origin | None = None
+) -> BenchmarkRow:
+    return BenchmarkRow(
+        entry=entry,
+        origin=origin,
+        state=state,
+        published=_published().get((entry.table, entry.published or "")),
+        ours=None,
+        expected=None,
+        confirmed=None,
+        seeds=0,
+        trials=0,
+        parameters=None,
+        seconds=None,
+        gpu_hours=None,
+        wall_seconds=of.wall_seconds,
+    )
+
+
+def _read_row(study: Study, entry: PaperRow, state: BenchmarkState) -> BenchmarkRow:
+    of, best = state.rows[entry.key], study.top()
+    if best is None:
+        return _empty_row(entry, of, of.fault or "not run yet", study.origin)
+    complete = study.counts()["complete"]
     runs = study.confirmations()
     seeds = runs.filter(runs["number"] == best["number"])["run"].n_unique()
     whole = complete >= min(study.asked, state.trials) and seeds >= state.seeds
@@ -151,7 +169,7 @@ def _read_row(root: Path, entry: PaperRow, state: BenchmarkState) -> BenchmarkRo
         entry=entry,
         origin=study.origin,
         state=of.fault or ("complete" if whole else "running or interrupted"),
-        published=theirs,
+        published=_published().get((entry.table, entry.published or "")),
         ours=_ours(study, entry),
         expected=_known(corrected_best(study)),
         confirmed=_known(study.confirmed().get(int(best["number"]))),
@@ -175,7 +193,7 @@ def _ours(study: Study, entry: PaperRow) -> MethodRow | None:
 def _study(root: Path, key: str) -> Study | None:
     try:
         return open_study(root / study_name(key))
-    except MMStudyError:
+    except (MMStudyError, DataError, OSError):
         return None
 
 

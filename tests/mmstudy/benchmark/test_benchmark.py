@@ -35,7 +35,9 @@ from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.schema import State
 from mmstudy.study import open_study
+from support.broken_study import BREAKS
 from support.cheap_study import study_of_scores
+from support.made_study import made_study
 
 Command = Callable[..., tuple[int, str, str]]
 SETTINGS = ("data.window=[8,32,32]", "protocol.test=null", "data.tile_stride=8")
@@ -254,6 +256,23 @@ def test_a_changed_budget_is_refused_not_mixed(root: Path, cohort: Cohort) -> No
     other = Budget(trials=2, seeds=1, epochs=3, width=1 / 16, folds=2, settings=SETTINGS)
     with pytest.raises(UsageError, match=r"train\.epochs was 2, is 3"):
         plan_benchmark(("kan",), other, cohort=cohort.folder, root=root)
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_broken_row_is_told_and_the_others_are_shown(
+    command: Command, tmp_path: Path, what: str
+) -> None:
+    made_study(tmp_path, name="bench-mmcaf_net")
+    BREAKS[what](made_study(tmp_path, name="bench-kan").folder.root)
+    state = {"trials": 1, "seeds": 0, "rows": {"mmcaf_net": {}, "kan": {}, "mlp": {}}}
+    (tmp_path / "benchmark.json").write_text(json.dumps(state), encoding="utf-8")
+    code, out, err = command("benchmark", "c", "--show", "--root", str(tmp_path), "-f", "json")
+    states = {row["row"]: row["state"] for row in json.loads(out)["rows"]}
+    assert (code, err) == (0, "")
+    assert states["mmcaf_net"] == "complete"
+    assert states["mlp"] == "not run yet"
+    told = "not run yet" if what == "no study.json" else "cannot be read: "
+    assert states["kan"].startswith(told)
 
 
 def test_a_cross_fitted_choice_is_made_without_the_fold_it_is_judged_on(tmp_path: Path) -> None:
