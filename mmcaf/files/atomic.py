@@ -23,6 +23,7 @@ __all__ = [
     "SHARED_VARIABLE",
     "StorageError",
     "file_mode",
+    "flocked",
     "is_shared",
     "locked",
     "make_folder",
@@ -122,7 +123,27 @@ def open_for_locking(path: Path) -> TextIO:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise StorageError(None, _no_lock(path))
-    return os.fdopen(handle, "r+", encoding="utf-8")
+    return open(path, "r+", encoding="utf-8", opener=lambda *_: handle)  # named as its path is
+
+
+def flocked(file: TextIO, *, wait: bool) -> bool:
+    """Whether the open file is locked now; without `wait` another process may have the lock.
+
+    Raises:
+        StorageError: its file system has no locks; says what to do.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            error.errno,
+            f"{file.name} cannot be locked: {error.strerror}. Without locks two processes could "
+            "write at once, so nothing is done. Have the file system mounted with locks, or choose "
+            "a folder on another one.",
+        ) from error
+    return True
 
 
 def _no_lock(path: Path) -> str:
@@ -156,9 +177,4 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     except OSError as error:
         raise StorageError(error.errno, f"Cannot write beside {path}: {error.strerror}.") from error
     with open_for_locking(path.with_name(f".{path.name}.lock")) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield flocked(file, wait=wait)

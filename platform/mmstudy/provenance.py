@@ -77,7 +77,7 @@ def code_version() -> str:
     if not (root / ".git").exists():
         return package_version()
     described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git is on PATH
+        ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git is on PATH
         cwd=root,
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@ again on the same sources, it writes nothing.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, record
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
-from mmcaf.files.atomic import make_folder, open_for_locking
+from mmcaf.files.atomic import flocked, make_folder, open_for_locking
 from mmcaf.files.names import folder_fault
 from mmcaf.files.untrusted import straight
 
@@ -181,10 +180,8 @@ def _alone(out: Path) -> Iterator[None]:
     """One ingestion into a folder at a time; leftovers of a killed one are swept away."""
     make_folder(out)
     with open_for_locking(out / ".lock") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"Another ingestion into {out} is running; wait for it.") from None
+        if not flocked(lock, wait=False):
+            raise DataError(f"Another ingestion into {out} is running; wait for it.")
         for folder in (out / "index", out / "volumes", *out.glob("volumes/*")):
             straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):

@@ -6,7 +6,6 @@ limits.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from mmcaf.files.atomic import make_folder, open_for_locking
+from mmcaf.files.atomic import flocked, make_folder, open_for_locking
 from mmcaf.files.remote import origin
 from mmstudy.errors import UsageError
 from mmstudy.storage.lease import Lease, lease_holder
@@ -72,12 +71,9 @@ def check_held(paths: StudyPaths) -> None:
 def _taken(file: TextIO) -> bool:
     """Whether the lock is ours now; who only looks at it (`holder`) has it for a moment."""
     for _ in range(_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE_SECONDS)
-        else:
+        if flocked(file, wait=False):
             return True
+        time.sleep(_PAUSE_SECONDS)
     return False
 
 
@@ -104,9 +100,7 @@ def holder(paths: StudyPaths) -> tuple[str, int] | None:
     if not may_be_held(paths):
         return None
     with open_for_locking(paths.lock) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not flocked(file, wait=False):
             found = _HOLDER.fullmatch(file.read(_MOST_TOLD))
             return (found[1], int(found[2])) if found else ("unknown", 0)  # it is being written
     return None

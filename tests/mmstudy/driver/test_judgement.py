@@ -175,7 +175,10 @@ def test_a_damaged_table_is_put_aside_and_its_trials_come_out_again(
     expected = said(study)
     assert expected
     again = run_quick(cohort, tmp_path, TRIALS, say=told.append)
-    assert {*expected} <= {*told}
+    # A run looks less deeply: it may say of a file in other words why it cannot be used.
+    assert {line.partition(":")[0] for line in expected} <= {
+        line.partition(":")[0] for line in told
+    }
     same(truth(again), before)
     assert again.counts()["complete"] == TRIALS
     assert said(again) == []
@@ -205,18 +208,18 @@ def changed(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("table", "changes", "told"),
     [
-        ("trials", {"state": "zombie"}, "no row of a trial"),
-        ("trials", {"params": "{"}, "no JSON"),
-        ("trials", {"params": "[1]"}, "no JSON object"),
-        ("trials", {"value": None}, "without a value"),
-        ("trials", {"value": float("nan")}, "without a value"),
-        ("trials", {"best_epoch": -1}, "without a value and an epoch"),
-        ("trials", {"number": 3}, "trial 3, which do not belong there"),
+        ("trials", {"state": "zombie"}, "column state holds 'zombie'"),
+        ("trials", {"params": "{"}, "column params, is damaged"),
+        ("trials", {"params": "[1]"}, "column params, is damaged"),
+        ("trials", {"value": None}, "value of a complete trial"),
+        ("trials", {"value": float("nan")}, "column value holds nan"),
+        ("trials", {"best_epoch": -1}, "column best_epoch holds -1"),
+        ("trials", {"number": 3}, "holds rows of trial 3"),
         ("trials", {"value": 0.123}, "do not give the value in its row"),
         ("metrics", {"auroc": 0.123}, "do not give the value in its row"),
-        ("metrics", {"epoch": 0}, "every epoch of every fold once"),
+        ("metrics", {"epoch": 0}, "is there twice"),
         ("metrics", {"n_val": 3}, "a prediction for each validation case"),
-        ("predictions", {"number": 4}, "a prediction for each validation case"),
+        ("predictions", {"number": 4}, "holds rows of trial 4"),
     ],
 )
 def test_rows_that_contradict_one_another_are_told_and_computed_again(
