@@ -16,7 +16,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -78,13 +78,15 @@ class ray_cluster:  # noqa: N801 - used as a function: `with ray_cluster(): ...`
         local: dict[str, Any] = {} if address else {"address": "local", "num_cpus": self._cpus}
         on_sigterm = signal.getsignal(signal.SIGTERM)  # which Ray replaces by an exit
         try:
-            ray.init(
-                include_dashboard=False if not address else None,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                configure_logging=False,
-                **local,
-            )
+            # Workers import from where the driver stands, which may be a folder of a stranger.
+            with chdir("/"):
+                ray.init(
+                    include_dashboard=False if not address else None,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    **local,
+                )
         except (ConnectionError, AuthenticationError, ValueError) as error:
             if not address:
                 raise

@@ -33,6 +33,7 @@ class Command:
         self.study = folder / "s"
         self.arguments = [
             sys.executable,
+            "-P",  # as the script does, which does not import from where it is typed
             "-m",
             "mmstudy.cli.main",
             "run",
@@ -52,9 +53,9 @@ class Command:
         _, stderr = process.communicate(timeout=120)
         return process.returncode, stderr
 
-    def finished(self) -> Study:
+    def finished(self, cwd: Path | None = None) -> Study:
         """Run to the end."""
-        done = subprocess.run(self.arguments, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.arguments, capture_output=True, text=True, check=False, cwd=cwd)
         assert done.returncode == 0, done.stderr
         return open_study(self.study)
 
@@ -73,7 +74,12 @@ def assert_exact(study: Study, cohort: Cohort) -> None:
 def test_a_killed_driver_is_continued_exactly(cohort: Cohort, tmp_path: Path) -> None:
     command = Command(cohort, tmp_path, **LONG)
     command.stopped_by(lambda process: process.kill())
-    study = command.finished()
+    stranger = tmp_path / "stranger"  # a folder to stand in, whose files are not to be run
+    stranger.mkdir()
+    for name in ("cv2", "torch", "polars", "safetensors", "mmcaf"):
+        (stranger / f"{name}.py").write_text("open('it-ran', 'w'); raise SystemExit(1)\n")
+    study = command.finished(stranger)
+    assert not (stranger / "it-ran").exists()
     assert_exact(study, cohort)
     # From the own checkpoint: where the first attempt had recorded an epoch, the second does
     # not begin with that.
