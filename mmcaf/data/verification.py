@@ -28,7 +28,7 @@ from mmcaf.data.volumes import (
 )
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files.remembered import Remembered, State, remembered, state_of
-from mmcaf.files.untrusted import checked, read_json
+from mmcaf.files.untrusted import read_json, within
 
 __all__ = ["Fault", "check", "faults_of", "open_verified", "verify", "volume_digest"]
 
@@ -194,9 +194,9 @@ def _proven(cohort: Cohort, known: Remembered) -> Mapping[str, str] | None:
         return kept
     written: dict[str, str] = {}
     for patient, name in rows:
-        path = cohort.folder / "volumes" / base / f"{name}.json"
         try:
-            facts = read_json(checked(path, cohort.folder), _Facts, remedy="")
+            path = within(cohort.folder, f"volumes/{base}/{name}.json")
+            facts = read_json(path, _Facts, remedy="")
         except (OSError, DataError):
             return None
         written[patient] = facts.sha256

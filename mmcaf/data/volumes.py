@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mmcaf.data.cohort import Cohort, cohort_faults
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files.atomic import replacing
-from mmcaf.files.untrusted import checked, open_regular
+from mmcaf.files.untrusted import open_regular, within
 
 __all__ = [
     "HU_RANGE",
@@ -132,10 +132,11 @@ def volume_path(folder: Path, spec: VolumeSpec, name: str) -> Path:
     """Where the volume `name` of the cohort in `folder` lies; it need not be there.
 
     Raises:
-        CohortError: a link leads there, or no regular file is in its place.
+        CohortError: a link leads there, or no regular file is in its place; or the name leads out
+            of the folder.
     """
     with cohort_faults():
-        return checked(folder / "volumes" / spec.digest / f"{name}.npy", folder)
+        return within(folder, f"volumes/{spec.digest}/{name}.npy")
 
 
 def resized(volume: Hu, side: int) -> Hu:

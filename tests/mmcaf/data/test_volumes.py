@@ -196,3 +196,9 @@ def test_nothing_is_made_in_a_folder_that_a_link_leads_to(
 
 def test_values_are_those_ingestion_clips_to() -> None:
     assert HU_RANGE == (dicom.AIR_HU, dicom.MAX_HU)
+
+
+def test_a_name_does_not_lead_out_of_the_folder(cohort_of_two: Cohort) -> None:
+    outside = cohort_of_two.patients.with_columns(volume=pl.lit("../../../v0"))
+    with pytest.raises(CohortError, match="Only a way inside the folder is followed"):
+        open_volumes(replace(cohort_of_two, patients=outside), BASE)
