@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from functools import cache
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "straight",
+    "within",
 ]
 
 T = TypeVar("T")
@@ -42,6 +43,21 @@ _ARRAY = re.compile(  # the header that `numpy.save` writes, and no other litera
     r"\{'descr': '([<|][a-z][0-9]{1,2})', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n"
 )
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def within(folder: Path, text: str) -> Path:
+    """The file that `text`, read from a file, means in `folder`; it need not be there.
+
+    Raises:
+        DataError: it is absolute, climbs out with `..`, or passes through a link.
+    """
+    way = PurePosixPath(text)
+    if not text or "\0" in text or way.is_absolute() or ".." in way.parts:
+        raise DataError(
+            f"{folder} names a file {text!r}. Only a way inside the folder is followed; the folder "
+            "is damaged or not to be trusted."
+        )
+    return checked(folder / way, folder)
 
 
 def checked(path: Path, folder: Path) -> Path:

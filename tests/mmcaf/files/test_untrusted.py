@@ -80,3 +80,17 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)
     with pytest.raises(DataError, match="larger than 100 bytes"):
         untrusted.read_bytes(path, most=100)
+
+
+@pytest.mark.parametrize("text", ["", "/etc/passwd", "../x", "a/../../x", "a\0b", "..", "link/x"])
+def test_a_way_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(DataError):
+        untrusted.within(tmp_path, text)
+
+
+def test_a_way_inside_is_followed_and_the_folder_may_be_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "a").mkdir(parents=True)
+    link.symlink_to(real)
+    assert untrusted.within(link, "a/b.json") == link / "a/b.json"
