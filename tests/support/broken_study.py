@@ -14,12 +14,12 @@ __all__ = ["BREAKS"]
 
 Break = Callable[[Path], object]
 BREAKS: dict[str, Break] = {
-    "an empty table": lambda s: (s / "trials/00001.parquet").write_bytes(b""),
-    "a cut table": lambda s: os.truncate(s / "trials/00001.parquet", 900),
-    "a table of noise": lambda s: (s / "trials/00001.parquet").write_bytes(b"PAR1" + b"x" * 99),
-    "a folder as a table": lambda s: replaced(s / "trials/00001.parquet").mkdir(),
-    "a dangling link as a table": lambda s: replaced(s / "trials/00001.parquet").symlink_to("no"),
-    "a FIFO as a table": lambda s: os.mkfifo(replaced(s / "trials/00001.parquet")),
+    "an empty table": lambda s: (s / "trials/00000.parquet").write_bytes(b""),
+    "a cut table": lambda s: os.truncate(s / "trials/00000.parquet", 900),
+    "a table of noise": lambda s: (s / "trials/00000.parquet").write_bytes(b"PAR1" + b"x" * 99),
+    "a folder as a table": lambda s: replaced(s / "trials/00000.parquet").mkdir(),
+    "a dangling link as a table": lambda s: replaced(s / "trials/00000.parquet").symlink_to("no"),
+    "a FIFO as a table": lambda s: os.mkfifo(replaced(s / "trials/00000.parquet")),
     "no study.json": lambda s: (s / "study.json").unlink(),
     "an empty study.json": lambda s: (s / "study.json").write_bytes(b""),
     "a study.json of noise": lambda s: (s / "study.json").write_bytes(b"\xff\xfe{"),

@@ -37,7 +37,6 @@ from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, SLICE_MM, draw_phanto
 from mmcaf.data.synthetic.truth import Latents, Truth, bayes_auroc, draw_sample
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import is_shared, make_folder
-from mmcaf.files.names import folder_fault
 
 __all__ = ["SHEET_NAME", "SyntheticSpec", "Variant", "edit_slice", "write", "write_sheet"]
 
@@ -88,11 +87,9 @@ def write(out: Path, spec: SyntheticSpec, progress: Progress | None = None) -> N
     """Write the cohort into `out`, which must not exist or be empty; whole or not at all.
 
     Raises:
-        DataError: `out` holds something already, or cannot have this name.
+        DataError: `out` holds something already.
         OSError: the disk is full.
     """
-    if fault := folder_fault(out):
-        raise DataError(fault)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; choose another folder, or delete it first.")
     make_folder(out.parent)

@@ -33,6 +33,7 @@ def data_synth(
     """Write a synthetic cohort as DICOM in the collection's layout, its truth known."""
     from mmcaf.data.synthetic.faults.strike import patients_needed, strike
     from mmcaf.data.synthetic.write import SyntheticSpec, write
+    from mmcaf.files.names import folder_fault
     from mmstudy.cli.progress import Reporter
 
     spec = SyntheticSpec(
@@ -46,6 +47,8 @@ def data_synth(
     )
     if faults and (patients < patients_needed() or variant != "plain"):
         raise UsageError(f"--faults needs --patients {patients_needed()} or more, variant plain.")
+    if fault := folder_fault(out):
+        raise UsageError(fault)
     write(out, spec, Reporter().steps)
     if faults:
         strike(out)
