@@ -21,18 +21,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mmstudy.analysis.listing import listed, standing
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.tally import Standing
+from mmstudy.search.journal import Storage, open_journal
 from mmstudy.search.optuna_study import Proposal, Search
+from mmstudy.search.rebuild import disagreement, unrecorded
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, parse_spec
 from mmstudy.storage.compaction import compact
+from mmstudy.storage.examination import examine
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.ledger import FolderLedger, Ledger
-from mmstudy.storage.schema import RATES, EpochRow, State, TrialRow
+from mmstudy.storage.schema import PREDICTIONS, RATES, EpochRow, State, TrialRow
 from mmstudy.study import list_studies
 from mmstudy.trial.task import TrialTask
 
@@ -61,7 +65,7 @@ def spec_of(*, epochs: int, **changes: Any) -> StudySpec:
 def conductor_of(
     spec: StudySpec,
     ledger: Ledger,
-    journal: Path | None,
+    journal: Path | Storage | None,
     *,
     folds: int,
     study: str = "",
@@ -237,12 +241,15 @@ def large() -> list[bool]:
         )
     found = json.loads(done.stdout)
     print(
-        "seconds to open {open:.2f}, to resume a trial {resume:.2f}, to suggest one {suggest:.2f}; "
+        "seconds to open {open:.2f}, to judge {judge:.2f}, to resume a trial {resume:.2f}, to suggest one {suggest:.2f}; "
         "peak memory {mib:.0f} MiB".format(**found)
     )
     seconds = found["open"] + found["resume"] + found["suggest"]
     return [
         told("seconds to open, resume and suggest", seconds, at_most=3.0),
+        told(
+            "judging whether all is whole / opening", found["judge"] / found["open"], at_most=0.05
+        ),
         told("peak memory of the driver, GiB", found["mib"] / 1024, at_most=1.0),
     ]
 
@@ -304,8 +311,23 @@ def write_large(paths: StudyFolder) -> None:
         )
         epochs = [row_of(task, 0, epoch, float(v)) for epoch, v in enumerate(values[number])]
         ledger.put_epochs(number, epochs[: EPOCHS // 2] if running else epochs)
+        paths.put_table(paths.trial_predictions(number), predictions_of(number))
         if number == TRIALS - 200:  # the last ones lie loose
             compact(paths)
+
+
+def predictions_of(number: int) -> pa.Table:
+    """A probability of each of 45 cases after each epoch."""
+    rows, chance = EPOCHS * 45, np.random.Generator(np.random.Philox(number))
+    columns = {
+        "number": np.full(rows, number, np.int32),
+        "fold": np.zeros(rows, np.int32),
+        "epoch": np.repeat(np.arange(EPOCHS, dtype=np.int32), 45),
+        "case": [f"c{index % 45:03d}" for index in range(rows)],
+        "label": np.arange(rows, dtype=np.int8) % 2,
+        "probability": chance.random(rows),
+    }
+    return pa.table(columns, schema=PREDICTIONS)
 
 
 def multiply(journal: Path, values: Any) -> None:
@@ -331,7 +353,14 @@ def multiply(journal: Path, values: Any) -> None:
 def open_large(root: Path) -> None:
     """In a process of its own: what a driver does first."""
     paths, marks = StudyFolder(root), [time.perf_counter()]
-    conductor = conductor_of(large_spec(), FolderLedger(paths), paths.journal, folds=1)
+    journal, ledger, spec = open_journal(paths.journal), FolderLedger(paths), large_spec()
+    conductor = conductor_of(spec, ledger, journal, folds=1)
+    marks.append(time.perf_counter())
+    records = examine(paths, 1)
+    assert records.whole, records
+    assert not unrecorded(journal, spec, records.rows)
+    rows = records.rows.values()
+    assert disagreement(journal, spec, rows, folds=1, epochs=ledger.epochs) is None
     marks.append(time.perf_counter())
     resumed = conductor.next_task()
     marks.append(time.perf_counter())
@@ -340,7 +369,7 @@ def open_large(root: Path) -> None:
     assert resumed is not None
     assert suggested is not None
     assert (resumed.number, suggested.number) == (TRIALS - 1, TRIALS)
-    spent = dict(zip(("open", "resume", "suggest"), np.diff(marks).tolist(), strict=True))
+    spent = dict(zip(("open", "judge", "resume", "suggest"), np.diff(marks).tolist(), strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(spent | {"mib": peak}))
 
