@@ -210,7 +210,7 @@ def decode(text: bytes | str, kind: type[T], *, source: str, remedy: str) -> T:
         raise DataError(f"{source} is damaged: {told}. {remedy}") from error
 
 
-@cache
+@cache  # msgspec 0.22 ends the process when it frees what it knows of a union with a list in it
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
