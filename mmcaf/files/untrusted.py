@@ -79,8 +79,8 @@ def all_checked(paths: Iterable[Path], folder: Path) -> None:
         DataError: as `checked` says.
     """
     files = [*paths]
-    for parent in {path.parent for path in files}:
-        straight(parent / "any", folder)
+    for parent in {os.path.dirname(path) for path in files}:  # noqa: PTH120 - five times as fast
+        straight(Path(parent, "any"), folder)
     for path in files:
         _check_regular(path)
 

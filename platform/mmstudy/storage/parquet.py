@@ -121,8 +121,8 @@ def read_tables(
 def _fault(found: pl.DataFrame, schema: pa.Schema, allowed: Collection[int] | None) -> str | None:
     if (fault := fault_of(found, schema)) is not None or allowed is None:
         return fault
-    strange = found.filter(~pl.col("number").is_in([*allowed]))
-    return f"it holds rows of trial {strange['number'][0]}" if strange.height else None
+    strange = set(found["number"].unique().to_list()).difference(allowed)
+    return f"it holds rows of trial {min(strange)}" if strange else None
 
 
 def ask_tables(
@@ -158,7 +158,8 @@ def ask_tables(
             extra_columns="ignore",
             glob=False,
         )
-        return ask(found).collect()
+        # In one piece: thousands would make every question slow.
+        return ask(found).collect().rechunk()
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
         raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
