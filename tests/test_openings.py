@@ -28,7 +28,7 @@ ALLOWED = {  # module, function: why
     ("mmcaf.data.ingest.report", "incomplete_series"): SOURCE,
     ("mmcaf.data.ingest.run", "ingest"): "what this ingestion has made; links in it stay",
     ("mmcaf.data.ingest.writing", "_keep_table"): FIRST_CHECKED,
-    ("mmcaf.files.atomic", "_sync_folder"): "a folder, of which nothing is read",
+    ("mmcaf.files.atomic", "sync_folder"): "a folder, of which nothing is read",
     ("mmcaf.files.atomic", "open_for_locking"): "follows no link, truncates nothing",
     ("mmcaf.files.checkpoint", "load"): FIRST_CHECKED,
     ("mmcaf.files.untrusted", "open_array"): "of what open_regular gave",
@@ -45,12 +45,10 @@ ALLOWED = {  # module, function: why
     ("mmstudy.ray_env", "token"): THE_USERS,
     ("mmstudy.search.journal", "_FileLines.append_logs"): "follows no link, truncates nothing",
     ("mmstudy.serving", "_public_host"): THE_USERS,
-    ("mmstudy.serving", "optuna_command"): "the journal, copied before it is looked at",
-    ("mmstudy.spec.yaml12", "read"): THE_USERS,
     ("mmstudy.storage.folder", "StudyFolder.delete"): "links are unlinked, not followed",
+    ("mmstudy.storage.folder", "StudyFolder.put_aside"): "a link is copied as a link",
     ("mmstudy.storage.mirror", "pull"): "in this program's own cache",
-    ("mmstudy.storage.mirror", "pull_journal"): "in this program's own cache",
-    ("mmstudy.storage.parquet", "_collected"): FIRST_CHECKED,
+    ("mmstudy.storage.parquet", "ask_tables"): FIRST_CHECKED,
     ("mmstudy.storage.parquet", "_readable"): FIRST_CHECKED,
 }
 ELSEWHERE = ("mmcaf.data.cohort", "mmcaf.data.node_cache", "mmcaf.data.volumes")

@@ -79,8 +79,8 @@ def all_checked(paths: Iterable[Path], folder: Path) -> None:
         DataError: as `checked` says.
     """
     files = [*paths]
-    for parent in {path.parent for path in files}:
-        straight(parent / "any", folder)
+    for parent in {os.path.dirname(path) for path in files}:  # noqa: PTH120 - five times as fast
+        straight(Path(parent, "any"), folder)
     for path in files:
         _check_regular(path)
 
@@ -210,7 +210,7 @@ def decode(text: bytes | str, kind: type[T], *, source: str, remedy: str) -> T:
         raise DataError(f"{source} is damaged: {told}. {remedy}") from error
 
 
-@cache
+@cache  # msgspec 0.22 ends the process when it frees what it knows of a union with a list in it
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 

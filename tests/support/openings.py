@@ -39,6 +39,6 @@ def _called(call: ast.Call) -> str | None:
     if not isinstance(call.func, ast.Attribute):
         return None
     whole = ast.unparse(call.func)
-    if whole.startswith("beside."):  # the hidden file that `replacing` gives
+    if whole.startswith(("beside.", "untrusted.")):  # the hidden file of `replacing`
         return None
     return whole if call.func.attr in _OPENERS or whole in _QUALIFIED else None

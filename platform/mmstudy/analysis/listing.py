@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from mmcaf.errors import DataError
-from mmcaf.files.untrusted import checked
+from mmcaf.files.untrusted import all_checked, checked
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import may_be_held
@@ -203,7 +203,9 @@ def _files(study: Study) -> list[str] | None:
         if "confirmations" in names and _names(f"{root}/confirmations"):
             return None  # the best trial is the best confirmed one
         if "segments" in names:
-            return [str(file) for file in table_files(study.folder, "trials")]
+            files = table_files(study.folder, "trials")
+            all_checked(files, study.folder.root)
+            return [str(file) for file in files]
         if "trials" not in names:
             return []
         with os.scandir(f"{root}/trials") as listed_files:

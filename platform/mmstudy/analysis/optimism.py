@@ -110,7 +110,7 @@ def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:
     """Scores of every (trial, epoch) of `numbers` on the validation rows they share.
 
     Raises:
-        MMStudyError: a trial lacks predictions of some epoch.
+        MMStudyError: a trial lacks predictions of some epoch, or all do.
     """
     keys = ["case", "fold"]
     scores, rows = [], pl.DataFrame()
@@ -125,6 +125,11 @@ def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:
                     "the study folder was copied in part."
                 )
             scores.append(epoch["probability"].to_numpy())
+    if rows.is_empty():
+        raise MMStudyError(
+            f"{study.name} has no predictions of its complete trials; the study folder was copied "
+            "in part."
+        )
     return Outcomes(
         case=rows["case"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         fold=rows["fold"].cast(pl.Int64).to_numpy(),

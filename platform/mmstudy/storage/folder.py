@@ -238,15 +238,15 @@ class StudyFolder(StudyPaths):
         """
         if not path.is_symlink() and not path.exists():
             return
-        way = path.relative_to(self.root)
+        way = self.writable(path).relative_to(self.root)
         name = "-".join(way.parts)
         taken = (self.quarantine / f"{n:04d}-{name}" for n in count(1))
         there = next(place for place in taken if not place.is_symlink() and not place.exists())
         note = there.with_name(f"{there.name}.why.txt")
-        with replacing(note) as beside:
+        with replacing(self.writable(note)) as beside:
             beside.write_text(f"{way.as_posix()}: {reason}\n", encoding="utf-8")
         try:
-            shutil.copyfile(path, there) if keep else path.rename(there)
+            shutil.copyfile(path, there, follow_symlinks=False) if keep else path.rename(there)
         except OSError as error:
             raise StorageError(error.errno, f"Cannot move {path}: {error.strerror}.") from error
         if self.stored:

@@ -6,7 +6,9 @@ passes the schema it wants, so a column that an older writer did not know is nul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +38,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_PARAMS = msgspec.json.Decoder(Params)
+_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z0-9_]{1,100})*")
 _COPY_AGAIN = "Copy it again from where it was made."
 
 
@@ -117,8 +121,8 @@ def read_tables(
 def _fault(found: pl.DataFrame, schema: pa.Schema, allowed: Collection[int] | None) -> str | None:
     if (fault := fault_of(found, schema)) is not None or allowed is None:
         return fault
-    strange = found.filter(~pl.col("number").is_in([*allowed]))
-    return f"it holds rows of trial {strange['number'][0]}" if strange.height else None
+    strange = set(found["number"].unique().to_list()).difference(allowed)
+    return f"it holds rows of trial {min(strange)}" if strange else None
 
 
 def ask_tables(
@@ -154,7 +158,8 @@ def ask_tables(
             extra_columns="ignore",
             glob=False,
         )
-        return ask(found).collect()
+        # In one piece: thousands would make every question slow.
+        return ask(found).collect().rechunk()
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
         raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
@@ -201,15 +206,28 @@ def params_of(text: str, number: int) -> dict[str, Any]:
     Raises:
         MMStudyError: no JSON object of plain values and lists of them; names trial and field.
     """
-    source = f"The row of trial {number}, column params,"
     try:
-        return decoded(text, Params, source=source)
-    except MMStudyError:
-        for path, value in decoded(text, dict[str, Any], source=source).items():
-            try:
-                msgspec.convert({path: value}, Params)
-            except msgspec.ValidationError as error:
-                raise MMStudyError(
-                    f"{source} is damaged: {path[:60]!r} is {value!r:.60}: {error}. {_COPY_AGAIN}"
-                ) from error
-        raise
+        found = _PARAMS.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        _tell_params(text, number)
+        raise  # not reached: what cannot be decoded is told
+    if not all(map(_is_path, found)) or "\\u0000" in text:
+        _tell_params(text, number)
+    return found
+
+
+def _tell_params(text: str, number: int) -> None:
+    source = f"The row of trial {number}, column params,"
+    for path, value in decoded(text, dict[str, Any], source=source).items():
+        if not _is_path(path) or "\\u0000" in text:
+            raise MMStudyError(
+                f"{source} is damaged: {path[:60]!r} is {value!r:.60}. A setting has a dotted name "
+                f"and no NUL in it. {_COPY_AGAIN}"
+            )
+        field = f"{source} field {path[:60]!r},"
+        decoded(msgspec.json.encode({path: value}), Params, source=field)
+
+
+@lru_cache(maxsize=10_000)
+def _is_path(text: str) -> bool:
+    return _PATH.fullmatch(text) is not None

@@ -58,10 +58,9 @@ MOST_TEXT = 100_000
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=MOST_TEXT, pattern=r"^[^\x00]*$")]
 _Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
-_Scalar = _Whole | float | bool | Text | None
-_Path = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$")]
+_Scalar = _Whole | float | bool | Annotated[str, Meta(max_length=MOST_TEXT)] | None
 Value = _Scalar | list[_Scalar]
-Params = dict[_Path, Value]
+Params = dict[str, Value]
 """The type of a trial's params: dotted path -> value. JSON has neither NaN nor infinity."""
 
 INFEASIBLE = "infeasible"

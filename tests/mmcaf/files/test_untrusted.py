@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from mmcaf.errors import DataError
@@ -94,3 +96,59 @@ def test_a_way_inside_is_followed_and_the_folder_may_be_a_link(tmp_path: Path) -
     (real / "a").mkdir(parents=True)
     link.symlink_to(real)
     assert untrusted.within(link, "a/b.json") == link / "a/b.json"
+
+
+class TestArrays:
+    @pytest.mark.parametrize(
+        "array", [np.arange(6.0).reshape(2, 3), np.int16(3), np.zeros((0, 2)), np.ones(2, bool)]
+    )
+    def test_what_numpy_saved_is_opened(self, tmp_path: Path, array: Any) -> None:
+        np.save(tmp_path / "a.npy", array)
+        found = untrusted.open_array(tmp_path / "a.npy")
+        assert found.dtype == array.dtype
+        assert np.array_equal(found, array)
+
+    def test_changes_stay_in_memory(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", np.zeros(3))
+        untrusted.open_array(tmp_path / "a.npy", mode="c")[0] = 1
+        assert not np.load(tmp_path / "a.npy").any()
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,), }",
+            "{'descr': '<x9', 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+            "(" * 500,
+            "",
+        ],
+        ids=lambda header: header[:40],
+    )
+    def test_a_header_of_another_kind_is_told(self, tmp_path: Path, header: str) -> None:
+        text = (header + "\n").encode()
+        start = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+        (tmp_path / "a.npy").write_bytes(start + text + bytes(8))
+        with pytest.raises(DataError, match=r"a\.npy is damaged"):
+            untrusted.open_array(tmp_path / "a.npy")
+
+
+class TestManyFiles:
+    def test_files_and_missing_ones_pass(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "x").write_text("")
+        untrusted.all_checked([tmp_path / "a" / "x", tmp_path / "a" / "gone"], tmp_path)
+
+    def test_a_link_among_them_or_on_the_way_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        (tmp_path / "a" / "l").symlink_to(tmp_path)
+        for way in ("a/l", "b/x"):
+            with pytest.raises(DataError, match="is a link"):
+                untrusted.all_checked([tmp_path / "a" / "x", tmp_path / way], tmp_path)
+
+    def test_what_is_replaced_may_be_a_link_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "l").symlink_to(tmp_path)
+        assert untrusted.straight(tmp_path / "a" / "l", tmp_path) == tmp_path / "a" / "l"

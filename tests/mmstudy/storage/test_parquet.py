@@ -13,6 +13,7 @@ import pytest
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import (
     append_rows,
+    params_of,
     read_json,
     read_rows,
     read_tables,
@@ -132,3 +133,38 @@ class TestJson:
             (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(MMStudyError, match=rf"a\.json.*{told}|{told}.*a\.json"):
             read_json(tmp_path / "a.json", dict[str, Any], limit=tmp_path)
+
+
+class TestParams:
+    def test_plain_values_and_lists_of_them_are_read(self) -> None:
+        text = '{"train.lr": 0.1, "a": [1, "b", null, true], "c": null}'
+        assert params_of(text, 3) == {"train.lr": 0.1, "a": [1, "b", None, True], "c": None}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{",
+            "[1]",
+            "null",
+            "[" * 100_000,
+            '{"train.lr": {"a": 1}}',
+            '{"train.lr": [[1]]}',
+            '{"train.lr": NaN}',
+            '{"train.lr": Infinity}',
+            '{"train.lr": 1e999}',
+            '{"train.lr": 99999999999999999999999999}',
+            '{"=cmd|x": 1}',
+            '{"a": "\\ud800"}',
+            '{"a": "\\u0000"}',
+            '{"a": ' + "[" * 5000 + "]" * 5000 + "}",
+        ],
+        ids=lambda text: text[:30],
+    )
+    def test_what_no_study_writes_is_told_with_the_trial(self, text: str) -> None:
+        for _ in range(60):  # a decoder that is thrown away ended the process, at times
+            with pytest.raises(MMStudyError, match=r"row of trial 3, column params.*damaged"):
+                params_of(text, 3)
+
+    def test_the_field_is_named(self) -> None:
+        with pytest.raises(MMStudyError, match=r"field 'train\.lr'.*Copy it again"):
+            params_of('{"a": 1, "train.lr": {"b": 1}}', 3)
