@@ -241,7 +241,8 @@ def large() -> list[bool]:
         )
     found = json.loads(done.stdout)
     print(
-        "seconds to open {open:.2f}, to judge {judge:.2f}, to resume a trial {resume:.2f}, to suggest one {suggest:.2f}; "
+        "seconds to open {open:.2f}, to judge {judge:.2f}, to resume a trial {resume:.2f}, "
+        "to suggest one {suggest:.2f}; "
         "peak memory {mib:.0f} MiB".format(**found)
     )
     seconds = found["open"] + found["resume"] + found["suggest"]

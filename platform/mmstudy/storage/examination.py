@@ -7,9 +7,10 @@ whose value nothing backs any more begins anew, with the params and the seed it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -19,8 +20,6 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import ask_tables, params_of, read_tables
 from mmstudy.storage.schema import (
     CONFIRMATIONS,
-    METRICS,
-    PREDICTIONS,
     TRIALS,
     Importances,
     State,
@@ -73,17 +72,17 @@ def examine(folder: StudyFolder, folds: int, *, deep: bool = False) -> Records:
         owners = {table: table_owners(folder, table) for table in SCHEMAS}
     except MMStudyError as error:  # which files hold what cannot be said before it is mended
         return Records({}, (Damage(folder.manifest, str(error)),))
-    damages = [*_notes(folder)]
-    good: dict[Table, list[Path]] = {}
+    damages, asked = [*_notes(folder)], dict[Table, pl.DataFrame]()
     for table, of in owners.items():
-        found = list(_damages(folder, table, of, deep=deep))
-        damages += found
-        good[table] = [*(of.keys() - {damage.file for damage in found})]
-    rows = {
-        row["number"]: TrialRow.from_dict(row)
-        for row in read_tables(good["trials"], TRIALS, limit=folder.root).sort("number").to_dicts()
-    }
-    return Records(rows, tuple(damages), _unbacked(folder, rows, folds, good))
+        try:
+            asked[table] = _asked(folder, table, of, deep=deep)
+        except MMStudyError:
+            bad = {damage.file: damage for damage in _damages(folder, table, of, deep=deep)}
+            damages += bad.values()
+            good = {file: numbers for file, numbers in of.items() if file not in bad}
+            asked[table] = _asked(folder, table, good, deep=deep)
+    rows = {row["number"]: TrialRow.from_dict(row) for row in asked["trials"].to_dicts()}
+    return Records(rows, tuple(damages), _unbacked(asked, rows, folds))
 
 
 def put_in_order(folder: StudyFolder, records: Records) -> None:
@@ -129,34 +128,44 @@ def _damages(
     folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
 ) -> Iterator[Damage]:
     """Files of a table that cannot be read, or hold rows that no study writes."""
-    try:
-        _look(folder, table, owners, deep=deep)
-    except MMStudyError:
-        for file, numbers in owners.items():
-            try:
-                _look(folder, table, {file: numbers}, deep=deep)
-            except MMStudyError as error:
-                yield Damage(file, str(error))
+    for file, numbers in owners.items():
+        try:
+            _asked(folder, table, {file: numbers}, deep=deep)
+        except MMStudyError as error:
+            yield Damage(file, str(error))
 
 
-def _look(
+def _asked(
     folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
-) -> None:
-    files, limit = [*owners], folder.root
-    if table != "trials" and not deep:
-        counts = ask_tables(files, SCHEMAS[table], _counted, limit=limit)
-        allowed = {number for numbers in owners.values() for number in numbers}
-        if strange := set(counts["number"].to_list()) - allowed:
-            raise MMStudyError(f"it holds rows of trial {min(strange)}")
-        return
-    rows = read_tables(files, SCHEMAS[table], limit=limit, of=owners)
+) -> pl.DataFrame:
+    """What of a table is judged: all of trials, curves of metrics, numbers of predictions."""
+    files, schema, limit = [*owners], SCHEMAS[table], folder.root
     if table == "trials":
+        rows = read_tables(files, schema, limit=limit, of=owners).sort("number")
         for number, text in rows.select("number", "params").iter_rows():
             params_of(text, number)
+        return rows
+    if deep:
+        read_tables(files, schema, limit=limit, of=owners)
+    found = ask_tables(files, schema, _ASKED[table], limit=limit)
+    allowed = {number for numbers in owners.values() for number in numbers}
+    if strange := set(found["number"].unique().to_list()) - allowed:
+        raise MMStudyError(f"it holds rows of trial {min(strange)}")
+    return found
 
 
-def _counted(rows: pl.LazyFrame) -> pl.LazyFrame:
+def _curves(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.select("number", "fold", "epoch", "n_val", "auroc")
+
+
+def _counts(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.group_by("number").agg(pl.len().alias("predicted"))
+
+
+_ASKED: Final[Mapping[Table, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {
+    "metrics": _curves,
+    "predictions": _counts,
+}
 
 
 def _notes(folder: StudyFolder) -> Iterator[Damage]:
@@ -174,28 +183,13 @@ def _notes(folder: StudyFolder) -> Iterator[Damage]:
 
 
 def _unbacked(
-    folder: StudyFolder,
-    rows: Mapping[int, TrialRow],
-    folds: int,
-    good: Mapping[Table, list[Path]],
+    asked: Mapping[Table, pl.DataFrame], rows: Mapping[int, TrialRow], folds: int
 ) -> dict[int, str]:
     """Complete trials whose metrics or predictions do not hold what their row says."""
-    complete = [row for row in rows.values() if row.state is State.COMPLETE]
-    told = pl.DataFrame(
-        {
-            "number": [row.number for row in complete],
-            "value": [row.value for row in complete],
-            "best_epoch": [row.best_epoch for row in complete],
-        },
-        schema={"number": pl.Int32, "value": pl.Float64, "best_epoch": pl.Int32},
-    )
-    metrics = ask_tables(
-        good["metrics"],
-        METRICS,
-        lambda rows: rows.select("number", "fold", "epoch", "n_val", "auroc"),
-        limit=folder.root,
-    )
-    predictions = ask_tables(good["predictions"], PREDICTIONS, _counted, limit=folder.root)
+    complete = [number for number, row in rows.items() if row.state is State.COMPLETE]
+    told = asked["trials"].filter(pl.col("number").is_in(complete))
+    told = told.select("number", "value", "best_epoch")
+    metrics, predictions = asked["metrics"], asked["predictions"]
     at_best = (
         metrics.join(told, on="number")
         .filter(pl.col("epoch") == pl.col("best_epoch"))
@@ -206,7 +200,7 @@ def _unbacked(
         epochs=pl.max("epoch") + 1,
         folds=pl.n_unique("fold"),
         rows=pl.len(),
-        places=pl.struct("fold", "epoch").n_unique(),
+        places=(pl.col("fold").cast(pl.Int64) * 1_000_000 + pl.col("epoch")).n_unique(),
         cases=pl.sum("n_val"),
     )
     held = told.join(counts, on="number", how="left")

@@ -22,7 +22,7 @@ import pyarrow as pa
 from msgspec import Meta
 
 from mmcaf.errors import DataError
-from mmcaf.files.untrusted import straight, within
+from mmcaf.files.untrusted import straight
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import read_json, read_tables
 from mmstudy.storage.paths import StudyPaths
@@ -151,10 +151,7 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
         if not entry.file.startswith(table):
             raise MMStudyError(_damaged(paths, f"{entry.file} is no segment of {table}"))
         numbers = frozenset(n for first, last in entry.numbers for n in range(first, last + 1))
-        try:
-            yield Segment(within(paths.root, f"segments/{entry.file}"), numbers)
-        except DataError as error:
-            raise MMStudyError(str(error)) from error
+        yield Segment(paths.segments / entry.file, numbers)
 
 
 def _damaged(paths: StudyPaths, why: str) -> str:
