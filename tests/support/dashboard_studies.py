@@ -47,7 +47,9 @@ def write_about(root: Path, name: str, *, trials: int, epochs: int, folds: int =
         }
     )
     names = [f"c{i:03}" for i in range(CASES)]
-    parts = [names[fold::folds] for fold in range(folds)]
+    parts = [
+        [name for i, name in enumerate(names) if i // 3 % folds == fold] for fold in range(folds)
+    ]
     write_json(
         paths.study,
         {
