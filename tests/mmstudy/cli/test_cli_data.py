@@ -70,7 +70,7 @@ def test_a_report_that_was_copied_in_part_is_told(
         (tmp_path / name).write_bytes((cohort.folder / name).read_bytes())
     (tmp_path / "ingest_report.json").write_text("{")
     code, out, err = command("data", "show", str(tmp_path))
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "ingest_report.json" in err
 
 
