@@ -66,6 +66,11 @@ def _walk(folder: Path, root: Path, index: int, skipped: str) -> Iterator[Found]
 
 def _found(entry: os.DirEntry[str], root: Path, index: int) -> Found:
     path = Path(entry.path).relative_to(root).as_posix()
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # no table can hold it; shown as Python writes it
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        return Found(index, shown, "image", 0, 0, "E_UNREADABLE")
     reason = None
     if entry.is_symlink():
         target = Path(os.path.realpath(entry.path))

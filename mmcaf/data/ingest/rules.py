@@ -88,7 +88,7 @@ CODES: dict[str, str] = {
     "E_SYMLINK": "a link to a folder, or out of the source",
     "E_TOO_LARGE": "larger than 64 MiB",
     "E_NOT_DICOM": "no DICM at byte 128",
-    "E_UNREADABLE": "the file or its header cannot be read",
+    "E_UNREADABLE": "the file or its header cannot be read, or its name is no UTF-8",
     "E_TS_UNSUPPORTED": "a transfer syntax that is refused, or for which no decoder is installed",
     **{rule.code: rule.meaning for rule in RULES},
     "E_DUP_SOP": "a copy of a file that was kept",
