@@ -128,7 +128,7 @@ def _seen(study: Study, table: Literal["trials", "metrics"]) -> Seen:
 
 def _decided(study: Study) -> Seen:
     """What the choice of the best trial and its comparison depend on."""
-    others = [*study.folder.confirmations.glob("[0-9]*"), study.folder.evaluations]
+    others = [*study.folder.files(study.folder.confirmations, "[0-9]*"), study.folder.evaluations]
     return _seen(study, "trials") + tuple(_mark(path) for path in sorted(others) if path.exists())
 
 

@@ -86,18 +86,24 @@ def all_checked(paths: Iterable[Path], folder: Path) -> None:
 
 
 def straight(path: Path, folder: Path) -> Path:
-    """`path`, which lies in `folder`, if no folder on the way to it is a link.
+    """`path`, which lies in `folder`, if nothing on the way to it is a link, or no folder.
 
     What lies at `path` itself is not looked at: whoever replaces or deletes it does so to a link,
     not to what the link leads to.
 
     Raises:
-        DataError: a link on the way.
+        DataError: a link on the way, or something else that is no folder.
     """
     below = path.relative_to(folder)
     for part in [folder / one for one in reversed(below.parents)][1:]:
-        if part.is_symlink():
-            raise DataError(_refusal(part, "a link"))
+        try:
+            mode = os.lstat(part).st_mode
+        except FileNotFoundError:
+            break
+        except OSError as error:
+            raise DataError(_unreadable(part, error)) from error
+        if not stat.S_ISDIR(mode):
+            raise DataError(_refusal(part, _kind(mode)))
     return path
 
 
@@ -107,7 +113,7 @@ def _check_regular(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:  # a file in a folder's place, a name that is too long
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+        raise DataError(_unreadable(path, error)) from error
     if not stat.S_ISREG(mode):
         raise DataError(_refusal(path, _kind(mode)))
 
@@ -126,7 +132,7 @@ def open_regular(path: Path) -> BinaryIO:
     except OSError as error:
         if path.is_symlink():
             raise DataError(_refusal(path, "a link")) from error
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+        raise DataError(_unreadable(path, error)) from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
@@ -145,9 +151,12 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
         try:
             content = file.read(most + 1)
         except OSError as error:
-            raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+            raise DataError(_unreadable(path, error)) from error
     if len(content) > most:
-        raise DataError(f"{path} is larger than {most} bytes, far more than such a file ever has.")
+        raise DataError(
+            f"{path} is larger than {most} bytes, far more than such a file ever has, so it is not "
+            "read. Look what it is; copy the file itself there."
+        )
     return content
 
 
@@ -223,11 +232,16 @@ def _refusal(path: Path, kind: str) -> str:
     )
 
 
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"Cannot read {path}: {error.strerror}. Look whose it is; copy it there as your own."
+
+
 def _kind(mode: int) -> str:
     names = {
         stat.S_IFLNK: "a link",
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO",
         stat.S_IFSOCK: "a socket",
+        stat.S_IFREG: "a file",
     }
     return names.get(stat.S_IFMT(mode), "a device")

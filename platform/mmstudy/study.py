@@ -124,7 +124,9 @@ class Study:
         rows = self.trials().filter(pl.col("number") == number).to_dicts()
         if not rows:
             known = self.trials().height
-            raise MMStudyError(f"{self.name} has no trial {number}; it has {known} trials.")
+            raise MMStudyError(
+                f"{self.name} has no trial {number}; it has {known} trials: see `mmstudy trials`."
+            )
         return rows[0]
 
     def best(self) -> pl.DataFrame:
@@ -172,7 +174,7 @@ class Study:
         return self._once("confirmations", self._confirmations)
 
     def _confirmations(self) -> pl.DataFrame:
-        files = sorted(self.folder.confirmations.glob("[0-9]*.parquet"))
+        files = self.folder.files(self.folder.confirmations, "[0-9]*.parquet")
         rows = read_tables(files, CONFIRMATIONS, limit=self.folder.root).sort(
             "number", "run", "fold"
         )
@@ -180,8 +182,12 @@ class Study:
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
     def confirmed(self) -> dict[int, Estimate]:
-        """Trial -> mean AUROC over new splits and seeds, with its interval; whole runs only."""
-        rows = self.confirmations()
+        """Trial -> mean AUROC over new splits and seeds, with its interval.
+
+        Only whole runs of complete trials count: the row of a trial may be lost.
+        """
+        complete = self._table("trials").filter(state=State.COMPLETE)["number"]
+        rows = self.confirmations().filter(pl.col("number").is_in(complete.to_list()))
         whole = rows.filter(pl.len().over("number", "run") == self.folds)
         return {
             int(group["number"][0]): corrected_interval(
@@ -239,11 +245,25 @@ class Study:
 
         Where folds are repeated, the probability is the mean over the repeats.
         """
+        answers = self.at_best(number).group_by("case", "label")
+        return answers.agg(pl.mean("probability")).sort("case")
+
+    def at_best(self, number: int) -> pl.DataFrame:
+        """The predictions of trial `number` at its best epoch: one row per fold and case.
+
+        Raises:
+            MMStudyError: the trial is not complete, or its predictions are lost.
+        """
         epoch = self.trial(number)["best_epoch"]
         if epoch is None:
             raise MMStudyError(f"Trial {number} of {self.name} is not complete.")
-        at_best = self.predictions(number).filter(pl.col("epoch") == epoch)
-        return at_best.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+        found = self.predictions(number).filter(pl.col("epoch") == epoch)
+        if found.is_empty():
+            raise MMStudyError(
+                f"Trial {number} of {self.name} has no predictions in {self.folder.predictions}. "
+                f"Copy them there again, or have `mmstudy run` compute the trial anew."
+            )
+        return found
 
     def cohort(self, given: Path | str | None = None, *, volumes: bool = True) -> Cohort:
         """The cohort the study was begun on: `given`, or where it lay then; fetched if needed.

@@ -83,7 +83,7 @@ def standing(study: Study) -> Standing:
         MMStudyError: a table cannot be read; names it.
         DataError: a link, folder or FIFO lies where a table belongs.
     """
-    for file in sorted(study.folder.trials.glob("[0-9]*.parquet")):
+    for file in study.folder.files(study.folder.trials, "[0-9]*.parquet"):
         checked(file, study.folder.root)
     counts, best = study.counts(), study.best_trial() or {}
     return Standing(

@@ -57,13 +57,24 @@ def main() -> None:
         error = _explained(raised)
         if debug or isinstance(error, ModuleNotFoundError):
             raise
-        message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        sys.stderr.write(f"\n{message}\n")
+        sys.stderr.write(f"\n{_told(error)}\n")
         code = getattr(error, "exit_code", 1 if isinstance(error, OSError) else 2)
         sys.exit(int(code))
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         sys.exit(130)
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, in words; a fault of the system names its file, and what can be done."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if error.filename is None:  # the words are ours
+        return error.strerror
+    return (
+        f"{os.fsdecode(error.filename)}: {error.strerror}. Look what it is, whose, and who may "
+        "read and write it; copy it there again as your own, or choose another folder."
+    )
 
 
 def _asked(flag: str) -> bool:

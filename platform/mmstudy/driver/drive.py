@@ -174,7 +174,7 @@ def run_study(
             say=lambda finding: say(str(finding)),
             adopted=known,
         )
-        if len([*plan.folder.trials.glob("[0-9]*")]) >= SEGMENT_TRIALS:
+        if len(plan.folder.files(plan.folder.trials, "[0-9]*")) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
         with runner:

@@ -129,8 +129,7 @@ def choose(
     Raises:
         UsageError: a named case does not validate in any fold of the trial; says what it is.
     """
-    epoch = study.trial(number)["best_epoch"]
-    rows = study.predictions(number).filter(pl.col("epoch") == epoch).sort("fold", "case")
+    rows = study.at_best(number).sort("fold", "case")
     rows = rows.unique("case", keep="first", maintain_order=True)
     truth = (
         pl.when(pl.col("label") == 1)

@@ -67,7 +67,10 @@ def rerun(
     """
     stored = {(row["fold"], row["epoch"]): row for row in study.metrics(number).to_dicts()}
     if not stored:
-        raise MMStudyError(f"Trial {number} of {study.name} has no stored epoch to compare with.")
+        raise MMStudyError(
+            f"Trial {number} of {study.name} has no stored epoch to compare with: "
+            f"{study.folder.metrics} lacks them. Copy them there again."
+        )
     task = task_of(study, number, study.cohort(cohort), seed)
     with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
         # Earlier stages are trained again too, not read from where the study keeps them.

@@ -105,7 +105,7 @@ def find_segments(folder: StudyFolder) -> None:
     found: dict[Table, list[Segment]] = {name: [] for name in SCHEMAS}
     for name, schema in SCHEMAS.items():
         known = set[int]()
-        for file in sorted(folder.segments.glob(f"{name}-*.parquet")):
+        for file in folder.files(folder.segments, f"{name}-*.parquet"):
             try:
                 numbers = read_tables([file], schema, limit=folder.root)["number"]
             except MMStudyError:

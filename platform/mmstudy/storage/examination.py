@@ -67,7 +67,11 @@ def examine(folder: StudyFolder, folds: int, *, deep: bool = False) -> Records:
         folder: of the study.
         folds: that every complete trial went through.
         deep: look at every value of every table, not only at what trials are backed by.
+
+    Raises:
+        MMStudyError: a folder of the study cannot be looked through, so nothing can be said.
     """
+    folder.check_folders()
     try:
         owners = {table: table_owners(folder, table) for table in SCHEMAS}
     except MMStudyError as error:  # which files hold what cannot be said before it is mended
@@ -170,7 +174,7 @@ _ASKED: Final[Mapping[Table, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {
 
 def _notes(folder: StudyFolder) -> Iterator[Damage]:
     """Damaged files that a study can do without: they are made again."""
-    for file in sorted(folder.confirmations.glob("[0-9]*.parquet")):
+    for file in folder.files(folder.confirmations, "[0-9]*.parquet"):
         try:
             read_tables([file], CONFIRMATIONS, limit=folder.root)
         except MMStudyError as error:

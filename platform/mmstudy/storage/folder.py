@@ -230,7 +230,8 @@ class StudyFolder(StudyPaths):
     def put_aside(self, path: Path, reason: str, *, keep: bool = False) -> None:
         """Move a file that cannot be used into `quarantine/`, beside a note that says why.
 
-        Nothing happens where there is no such file. A link is moved itself, not what it leads to.
+        Nothing happens where there is no such file. A link is moved itself, not what it leads to;
+        what lies behind a link is not moved.
         With `keep` a copy is put aside, and the file stays until it is written anew.
 
         Raises:
@@ -238,6 +239,7 @@ class StudyFolder(StudyPaths):
         """
         if not path.is_symlink() and not path.exists():
             return
+        self.writable(self.quarantine / path.name)
         way = self.writable(path).relative_to(self.root)
         name = "-".join(way.parts)
         taken = (self.quarantine / f"{n:04d}-{name}" for n in count(1))

@@ -6,6 +6,7 @@ passes the schema it wants, so a column that an older writer did not know is nul
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
@@ -161,16 +162,23 @@ def ask_tables(
         # In one piece: thousands would make every question slow.
         return ask(found).collect().rechunk()
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        named = ", ".join(path.name for path in paths if not _readable(path)) or "a table"
-        raise MMStudyError(f"Cannot read {named} of the study: {error}") from error
+        named = ", ".join(str(path) for path in paths if not _readable(path, schema))
+        raise MMStudyError(
+            f"Cannot read {named or paths[0].parent}: {str(error).rstrip('. ')}. {_COPY_AGAIN}"
+        ) from error
 
 
-def _readable(path: Path) -> bool:
+def _readable(path: Path, schema: pa.Schema) -> bool:
+    """Whether a file by itself is no reason why many cannot be read together."""
     try:
-        pq.read_metadata(path)
+        held = pq.read_schema(path)
     except (OSError, pa.ArrowException):
         return False
-    return True
+    return all(held.field(name).type == schema.field(name).type for name in _both(held, schema))
+
+
+def _both(held: pa.Schema, schema: pa.Schema) -> list[str]:
+    return [name for name in schema.names if held.get_field_index(name) >= 0]
 
 
 def read_json(path: Path, kind: type[T], *, limit: Path) -> T:
@@ -225,7 +233,8 @@ def _tell_params(text: str, number: int) -> None:
                 f"and no NUL in it. {_COPY_AGAIN}"
             )
         field = f"{source} field {path[:60]!r},"
-        decoded(msgspec.json.encode({path: value}), Params, source=field)
+        # Not `msgspec.convert`: 0.22.0 frees a decoder of such a type wrongly, and may crash.
+        decoded(json.dumps({path: value}), Params, source=field)
 
 
 @lru_cache(maxsize=10_000)

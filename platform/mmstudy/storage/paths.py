@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from mmcaf.errors import DataError
 from mmcaf.files.untrusted import straight
+from mmstudy.errors import MMStudyError
 
 __all__ = ["StudyPaths"]
 
@@ -152,3 +156,37 @@ class StudyPaths:
     def claim(self, number: int) -> Path:
         """Which attempt owns the trial's files."""
         return self.trial_artifacts(number) / "claim.json"
+
+    def files(self, folder: Path, pattern: str) -> list[Path]:
+        """What lies in a folder of the study under such a name, in order; nothing where there is
+        no such folder.
+
+        Raises:
+            MMStudyError: a link lies in its place, or no folder, or it cannot be listed.
+        """
+        return sorted(folder / name for name in self._names(folder) if fnmatchcase(name, pattern))
+
+    def check_folders(self) -> None:
+        """Refuse a study whose records cannot be looked through: none would seem to be there.
+
+        Raises:
+            MMStudyError: as `files` says; names the folder.
+        """
+        for folder in (self.trials, self.metrics, self.predictions, self.segments):
+            self._names(folder)
+        for folder in (self.confirmations, self.artifacts, self.quarantine):
+            self._names(folder)
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            with os.scandir(straight(folder / "any", self.root).parent) as entries:
+                return [entry.name for entry in entries]
+        except FileNotFoundError:
+            return []
+        except DataError as error:
+            raise MMStudyError(str(error)) from error
+        except OSError as error:
+            raise MMStudyError(
+                f"Cannot look into {folder}: {error.strerror}. Look whose it is; copy the study "
+                "as your own."
+            ) from error

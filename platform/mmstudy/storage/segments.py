@@ -21,8 +21,6 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Meta
 
-from mmcaf.errors import DataError
-from mmcaf.files.untrusted import straight
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.parquet import read_json, read_tables
 from mmstudy.storage.paths import StudyPaths
@@ -165,14 +163,9 @@ def loose_files(paths: StudyPaths, table: Table) -> Iterator[tuple[int, Path]]:
     """The small files of a table, each with its trial's number.
 
     Raises:
-        MMStudyError: their folder is a link.
+        MMStudyError: their folder is a link, or cannot be listed.
     """
-    folder = loose_path(paths, table, 0).parent
-    try:
-        straight(folder / "any", paths.root)
-    except DataError as error:
-        raise MMStudyError(str(error)) from error
-    for path in sorted(folder.glob("[0-9]*.parquet")):
+    for path in paths.files(loose_path(paths, table, 0).parent, "[0-9]*.parquet"):
         if found := _LOOSE.fullmatch(path.name):
             yield int(found[1]), path
 

@@ -51,7 +51,8 @@ def test_ls_names_the_broken_one_and_goes_on(ask: Command, study: Study, tmp_pat
     broken.folder.trial(0).write_bytes(b"")
     code, out, err = ask("ls", "-f", "json")
     assert (code, [row["study"] for row in json.loads(out)]) == (0, ["s"])
-    assert err.startswith("broken cannot be read. Cannot read 00000.parquet")
+    assert err.startswith("broken cannot be read. Cannot read ")
+    assert "00000.parquet" in err
 
 
 def test_a_root_without_studies_says_how_to_begin_one(ask: Command, tmp_path: Path) -> None:

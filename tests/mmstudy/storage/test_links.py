@@ -12,6 +12,7 @@ from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.compaction import compact
+from mmstudy.storage.examination import examine
 from mmstudy.storage.explanations import load
 from mmstudy.storage.schema import TRIALS
 from mmstudy.storage.stop import ask_to_stop
@@ -131,6 +132,26 @@ class TestWriting:
         study.folder.importance.symlink_to(outside / "00000.parquet")
         study.folder.put_json(study.folder.importance, {"complete": 0, "rows": []})
         assert not study.folder.importance.is_symlink()
+
+    def test_what_lies_behind_a_link_is_not_put_aside(self, study: Study, outside: Path) -> None:
+        replaced(study.folder.predictions, outside)
+        with pytest.raises(StorageError, match="predictions is a link"):
+            study.folder.put_aside(study.folder.predictions / "00000.parquet", "damaged")
+
+    def test_nothing_is_put_aside_behind_a_link(self, study: Study, outside: Path) -> None:
+        replaced(study.folder.quarantine, outside)
+        with pytest.raises(StorageError, match="quarantine is a link"):
+            study.folder.put_aside(study.folder.importance, "damaged")
+        assert study.folder.importance.exists()
+
+    @pytest.mark.parametrize("name", ["trials", "segments", "confirmations", "quarantine"])
+    def test_a_study_is_not_put_in_order_behind_a_link(
+        self, study: Study, outside: Path, name: str
+    ) -> None:
+        """None of its records would seem to be there."""
+        replaced(study.folder.root / name, outside)
+        with pytest.raises(MMStudyError, match=f"{name} is a link"):
+            examine(study.folder, study.folds)
 
     def test_a_request_to_stop_makes_no_file_elsewhere(self, study: Study, outside: Path) -> None:
         study.folder.stop.symlink_to(outside / "new")

@@ -97,7 +97,15 @@ def test_a_damaged_file_is_named_among_the_others(tmp_path: Path, content: bytes
         bad.write_bytes(good.read_bytes()[:-20])
     else:
         bad.write_bytes(content)
-    with pytest.raises(MMStudyError, match=r"Cannot read bad\.parquet of the study"):
+    with pytest.raises(MMStudyError, match=r"Cannot read .*/bad\.parquet: .*Copy it"):
+        read_tables([good, bad], SCHEMA, limit=tmp_path)
+
+
+def test_a_file_of_another_table_is_named_among_the_others(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    write_rows(good, SCHEMA, rows(1))
+    pl.DataFrame({"number": ["x"]}).write_parquet(bad)
+    with pytest.raises(MMStudyError, match=r"Cannot read [^,]*/bad\.parquet: .*Copy it"):
         read_tables([good, bad], SCHEMA, limit=tmp_path)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from mmstudy.errors import MMStudyError
 from mmstudy.storage.paths import StudyPaths
 
 PATHS = StudyPaths(Path("root/heads"))
@@ -53,3 +55,33 @@ def test_a_study_written_by_the_first_version_has_these_names() -> None:
     assert old.trial(0).is_file()
     assert old.trial_metrics(0).is_file()
     assert old.trial_predictions(0).is_file()
+
+
+class TestFiles:
+    def test_they_come_in_order_and_none_where_there_is_no_folder(self, tmp_path: Path) -> None:
+        paths = StudyPaths(tmp_path)
+        assert paths.files(paths.trials, "*") == []
+        paths.trials.mkdir()
+        for name in ("00002.parquet", "00001.parquet", ".00003.parquet.tmp-x"):
+            (paths.trials / name).touch()
+        assert paths.files(paths.trials, "[0-9]*.parquet") == [paths.trial(1), paths.trial(2)]
+
+    def test_what_is_no_folder_is_told(self, tmp_path: Path) -> None:
+        """Else its trials would seem never to have run."""
+        paths = StudyPaths(tmp_path)
+        os.mkfifo(paths.trials)
+        paths.metrics.touch()
+        paths.segments.symlink_to(tmp_path)
+        for folder, kind in ((paths.trials, "a FIFO"), (paths.metrics, "a file")):
+            with pytest.raises(MMStudyError, match=f"{folder.name} is {kind}"):
+                paths.files(folder, "*")
+        with pytest.raises(MMStudyError, match="is a FIFO"):
+            paths.check_folders()
+        paths.trials.unlink()
+        paths.metrics.unlink()
+        with pytest.raises(MMStudyError, match="segments is a link"):
+            paths.check_folders()
+
+    def test_a_name_too_long_for_the_system_is_a_sentence(self, tmp_path: Path) -> None:
+        with pytest.raises(MMStudyError, match="Look whose it is"):
+            StudyPaths(tmp_path).files(tmp_path / ("x" * 300), "*")
