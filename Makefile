@@ -26,8 +26,10 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-# Kills, power cuts, copies, wrong clocks: all of what test-slow does a sample of. About an hour.
+# Kills, power cuts, copies, wrong clocks, and every damaged file under every command: all of what
+# test-slow does a sample of. About two hours.
 soak: $(VENV)/.dev
+	MATRIX=full $(BIN)/python -m pytest -s tests/mmstudy/test_matrix.py
 	SOAK=full $(BIN)/python -m pytest -s --show-capture=no tests/mmstudy/test_soak.py
 
 # Figures beside their targets; fails where one is missed.
