@@ -31,7 +31,7 @@ from support.tiny_spec import TINY_SPEC
 
 pytestmark = pytest.mark.slow
 
-TRIALS, DRIVER_KILLS, WORKER_KILLS = 40, 10, 20
+TRIALS, DRIVER_KILLS, WORKER_KILLS = 24, 5, 10
 SPEC = deepcopy(TINY_SPEC) | {
     "train": {"epochs": 5},
     "space": {"train.lr": {"float": [1e-3, 3.0], "log": True}},

@@ -26,7 +26,7 @@ from support.tiny_spec import TINY_SPEC
 
 pytestmark = pytest.mark.slow
 
-TRIALS, WINDOW, VICTIM = 300, 60, 150
+TRIALS, WINDOW, VICTIM = 160, 40, 80
 NODES, GPUS_PER_NODE = 3, 2
 SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {"search": {"trials": TRIALS}}
 
