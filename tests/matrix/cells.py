@@ -63,7 +63,7 @@ _SECONDS = 10  # a command that takes longer hangs
 _MORE = {"explain": 40}  # where it begins anew, shap compiles its parts for seconds
 _NUMBERS = re.compile(r"[0-9a-f]{12,}|\d+")
 _REMEDY = re.compile(
-    r"\b(copy|copied|delete|ingest|look|see|use|choose|give|free|run|makes?|repair|aside|anew|"
+    r"\b(copy|copied|delete|ingest|look|lists|see|use|choose|give|free|run|makes?|repair|aside|anew|"
     r"have|allow|ask|leave|--\w+)\b",
     re.IGNORECASE,
 )

@@ -56,9 +56,9 @@ def check(
 
 
 def _is_cohort(what: str) -> bool:
-    return (located(what, "cohort") / "cohort.json").is_file() or (
-        "://" in what and not _is_study(what)
-    )
+    state = located(what, "cohort") / "cohort.json"
+    there = state.exists() or state.is_symlink()  # whatever it is, the cohort's reader says it
+    return there or ("://" in what and not _is_study(what))
 
 
 def _is_study(address: str) -> bool:

@@ -67,6 +67,18 @@ def test_a_cohort_is_checked_by_case(command: Command, cohort: Cohort, tmp_path:
     assert (code, "ingest it again" in err) == (2, True)
 
 
+def test_a_cohort_of_which_a_file_is_something_else_is_one(
+    command: Command, cohort: Cohort, tmp_path: Path
+) -> None:
+    (tmp_path / "cohort.json").symlink_to(cohort.folder / "cohort.json")
+    code, _, err = command("check", str(tmp_path))
+    assert (code, "cohort.json is a link" in err) == (2, True)
+    (tmp_path / "cohort.json").unlink()
+    (tmp_path / "cohort.json").mkdir()
+    code, _, err = command("check", str(tmp_path))
+    assert (code, "cohort.json is a folder" in err) == (2, True)
+
+
 def test_what_is_neither_is_told(command: Command, tmp_path: Path) -> None:
     code, _, err = command("check", "none", "--root", str(tmp_path))
     assert code == 1
