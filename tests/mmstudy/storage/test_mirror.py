@@ -103,6 +103,7 @@ def ended(number: int) -> TrialRow:
         attempts=1,
         started=epoch_row().written,
         value=number / 1000,
+        best_epoch=0,
     )
 
 
