@@ -166,6 +166,20 @@ class StudyPaths:
         """
         return sorted(folder / name for name in self._names(folder) if fnmatchcase(name, pattern))
 
+    def has(self, path: Path) -> bool:
+        """Whether anything lies at `path`, a file of the study, be it a link that leads nowhere.
+
+        Raises:
+            MMStudyError: its folder cannot be looked into.
+        """
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _closed(path.parent, error) from error
+        return True
+
     def check_folders(self) -> None:
         """Refuse a study whose records cannot be looked through: none would seem to be there.
 
@@ -186,7 +200,11 @@ class StudyPaths:
         except DataError as error:
             raise MMStudyError(str(error)) from error
         except OSError as error:
-            raise MMStudyError(
-                f"Cannot look into {folder}: {error.strerror}. Look whose it is; copy the study "
-                "as your own."
-            ) from error
+            raise _closed(folder, error) from error
+
+
+def _closed(folder: Path, error: OSError) -> MMStudyError:
+    return MMStudyError(
+        f"Cannot look into {folder}: {error.strerror}. Look whose it is; copy the study as your "
+        "own."
+    )

@@ -102,7 +102,7 @@ def rows_of(paths: StudyPaths, table: Table, number: int) -> pl.DataFrame:
         MMStudyError: a file cannot be read, or holds what no study writes; names it.
     """
     schema, loose = SCHEMAS[table], loose_path(paths, table, number)
-    if loose.exists() or loose.is_symlink():
+    if paths.has(loose):
         try:
             return read_tables([loose], schema, limit=paths.root, of={loose: (number,)})
         except MMStudyError:
@@ -135,7 +135,7 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
     Raises:
         MMStudyError: the manifest is damaged; names it and the field.
     """
-    if not paths.manifest.exists() and not paths.manifest.is_symlink():
+    if not paths.has(paths.manifest):
         return
     entries: tuple[_Entry, ...] = getattr(
         read_json(paths.manifest, _Manifest, limit=paths.root), table

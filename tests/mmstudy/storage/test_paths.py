@@ -82,6 +82,15 @@ class TestFiles:
         with pytest.raises(MMStudyError, match="segments is a link"):
             paths.check_folders()
 
+    def test_what_is_there_is_known_and_what_cannot_be_known_is_told(self, tmp_path: Path) -> None:
+        paths = StudyPaths(tmp_path)
+        assert not paths.has(paths.trial(0))
+        paths.trials.mkdir()
+        paths.trial(0).symlink_to("nowhere")
+        assert paths.has(paths.trial(0))
+        with pytest.raises(MMStudyError, match="Cannot look into"):
+            paths.has(tmp_path / ("x" * 300))
+
     def test_a_name_too_long_for_the_system_is_a_sentence(self, tmp_path: Path) -> None:
         with pytest.raises(MMStudyError, match="Look whose it is"):
             StudyPaths(tmp_path).files(tmp_path / ("x" * 300), "*")
