@@ -18,7 +18,7 @@ from mmcaf.files.atomic import replacing
 
 __all__ = ["SHOWN_HU", "Box", "mass_inside", "shown_slices", "strip", "write_array", "write_png"]
 
-SHOWN_HU = (-1000, 400)
+SHOWN_HU = (-1000.0, 400.0)
 _LEAST_SIDE = 160  # pixels of a slice in the picture
 _OPACITY = 0.6  # of the colours where the map is greatest
 _BAND = 22  # rows for the words below a slice
