@@ -182,7 +182,8 @@ def _alone(out: Path) -> Iterator[None]:
     with open_for_locking(out / ".lock") as lock:
         if not flocked(lock, wait=False):
             raise DataError(f"Another ingestion into {out} is running; wait for it.")
-        for folder in (out / "index", out / "volumes", *out.glob("volumes/*")):
+        sizes = [path for path in out.glob("volumes/*") if path.is_dir()]  # links among them
+        for folder in (out / "index", out / "volumes", *sizes):
             straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):
             leftover.unlink(missing_ok=True)

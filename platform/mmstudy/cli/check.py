@@ -51,7 +51,7 @@ def check(
     if rows or how not in PEOPLE:
         print_table(Table.of(rows), how)
     if left:
-        raise CheckFailed(f"{what} is not whole: {left} findings.")
+        raise CheckFailed(f"{what} is not whole; things that are wrong: {left}.")
     say(f"{what} is whole." if not rows else f"{what} is put in order.")
 
 

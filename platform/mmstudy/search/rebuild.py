@@ -145,6 +145,7 @@ def rebuild_journal(
     Raises:
         StorageError: it cannot be written; the old one is unchanged.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     lines = _KeptLines()
     storage = JournalStorage(lines)
     study = optuna.create_study(storage=storage, study_name=NAME, directions=directions(spec))

@@ -37,7 +37,7 @@ def test_a_damaged_one_is_told_repaired_and_gone_on_with(
     code, out, err = command("check", where, "-f", "json")
     assert code == 4
     assert [row["what"] for row in json.loads(out)] == ["metrics/00001.parquet", "trial 1"]
-    assert "is not whole: 2 findings" in err
+    assert "is not whole; things that are wrong: 2" in err
     assert not study.folder.quarantine.exists()  # nothing was changed
     code, out, err = command("check", where, "--repair", "-f", "json")
     assert code == 0
@@ -62,7 +62,7 @@ def test_a_cohort_is_checked_by_case(command: Command, cohort: Cohort, tmp_path:
     code, out, err = command("check", str(folder), "-f", "json")
     assert code == 4
     assert case in out
-    assert "is not whole: 1 findings" in err
+    assert "is not whole; things that are wrong: 1" in err
     code, _, err = command("check", str(folder), "--repair")
     assert (code, "ingest it again" in err) == (2, True)
 
