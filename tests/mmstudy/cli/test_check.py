@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.volumes import VolumeSpec
 from mmstudy.study import Study
 from support.recorded_study import run_quick, truth
 
@@ -54,7 +55,7 @@ def test_a_cohort_is_checked_by_case(command: Command, cohort: Cohort, tmp_path:
     shutil.copytree(cohort.folder, folder)
     assert command("check", str(folder))[0] == 0
     case, name = cohort.patients.select("case", "volume").row(3)
-    (path,) = (folder / "volumes").glob(f"*/{name}.npy")
+    path = folder / "volumes" / VolumeSpec(cohort.in_plane_px).digest / f"{name}.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
