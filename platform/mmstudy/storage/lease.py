@@ -108,10 +108,12 @@ class Lease:
     def _renew(self) -> None:
         while not self._ended.wait(_BEAT_SECONDS):
             with suppress(StorageError, DataError):  # the next beat may come through
+                asked = time.monotonic()
                 if _owner(self._remote) != self._owner:
                     self._lost = True
                     return
-                self._beat()
+                if time.monotonic() - asked < _BEAT_SECONDS:  # else it stood still: ask again
+                    self._beat()
 
     def _beat(self) -> None:
         begun = time.monotonic()

@@ -169,3 +169,25 @@ def test_one_write_that_fails_is_made_good_by_the_next(
         assert eventually(lambda: beat_of(remote)["beat"] > beat)
         assert failed
         lease.check()
+
+
+def test_a_holder_that_stood_still_while_it_looked_does_not_write_over_the_next(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    def slow(of: Remote) -> str | None:
+        found = str(beat_of(of)["owner"])
+        if not stopped:
+            stopped.append(found)
+            put(of)  # another takes over
+            time.sleep(3 * module._BEAT_SECONDS)
+        return found
+
+    with Lease(remote) as lease:
+        monkeypatch.setattr(module, "_owner", slow)
+        assert eventually(lambda: stopped)
+        assert eventually(lambda: lease._lost)
+        assert beat_of(remote)["owner"] == "other"
+        with pytest.raises(MMStudyError, match="taken over"):
+            lease.check()
