@@ -64,6 +64,7 @@ def test_killed_at_any_moment_a_command_goes_on(
     bench: Bench, command: str, chance: random.Random, report: Report
 ) -> None:
     kills.kill(bench, command, kills.SHARES[command] if FULL else 1, chance, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -71,6 +72,7 @@ def test_a_power_cut_loses_nothing_that_was_recorded(
     bench: Bench, chance: random.Random, report: Report
 ) -> None:
     cuts.cut_power(bench, 52 if FULL else 6, chance, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -78,6 +80,7 @@ def test_a_copy_of_a_running_study_goes_on(
     bench: Bench, chance: random.Random, report: Report
 ) -> None:
     copies.copy_while_running(bench, 12 if FULL else 3, chance, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -85,11 +88,13 @@ def test_a_damaged_journal_changes_no_ended_trial(
     bench: Bench, chance: random.Random, report: Report
 ) -> None:
     copies.damage_journal(bench, 20 if FULL else 2, chance, report)
+    assert report.counts
     assert not report.faults
 
 
 def test_the_clock_may_jump_by_a_day(bench: Bench, chance: random.Random, report: Report) -> None:
     oddities.jump_clocks(bench, 8 if FULL else 2, chance, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -97,11 +102,13 @@ def test_of_two_drivers_by_different_paths_one_runs(
     bench: Bench, chance: random.Random, report: Report
 ) -> None:
     oddities.run_twins(bench, 8 if FULL else 2, chance, report)
+    assert report.counts
     assert not report.faults
 
 
 def test_without_locks_nothing_runs(bench: Bench, report: Report) -> None:
     oddities.without_locks(bench, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -113,6 +120,7 @@ def test_a_paused_holder_of_a_lease_changes_nothing_when_it_wakes(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with object_store() as (address, _):
         oddities.pause_the_holder(bench, address, 4 if FULL else 1, chance, report)
+    assert report.counts
     assert not report.faults
 
 
@@ -121,4 +129,5 @@ def test_on_ray_kills_and_pauses_lose_nothing(
 ) -> None:
     with on_ray.cluster(bench, library) as (there, nodes, node):
         on_ray.trouble_on_ray(there, nodes, node, 20 if FULL else 4, chance, report)
+    assert report.counts
     assert not report.faults
