@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from streamlit import config
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
@@ -16,6 +17,7 @@ from mmstudy.serving import app_path
 from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import METRICS, TRIALS, EpochRow, State, TrialRow
+from support.dashboard_server import browser
 from support.dashboard_studies import large_study, old_study, write_about
 from support.identity_provider import PUBLIC, sign_in_file
 
@@ -85,3 +87,9 @@ def secrets(tmp_path: Path) -> Iterator[Path]:
     yield file
     config.set_option("secrets.files", before)
     secrets_singleton._reset()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as found:
+        yield found

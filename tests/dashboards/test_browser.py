@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import open_study
-from support.dashboard_server import browser, chromium_path, served, settled
+from support.dashboard_server import chromium_path, served, settled
 from support.dashboard_studies import write_about
 
 pytestmark = [
@@ -39,12 +39,6 @@ WIDE, NARROW = (1280, 800), (390, 844)
 def address(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(studies, tmp_path_factory.mktemp("server") / "log") as found:
         yield found.address
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 
-from support.dashboard_server import browser, chromium_path, settled
+from support.dashboard_server import chromium_path, settled
 from support.dashboard_studies import large_study
 from support.identity_provider import LISTED, sealed, signing_in
 
@@ -47,12 +47,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     large_study(root, "two", trials=2, epochs=2, folds=2)
     with signing_in(root, tmp_path_factory.mktemp("servers")) as found:
         yield found.address
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture

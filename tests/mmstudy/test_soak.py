@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from mmcaf.data.cohort import Cohort
 from soak import copies, cuts, kills, oddities, on_ray
 from soak.commands import Commands
-from soak.shim import build
+from soak.shim import built
 from soak.study import Bench, Report
 from support.object_store import object_store
 
@@ -29,11 +28,8 @@ SEED = int(os.environ.get("SOAK_SEED", "16"))
 
 @pytest.fixture(scope="module")
 def library() -> Iterator[Path]:
-    found = build()
-    if found is None:
-        pytest.skip("no C compiler: cc builds the library that cuts the power")
-    yield found
-    shutil.rmtree(found.parent)
+    with built() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

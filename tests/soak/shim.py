@@ -6,9 +6,13 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SOURCE", "build"]
+import pytest
+
+__all__ = ["SOURCE", "build", "built"]
 
 SOURCE = Path(__file__).with_name("shim.c")
 
@@ -25,3 +29,13 @@ def build() -> Path | None:
         [compiler, *flags, "-o", str(library), str(SOURCE), "-ldl", "-pthread"], check=True
     )
     return library
+
+
+@contextmanager
+def built() -> Iterator[Path]:
+    """The library, as long as it is needed; a test is skipped where there is no compiler."""
+    found = build()
+    if found is None:
+        pytest.skip("no C compiler: cc builds the library that cuts the power")
+    yield found
+    shutil.rmtree(found.parent)
