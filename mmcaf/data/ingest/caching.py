@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.decode import read_hu_apart
 from mmcaf.data.ingest.dicom import read_hu
+from mmcaf.data.ingest.discovery import located
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError
@@ -60,7 +61,9 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
     first = slices.row(0, named=True)
     return StackTask(
         volume=folder / f"{name}.npy",
-        files=tuple(sources[s] / path for s, path in slices.select("source", "path").iter_rows()),
+        files=tuple(
+            located(sources[s], path) for s, path in slices.select("source", "path").iter_rows()
+        ),
         shape=(first["rows"], first["columns"]),
         compressed=bool(slices["compressed"].any()),
         z_mm=tuple(chosen.stack.z_mm.tolist()),

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from mmcaf.data.ingest.dicom import HEADER, read_header
-from mmcaf.data.ingest.discovery import Found, find_files
+from mmcaf.data.ingest.discovery import Found, find_files, located
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
@@ -25,7 +25,7 @@ __all__ = ["INSTANCES", "Progress", "scan", "write_table"]
 INSTANCES: dict[str, Any] = {
     "source": pl.Int32,  # index of the source folder
     "path": pl.String,  # relative to it
-    "kind": pl.String,  # image, annotation, sheet, download_list
+    "kind": pl.String,  # image, annotation, sheet, download_list, companion, folder
     "bytes": pl.Int64,
     "mtime_ns": pl.Int64,
     **HEADER,
@@ -140,7 +140,7 @@ def _headers(task: tuple[Sequence[Path], Sequence[Found]]) -> list[tuple[Any, ..
         if file.reason:
             header = dict.fromkeys(HEADER) | {"reason": file.reason}
         else:
-            header = read_header(sources[file.source] / file.path, file.path)
+            header = read_header(located(sources[file.source], file.path), file.path)
         of_file = (file.source, file.path, file.kind, file.bytes, file.mtime_ns)
         rows.append((*of_file, *(header[name] for name in HEADER)))
     return rows
@@ -157,7 +157,7 @@ def _without_copies(rows: pl.DataFrame, sources: Sequence[Path]) -> pl.DataFrame
     verdicts: dict[int, str] = {}
     for (_,), copies in usable.filter(pl.col("sop_uid").is_duplicated()).group_by("sop_uid"):
         contents = [
-            _digest(sources[source] / path)
+            _digest(located(sources[source], path))
             for source, path in copies.select("source", "path").iter_rows()
         ]
         same = len(set(contents)) == 1

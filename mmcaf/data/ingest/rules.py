@@ -84,11 +84,14 @@ RULES = (
 
 # Every code a file, a patient or the sheet can get, with what it means.
 CODES: dict[str, str] = {
+    "E_COMPANION": "left beside the data by another program: ._name, ~$name, .DS_Store, DICOMDIR",
+    "E_EMPTY": "a file or folder that holds nothing",
+    "E_NO_ACCESS": "may not be read, vanished, lies too deep, or the disk fails",
     "E_NOT_REGULAR": "neither a file nor a folder",
     "E_SYMLINK": "a link to a folder, or out of the source",
     "E_TOO_LARGE": "larger than 64 MiB",
     "E_NOT_DICOM": "no DICM at byte 128",
-    "E_UNREADABLE": "the file or its header cannot be read, or its name is no UTF-8",
+    "E_UNREADABLE": "the file or its header cannot be read",
     "E_TS_UNSUPPORTED": "a transfer syntax that is refused, or for which no decoder is installed",
     **{rule.code: rule.meaning for rule in RULES},
     "E_DUP_SOP": "a copy of a file that was kept",
@@ -102,7 +105,7 @@ CODES: dict[str, str] = {
     "E_XML_SIZE": "an annotation larger than 64 kB",
     "E_XML_PARSE": "an annotation that is no valid XML, or hostile",
     "E_OTHER_CLASS": "neither adenocarcinoma nor squamous carcinoma",
-    "E_NO_IMAGES": "a row of the sheet without any image",
+    "E_NO_IMAGES": "the sheet, an annotation or a folder names the patient, no image is of it",
     "E_NO_USABLE_SLICE": "no slice of the patient is usable",
     "E_HU": "values that cannot be those of a thorax: rescaling is wrong",
     "W_BOX_EMPTY": "a box without area was left out",

@@ -21,6 +21,7 @@ from mmcaf.data.ingest import choose, clinical
 from mmcaf.data.ingest.annotations import Annotations, read_annotations
 from mmcaf.data.ingest.caching import StackTask, cache_stack, is_thorax, known_facts, stack_task
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
 from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, record
@@ -106,7 +107,7 @@ def _read(
     numbered = files.with_row_index("row")
     of_kind = {
         kind: {
-            row: folders[source] / path
+            row: located(folders[source], path)
             for row, source, path in numbered.filter(
                 (pl.col("kind") == kind) & pl.col("reason").is_null()
             )

@@ -22,6 +22,7 @@ from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
 from mmcaf.data.ingest.report_html import render
@@ -72,7 +73,9 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         sheet_rows=found.sheet.height,
         excluded=pl.concat([found.built.excluded, of_hu.with_columns(reason=pl.lit("E_HU"))]),
         patients=patients,
-        incomplete=report.incomplete_series(files, [found.folders[s] / path for s, path in lists]),
+        incomplete=report.incomplete_series(
+            files, [located(found.folders[s], path) for s, path in lists]
+        ),
     )
     page = render(told, patients, found.built.chosen, out, spec)
     _keep_table(out / "instances.parquet", files)
