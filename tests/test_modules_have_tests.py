@@ -21,7 +21,6 @@ COVERED = {  # module: the test file that covers it
     "mmcaf.errors": "mmcaf/data/test_cohort.py",
     "mmcaf.config.data": "mmcaf/data/test_augment.py",
     "mmcaf.config.training": "mmcaf/training/test_stages.py",
-    "mmcaf.data.ingest.annotations": "mmcaf/data/ingest/test_tables.py",
     "mmcaf.data.ingest.clinical": "mmcaf/data/ingest/test_tables.py",
     "mmcaf.data.ingest.decode": "mmcaf/data/ingest/test_dicom.py",
     "mmcaf.data.ingest.report_html": "mmcaf/data/ingest/test_writing.py",

@@ -51,7 +51,7 @@ class Built:
     """What `build` gives."""
 
     patients: pl.DataFrame
-    excluded: pl.DataFrame  # patient_id, reason
+    excluded: pl.DataFrame  # patient_id, reason: of another class, whatever the images are
     chosen: dict[str, Chosen] = field(default_factory=dict)
     alternatives: dict[str, list[Chosen]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)  # row of `instances` -> code
@@ -79,14 +79,10 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
         stacks, reasons = stacks_of(slices)
         built.reasons |= reasons
         if not stacks:
-            excluded[name] = "E_NO_USABLE_SLICE"
             continue
         first, *others = sorted((_marked(stack, boxes) for stack in stacks), key=_preference)
         built.chosen[name], built.alternatives[name] = first, others
         rows.append(_row(name, first, others))
-    present = set(instances["patient_id"].drop_nulls())
-    excluded |= dict.fromkeys(set(sheet["patient_id"]) - present, "E_NO_IMAGES")
-    excluded |= dict.fromkeys(present - set(usable["patient_id"]), "E_NO_USABLE_SLICE")
     built.excluded = pl.DataFrame(sorted(excluded.items()), schema=_EXCLUDED, orient="row")
     if rows:
         patients = pl.DataFrame(rows, infer_schema_length=None)

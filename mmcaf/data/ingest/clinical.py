@@ -17,6 +17,7 @@ from typing import Any
 import openpyxl
 import polars as pl
 
+from mmcaf.data.ingest.patient_ids import patient_id
 from mmcaf.errors import DataError
 
 __all__ = ["ALIASES", "CLINICAL_SHEET", "read_sheet"]
@@ -84,7 +85,7 @@ def read_sheet(path: Path) -> pl.DataFrame:
         _row({name: cell for name, cell in zip(names, cells, strict=False) if name})
         for cells in table[1:]
     ]
-    known = [row for row in rows if re.fullmatch(r"[ABEG]\d{4}", row["patient_id"])]
+    known = [row for row in rows if row["patient_id"]]
     return (
         pl.DataFrame(known, schema=CLINICAL_SHEET)
         .unique("patient_id", keep="first", maintain_order=True)
@@ -110,7 +111,7 @@ def _check_size(path: Path) -> None:
 
 
 def _row(cells: dict[str, Any]) -> dict[str, Any]:
-    name = str(cells.get("patient_id") or "").strip().upper().removeprefix("LUNG_DX-")
+    name = patient_id(cells.get("patient_id")) or ""
     stages = {column: _text(cells.get(column)) for column in _ORDINALS}
     ordinals = {column: _ORDINALS[column].get(text) for column, text in stages.items()}
     return {

@@ -21,6 +21,7 @@ from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from mmcaf.data.ingest.patient_ids import patient_id
 from mmcaf.data.ingest.rules import CT_IMAGE, PET_IMAGE, reason_of
 from mmcaf.errors import DataError
 
@@ -43,7 +44,6 @@ _COMPRESSED = (  # allowed where a decoder is installed; decoded in a child proc
     "1.2.840.10008.1.2.4.90",  # JPEG 2000
     "1.2.840.10008.1.2.4.91",
 )
-_PATIENT_ID = re.compile(r"(?:Lung_Dx-)?([ABEG]\d{4})")
 _AGE = re.compile(r"(\d{3})Y")
 
 # Columns of a header row: DICOM attribute, as a plain value; null where absent or malformed.
@@ -206,7 +206,6 @@ def _values(dataset: FileDataset) -> dict[str, Any]:
         "model": "ManufacturerModelName",
         "kernel": "ConvolutionKernel",
     }
-    patient = _PATIENT_ID.fullmatch(str(_get(dataset, "PatientID") or ""))
     age = _AGE.fullmatch(str(_get(dataset, "PatientAge") or ""))
     spacing = _numbers(dataset, "PixelSpacing", 2)
     if spacing is not None and min(spacing) <= 0:
@@ -214,7 +213,7 @@ def _values(dataset: FileDataset) -> dict[str, Any]:
     parts = _get(dataset, "ImageType") or []
     return {
         **{column: _text(dataset, name) for column, name in texts.items()},
-        "patient_id": patient.group(1) if patient else None,
+        "patient_id": patient_id(_get(dataset, "PatientID")),
         "compressed": str(dataset.file_meta.TransferSyntaxUID) in _COMPRESSED,
         "acquisition": _integer(dataset, "AcquisitionNumber"),
         "acquired_s": _seconds(dataset),

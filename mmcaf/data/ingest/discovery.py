@@ -194,6 +194,6 @@ def _kind(path: str) -> Kind:
         return "companion"
     if name.endswith(".xml"):
         return "annotation"
-    if name.endswith(".xlsx") and "clinical" in name:
+    if name.endswith((".xlsx", ".csv", ".tsv")) and "clinical" in name:
         return "sheet"
     return "download_list" if name == "metadata.csv" else "image"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["folder_patient", "patient_id"]
+__all__ = ["folder_patients", "patient_id"]
 
 _SPELLING = re.compile(r"(?:lung[\W_]*dx[\W_]*)?([abeg])[\s_-]*([0-9]{4})", re.IGNORECASE)
 _AROUND = " \t\r\n\0\u200b\ufeff\"'"  # blanks, padding and quotes beside an id
@@ -28,14 +28,13 @@ def patient_id(text: object) -> str | None:
     return f"{spelled[1].upper()}{spelled[2]}" if spelled else None
 
 
-def folder_patient(path: str) -> str | None:
-    """The patient that the innermost folder of a file names, or None.
+def folder_patients(folder: str) -> tuple[str, ...]:
+    """The patients that the folders on a way name, the innermost one last.
 
     Args:
-        path: of the file, with forward slashes; its own name is not looked at.
+        folder: the way, with forward slashes.
 
-    >>> folder_patient("Lung-PET-CT-Dx/Lung_Dx-A0002/04-01-2007/2-chest/1-01.dcm")
-    'A0002'
+    >>> folder_patients("Lung-PET-CT-Dx/Lung_Dx-A0002/04-01-2007/2-chest")
+    ('A0002',)
     """
-    *folders, _ = path.split("/")
-    return next((found for name in reversed(folders) if (found := patient_id(name))), None)
+    return tuple(found for name in folder.split("/") if (found := patient_id(name)))

@@ -18,6 +18,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from mmcaf.data.ingest.annotations import WITHOUT_BOX
+from mmcaf.data.ingest.whereabouts import Whereabouts
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
@@ -67,7 +69,7 @@ def compose(
     files: pl.DataFrame,
     boxes: pl.DataFrame,
     sheet_rows: int,
-    excluded: pl.DataFrame,
+    where: Whereabouts,
     patients: pl.DataFrame,
     incomplete: dict[str, Any],
 ) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def compose(
         files: one row per file, columns `INSTANCES`, `verdict` and `use`.
         boxes: distinct boxes of all annotations.
         sheet_rows: patients in the clinical sheet.
-        excluded: patient_id, reason.
+        where: where every patient is.
         patients: the cohort.
         incomplete: as `incomplete_series` gives it.
     """
@@ -91,7 +93,8 @@ def compose(
         "clinical_rows": sheet_rows,
         "download": incomplete,
         "against_published_counts": _differences(files, annotations),
-        "excluded": excluded.to_dicts(),
+        "excluded": where.excluded.to_dicts(),
+        "unknown_ids": {"files": where.unknown_files, "studies": where.unknown_studies},
         "flags": _flags(patients),
         "fingerprint": _fingerprint(patients),
         "confound_probe": confound_probe(patients),
@@ -172,11 +175,10 @@ def _acquisition(patients: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]
 def _annotation_counts(files: pl.DataFrame, boxes: pl.DataFrame) -> dict[str, int]:
     read = files.filter(pl.col("kind") == "annotation")
     codes = Counter(read["verdict"].to_list())
-    unmatched = ("W_NO_SLICE", "W_ON_UNUSABLE")
     bad = sum(n for code, n in codes.items() if code and code.startswith("E_"))
     return {
         "files": read.height,
-        "matched": read.height - bad - sum(codes[code] for code in unmatched),
+        "matched": read.height - bad - sum(codes[code] for code in WITHOUT_BOX),
         "boxes": boxes.height,
         **{str(code): n for code, n in sorted(codes.items(), key=str) if code},
     }

@@ -170,9 +170,18 @@ def _bars(counts: NDArray[Any], edges: NDArray[Any], label: str, unit: str) -> s
 
 def _excluded(report: Mapping[str, Any]) -> str:
     rows = [
-        (each["patient_id"], each["reason"], CODES[each["reason"]]) for each in report["excluded"]
+        (who["patient_id"], who["reason"], CODES[who["reason"]], who["files"], who["remedy"] or "")
+        for who in report["excluded"]
     ]
-    return f"<h2>Patients left out</h2>{_table(('patient', 'code', 'why'), rows)}"
+    unknown = report["unknown_ids"]
+    told = (
+        f"<p>{unknown['files']} images, of {unknown['studies']} studies, have a PatientID that is "
+        "none of the collection's and lie in no patient's folder.</p>"
+        if unknown["files"]
+        else ""
+    )
+    heads = ("patient", "code", "why", "files with it", "what to do")
+    return f"<h2>Patients left out</h2>{_table(heads, rows)}{told}"
 
 
 def _doubts(report: Mapping[str, Any]) -> str:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from mmcaf.data.ingest.patient_ids import patient_id
+
 __all__ = ["CODES", "CT_IMAGE", "MAX_BYTES", "PET_IMAGE", "RULES", "Rule", "reason_of"]
 
 MAX_BYTES = 64 * 2**20  # of one file
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
-_PATIENT_FOLDER = re.compile(r"(?:^|/)Lung_Dx-([ABEG]\d{4})(?=/)")
+_PATIENT_FOLDER = re.compile(r"(?:^|/)(lung[^/]*dx[^/]*)(?=/)", re.IGNORECASE)
 _UID = re.compile(r"[0-9.]{1,64}")
 _SIDE_PX = (16, 2048)  # smallest and largest side of a slice
 _UPRIGHT = 0.9  # cosine; gantries tilt by 25 degrees at most
@@ -42,7 +44,8 @@ def _lacks_identity(row: Row) -> bool:
 
 def _contradicts_folder(row: Row) -> bool:
     named = _PATIENT_FOLDER.search(row["path"])
-    return named is not None and named.group(1) != row["patient_id"]
+    patient = patient_id(named.group(1)) if named else None
+    return patient is not None and patient != row["patient_id"]
 
 
 def _lacks_geometry(row: Row) -> bool:
@@ -104,11 +107,17 @@ CODES: dict[str, str] = {
     "E_XML_NAME": "an annotation not named by a UID",
     "E_XML_SIZE": "an annotation larger than 64 kB",
     "E_XML_PARSE": "an annotation that is no valid XML, or hostile",
+    "E_XML_NUMBER": "an annotation with a corner that is no plain number of pixels",
     "E_OTHER_CLASS": "neither adenocarcinoma nor squamous carcinoma",
     "E_NO_IMAGES": "the sheet, an annotation or a folder names the patient, no image is of it",
-    "E_NO_USABLE_SLICE": "no slice of the patient is usable",
     "E_HU": "values that cannot be those of a thorax: rescaling is wrong",
-    "W_BOX_EMPTY": "a box without area was left out",
+    "W_BOX_EMPTY": "a box without area, or a lesion without a box, was left out",
+    "W_BOX_SWAPPED": "a box whose corners are in the wrong order was left out",
+    "W_BOX_OUTSIDE": "a box wholly outside its slice was left out",
+    "W_BOX_CLIPPED": "a box partly outside its slice was cut at the border",
+    "W_BOX_SIZE": "an annotation drawn on an image of another size than its slice",
+    "W_BOX_LOST": "an annotation of the chosen series cannot be read, or its slice is left out",
+    "W_SECOND_XML": "two annotations of a slice have different boxes: all count",
     "W_DUP_XML": "the same boxes on the same slice were read before",
     "W_NO_SLICE": "an annotation of a slice that is not here",
     "W_ON_UNUSABLE": "an annotation of an image that is no usable CT slice",

@@ -122,9 +122,18 @@ def _read(
     return _Sources(
         folders=folders,
         files=files,
-        annotations=read_annotations(of_kind["annotation"]),
+        annotations=read_annotations(of_kind["annotation"], _sizes(files)),
         sheet=rows.unique("patient_id", keep="first", maintain_order=True),
     )
+
+
+def _sizes(files: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """SOPInstanceUID -> columns and rows of every slice that may be used."""
+    usable = files.filter((pl.col("kind") == "image") & pl.col("reason").is_null())
+    return {
+        uid: (columns, rows)
+        for uid, columns, rows in usable.select("sop_uid", "columns", "rows").iter_rows()
+    }
 
 
 def _cached(

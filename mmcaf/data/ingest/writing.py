@@ -19,13 +19,14 @@ import polars as pl
 
 from mmcaf.data import cohort
 from mmcaf.data.ingest import report
-from mmcaf.data.ingest.annotations import Annotations, match
+from mmcaf.data.ingest.annotations import Annotations, box_flags, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
 from mmcaf.data.ingest.report_html import render
+from mmcaf.data.ingest.whereabouts import whereabouts
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json
@@ -58,7 +59,14 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     rejected = sorted(name for name, facts in found.facts.items() if not is_thorax(facts))
     files = _with_ends(found, rejected)
     _refuse_empty(files, found, rejected)
-    patients = _complete(found, rejected, out)
+    patients = _complete(found, files, rejected, out)
+    of_class = dict(found.built.excluded.select("patient_id", "reason").iter_rows())
+    where = whereabouts(
+        files,
+        cohort=patients["patient_id"].to_list(),
+        sheet=found.sheet["patient_id"],
+        decided=of_class | dict.fromkeys(rejected, "E_HU"),
+    )
     digests = {name: found.facts[name]["sha256"] for name in patients["patient_id"]}
     head = {
         "synthetic": bool(patients["synthetic"].any()),
@@ -66,12 +74,11 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     }
     readable = (pl.col("kind") == "download_list") & pl.col("reason").is_null()
     lists = files.filter(readable).select("source", "path").iter_rows()
-    of_hu = pl.DataFrame({"patient_id": rejected}, schema={"patient_id": pl.String})
     told = head | report.compose(
         files=files,
         boxes=found.annotations.boxes,
         sheet_rows=found.sheet.height,
-        excluded=pl.concat([found.built.excluded, of_hu.with_columns(reason=pl.lit("E_HU"))]),
+        where=where,
         patients=patients,
         incomplete=report.incomplete_series(
             files, [located(found.folders[s], path) for s, path in lists]
@@ -135,7 +142,7 @@ def _refuse_empty(files: pl.DataFrame, found: Ingested, rejected: list[str]) -> 
     )
 
 
-def _complete(found: Ingested, rejected: list[str], out: Path) -> pl.DataFrame:
+def _complete(found: Ingested, files: pl.DataFrame, rejected: list[str], out: Path) -> pl.DataFrame:
     """The rows with what the pixels say (lesion HU, groups) and the names they go by."""
     rows = found.built.patients
     patients = rows.filter(~pl.col("patient_id").is_in(rejected))
@@ -143,12 +150,37 @@ def _complete(found: Ingested, rejected: list[str], out: Path) -> pl.DataFrame:
     groups = group_ids({name: found.facts[name]["slice_digests"] for name in names})
     lesion_hu = [found.facts[name]["lesion_hu"] for name in names]
     key = _key(out)
+    doubts = _box_flags(found, files)
+    flags = [
+        [*of_stack, *doubts[name]]
+        for name, of_stack in patients.select("patient_id", "qc_flags").iter_rows()
+    ]
     return patients.with_columns(
+        qc_flags=pl.Series(flags, dtype=pl.List(pl.String)),
         lesion_hu=pl.Series(lesion_hu, dtype=pl.Float64),
         group_id=pl.Series([groups[name] for name in names]),
         case=pl.Series([_hashed(name, key) for name in names]),
         volume=pl.Series([found.tasks[name].volume.stem for name in names]),
     )
+
+
+def _box_flags(found: Ingested, files: pl.DataFrame) -> dict[str, list[str]]:
+    """What the annotations of every patient's chosen series leave in doubt."""
+    numbered = files.with_row_index("row")
+    of_files = numbered.filter((pl.col("kind") == "annotation") & pl.col("verdict").is_not_null())
+    codes = dict(of_files.select("row", "verdict").iter_rows())
+    turned_away = numbered.filter(pl.coalesce("verdict", "reason").is_not_null())
+    series = turned_away.drop_nulls(["series_uid", "sop_uid"]).group_by("series_uid")
+    left_out = dict(series.agg(pl.col("sop_uid")).iter_rows())
+    return {
+        name: box_flags(
+            codes,
+            found.annotations.sop_uids,
+            of.stack.slices["sop_uid"],
+            left_out.get(of.stack.series_uid, []),
+        )
+        for name, of in found.built.chosen.items()
+    }
 
 
 def _key(out: Path) -> bytes:

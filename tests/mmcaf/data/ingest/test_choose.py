@@ -84,18 +84,15 @@ def test_another_class_takes_no_part(patient: str) -> None:
     assert found.patients["patient_id"].to_list() == ["A0001"]
 
 
-def test_whoever_is_not_in_the_cohort_is_excluded_with_a_reason() -> None:
+def test_who_has_no_usable_stack_is_left_to_the_files_codes() -> None:
     found = built(
         series("1"),
         series("2", "A0002", n=5),
         series("3", "A0003").with_columns(reason=pl.lit("E_LOCALIZER")),
-        of=sheet({"patient_id": "A0001"}, {"patient_id": "A0009"}),
     )
-    assert found.excluded.rows() == [
-        ("A0002", "E_NO_USABLE_SLICE"),
-        ("A0003", "E_NO_USABLE_SLICE"),
-        ("A0009", "E_NO_IMAGES"),
-    ]
+    assert found.patients["patient_id"].to_list() == ["A0001"]
+    assert set(found.reasons.values()) == {"E_FEW_SLICES"}
+    assert found.excluded.is_empty()
 
 
 class TestPreference:

@@ -38,7 +38,9 @@ def test_the_real_patient_is_read(tmp_path: Path) -> None:
     assert (report["files"]["chosen"], report["files"]["alternative"]) == (64, 16)
     (cut_short,) = report["download"]["incomplete"]
     assert (cut_short["series"], cut_short["images"], cut_short["listed"]) == ("…-41315", 16, 64)
-    assert report["excluded"] == [{"patient_id": "A0002", "reason": "E_NO_IMAGES"}]
+    (absent,) = report["excluded"]
+    assert (absent["patient_id"], absent["reason"], absent["files"]) == ("A0002", "E_NO_IMAGES", 0)
+    assert report["flags"] == {}
     assert not found.synthetic
 
 

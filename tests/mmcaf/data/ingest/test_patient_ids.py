@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmcaf.data.ingest.patient_ids import folder_patient, patient_id
+from mmcaf.data.ingest.patient_ids import folder_patients, patient_id
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_what_may_be_another_patient_is_none(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "name"),
+    ("folder", "names"),
     [
-        ("Lung_Dx-A9002/study/series/1.dcm", "A9002"),
-        ("lung_dx-a9002/1.dcm", "A9002"),
-        ("A9001/A9002/1.xml", "A9002"),
-        ("study/A9002", None),
-        ("1.dcm", None),
+        ("data/Lung_Dx-A9002/study/series", ("A9002",)),
+        ("lung_dx-a9002", ("A9002",)),
+        ("A9001/A9002", ("A9001", "A9002")),
+        ("study/series", ()),
+        ("", ()),
     ],
 )
-def test_the_innermost_folder_that_names_a_patient_counts(path: str, name: str | None) -> None:
-    assert folder_patient(path) == name
+def test_the_folders_on_a_way_name_patients(folder: str, names: tuple[str, ...]) -> None:
+    assert folder_patients(folder) == names

@@ -9,6 +9,7 @@ import pytest
 
 from mmcaf.data.ingest.index import INSTANCES
 from mmcaf.data.ingest.report import compose, incomplete_series
+from mmcaf.data.ingest.whereabouts import Whereabouts
 
 HEAD = "Series UID,Subject ID,Number of Images\n"
 
@@ -63,7 +64,12 @@ def test_the_whole_collection_is_held_against_published_counts(
     )
     empty = pl.DataFrame()
     found = compose(
-        files=table, boxes=empty, sheet_rows=0, excluded=empty, patients=empty, incomplete={}
+        files=table,
+        boxes=empty,
+        sheet_rows=0,
+        where=Whereabouts(empty, frozenset(), 0, 0),
+        patients=empty,
+        incomplete={},
     )
     told = [each["what"] for each in found["against_published_counts"]]
     assert told == (["annotation files", "on CT slices"] if differs else [])
