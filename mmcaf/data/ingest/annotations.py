@@ -22,7 +22,7 @@ import polars as pl
 from defusedxml.ElementTree import parse
 
 from mmcaf.data.ingest.clinical import ALIASES
-from mmcaf.data.ingest.patient_ids import patient_id
+from mmcaf.data.ingest.patients.patient_ids import patient_id
 
 __all__ = ["BOXES", "WITHOUT_BOX", "Annotations", "box_flags", "match", "read_annotations"]
 

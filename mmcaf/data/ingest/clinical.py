@@ -17,7 +17,7 @@ from typing import Any
 import openpyxl
 import polars as pl
 
-from mmcaf.data.ingest.patient_ids import patient_id
+from mmcaf.data.ingest.patients.patient_ids import patient_id
 from mmcaf.errors import DataError
 
 __all__ = ["ALIASES", "CLINICAL_SHEET", "read_sheet"]

@@ -21,7 +21,7 @@ from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from mmcaf.data.ingest.patient_ids import patient_id
+from mmcaf.data.ingest.patients.patient_ids import patient_id
 from mmcaf.data.ingest.rules import CT_IMAGE, PET_IMAGE, reason_of
 from mmcaf.errors import DataError
 

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.annotations import WITHOUT_BOX
-from mmcaf.data.ingest.whereabouts import Whereabouts
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes

@@ -77,7 +77,7 @@ def render(
         [
             _head(report),
             _counts(report),
-            _charts(patients, voxels),
+            *([] if patients.is_empty() else [_charts(patients, voxels)]),
             _excluded(report),
             _doubts(report),
             _cases(figures),
@@ -102,7 +102,7 @@ def _head(report: Mapping[str, Any]) -> str:
     figures = {
         "patients": report["patients"],
         "squamous": report["squamous"],
-        "slices in the cohort": report["fingerprint"]["slices"],
+        "slices in the cohort": report["fingerprint"].get("slices", 0),
         "files read": report["n_files"],
         "annotation files matched": (
             f"{report['annotations']['matched']} of {report['annotations']['files']}"

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mmcaf.data.ingest.patient_ids import patient_id
+from mmcaf.data.ingest.patients.patient_ids import patient_id
 
 __all__ = ["CODES", "CT_IMAGE", "MAX_BYTES", "PET_IMAGE", "RULES", "Rule", "reason_of"]
 
 MAX_BYTES = 64 * 2**20  # of one file
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 PET_IMAGE = "1.2.840.10008.5.1.4.1.1.128"
-_PATIENT_FOLDER = re.compile(r"(?:^|/)(lung[^/]*dx[^/]*)(?=/)", re.IGNORECASE)
 _UID = re.compile(r"[0-9.]{1,64}")
 _SIDE_PX = (16, 2048)  # smallest and largest side of a slice
 _UPRIGHT = 0.9  # cosine; gantries tilt by 25 degrees at most
@@ -43,9 +42,9 @@ def _lacks_identity(row: Row) -> bool:
 
 
 def _contradicts_folder(row: Row) -> bool:
-    named = _PATIENT_FOLDER.search(row["path"])
-    patient = patient_id(named.group(1)) if named else None
-    return patient is not None and patient != row["patient_id"]
+    # With the collection's prefix only: scanners' exports call folders E0001 too.
+    named = {patient_id(name) for name in row["path"].split("/")[:-1] if name[:4].lower() == "lung"}
+    return not named <= {None, row["patient_id"]}
 
 
 def _lacks_geometry(row: Row) -> bool:

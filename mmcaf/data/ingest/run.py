@@ -1,14 +1,16 @@
 """The order of ingestion: list, read headers, match boxes, choose stacks, cache, group, report.
 
-Killed at any moment, the next run goes on from what is there and ends with the same cohort; run
-again on the same sources, it writes nothing.
+`ingest` writes a cohort, `check` only says what it would be: all they differ in is whether what was
+found is recorded. Killed at any moment, the next ingestion goes on from what is there and ends with
+the same cohort; run again on the same sources, it writes nothing.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,16 @@ from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
 from mmcaf.data.ingest.workers import available_cores, spread
-from mmcaf.data.ingest.writing import Ingested, record
+from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import flocked, make_folder, open_for_locking
+from mmcaf.files.home import home_path
 from mmcaf.files.names import folder_fault
+from mmcaf.files.remote import cache_folder
 from mmcaf.files.untrusted import straight
 
-__all__ = ["ingest"]
+__all__ = ["check", "ingest"]
 
 _MANY_SLICES = 500  # worth starting processes for
 Facts = dict[str, dict[str, Any]]  # patient -> facts of the cached volume
@@ -74,19 +78,16 @@ def ingest(
             `out` is running, the sheet cannot be read, or `out` cannot have this name.
         OSError: the disk is full; what was there before is unchanged.
     """
+    out = home_path(out)
     spec = VolumeSpec(in_plane_px)
     if fault := folder_fault(out):
         raise DataError(fault)
-    workers = workers or available_cores()
-    folders = list(sources)
-    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
-        folders.append(annotation_folder)
     existed = out.exists()
     try:
         with _alone(out):
-            given = _read(folders, out, sheet, workers, progress)
-            found = _cached(given, out, spec, workers, progress)
-            record(found, out, spec)
+            given = _Given.of(sources, annotation_folder, sheet)
+            found = _found(given, out, spec, workers or available_cores(), progress)
+            record(tell(found, out, spec), out)
             shutil.rmtree(out / "index", ignore_errors=True)
             _remove_stale(out, {task.volume.stem for task in found.tasks.values()})
             return cohort.load(out)
@@ -96,8 +97,69 @@ def ingest(
         raise
 
 
+def check(
+    sources: Sequence[Path],
+    *,
+    annotation_folder: Path | None = None,
+    sheet: Path | None = None,
+    in_plane_px: int = 208,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Told:
+    """Read `sources` as `ingest` does, every pixel of what would be chosen too, and record nothing.
+
+    Volumes lie in this program's cache meanwhile, for they are looked at; nothing is written into
+    the sources or the working folder, and the cache is left as it was. What a killed check leaves
+    there the next one removes.
+
+    Args:
+        sources: where DICOM, annotations and clinical sheets lie.
+        annotation_folder: where annotations lie, if not under the sources.
+        sheet: the clinical sheet, if it is not under the sources.
+        in_plane_px: side of the slices that are looked at.
+        workers: processes to use; every core by default.
+        progress: called with what is being done, how many are done, and of how many.
+
+    Raises:
+        DataError: a source is missing or empty, or the sheet cannot be read.
+        OSError: the disk of the cache is full.
+    """
+    spec = VolumeSpec(in_plane_px)
+    given = _Given.of(sources, annotation_folder, sheet)
+    with _aside() as place, _alone(place):
+        found = _found(given, place, spec, workers or available_cores(), progress)
+        return tell(found, place, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the user named."""
+
+    folders: list[Path]
+    sheet: Path | None
+
+    @classmethod
+    def of(
+        cls, sources: Sequence[Path], annotation_folder: Path | None, sheet: Path | None
+    ) -> _Given:
+        folders = [home_path(source) for source in sources]
+        if annotation_folder is not None:
+            annotations = home_path(annotation_folder)
+            if not any(_lies_in(annotations, source) for source in folders):
+                folders.append(annotations)
+        return cls(folders, None if sheet is None else home_path(sheet))
+
+
 def _lies_in(folder: Path, source: Path) -> bool:
     return folder.resolve().is_relative_to(source.resolve())
+
+
+def _found(
+    given: _Given, out: Path, spec: VolumeSpec, workers: int, progress: Progress | None
+) -> Ingested:
+    """All that is found out; `out` keeps headers and volumes on the way."""
+    read = _read(given.folders, out, given.sheet, workers, progress)
+    return _cached(read, out, spec, workers, progress)
 
 
 def _read(
@@ -183,6 +245,22 @@ def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None)
         if progress is not None:
             progress("volumes", len(facts), len(tasks))
     return facts
+
+
+@contextmanager
+def _aside() -> Iterator[Path]:
+    """A folder of this program's cache that is gone afterwards, with those of killed checks."""
+    home = cache_folder() / "check"
+    make_folder(home)
+    for left in home.iterdir():
+        with suppress(OSError), open_for_locking(left / ".lock") as lock:
+            if flocked(lock, wait=False):
+                shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(dir=home))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager

@@ -25,14 +25,14 @@ from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
+from mmcaf.data.ingest.patients.whereabouts import whereabouts
 from mmcaf.data.ingest.report_html import render
-from mmcaf.data.ingest.whereabouts import whereabouts
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json
 from mmcaf.files.untrusted import checked, read_bytes
 
-__all__ = ["Ingested", "record"]
+__all__ = ["Ingested", "Told", "record", "tell"]
 
 _MOST_KEY = 1_000  # bytes
 
@@ -50,15 +50,28 @@ class Ingested:
     facts: dict[str, dict[str, Any]]  # patient -> facts of that volume
 
 
-def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
-    """Write the cohort and its reports into `out`.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What ingestion says of its sources."""
 
-    Raises:
-        DataError: no patient is left; says where the files ended.
+    patients: pl.DataFrame  # the cohort's rows
+    files: pl.DataFrame  # columns `index.INSTANCES`, `verdict`, `use`
+    boxes: pl.DataFrame  # columns `annotations.BOXES`
+    report: dict[str, Any]  # as `report.compose` gives it, with `synthetic` and `digest`
+    page: str  # the report as HTML
+    in_plane_px: int
+
+
+def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
+    """Everything that is said of what was found; nothing is written but the cohort's key.
+
+    Args:
+        found: by `run`.
+        out: the folder that holds the volumes.
+        spec: which volumes.
     """
     rejected = sorted(name for name, facts in found.facts.items() if not is_thorax(facts))
     files = _with_ends(found, rejected)
-    _refuse_empty(files, found, rejected)
     patients = _complete(found, files, rejected, out)
     of_class = dict(found.built.excluded.select("patient_id", "reason").iter_rows())
     where = whereabouts(
@@ -69,8 +82,8 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     )
     digests = {name: found.facts[name]["sha256"] for name in patients["patient_id"]}
     head = {
-        "synthetic": bool(patients["synthetic"].any()),
-        "digest": cohort.content_digest(patients, digests),
+        "synthetic": not patients.is_empty() and bool(patients["synthetic"].any()),
+        "digest": cohort.content_digest(patients, digests) if digests else "",
     }
     readable = (pl.col("kind") == "download_list") & pl.col("reason").is_null()
     lists = files.filter(readable).select("source", "path").iter_rows()
@@ -85,17 +98,28 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         ),
     )
     page = render(told, patients, found.built.chosen, out, spec)
-    _keep_table(out / "instances.parquet", files)
-    _keep_table(out / "boxes.parquet", found.annotations.boxes)
-    _keep_table(out / "cohort.parquet", patients)
-    _keep_json(out / "ingest_report.json", told)
-    _keep_text(out / "ingest_report.html", page)
-    _keep_text(out / cohort.NOTICE, cohort.notice(patients))
+    return Told(patients, files, found.annotations.boxes, told, page, spec.in_plane_px)
+
+
+def record(told: Told, out: Path) -> None:
+    """Write the cohort and its reports into `out`.
+
+    Raises:
+        DataError: no patient is left; says where the files ended.
+    """
+    _refuse_empty(told)
+    _keep_table(out / "instances.parquet", told.files)
+    _keep_table(out / "boxes.parquet", told.boxes)
+    _keep_table(out / "cohort.parquet", told.patients)
+    _keep_json(out / "ingest_report.json", told.report)
+    _keep_text(out / "ingest_report.html", told.page)
+    _keep_text(out / cohort.NOTICE, cohort.notice(told.patients))
     of_cohort = {
         "schema_version": cohort.SCHEMA_VERSION,
         "task": "adc-vs-scc",
-        **head,
-        "in_plane_px": spec.in_plane_px,
+        "synthetic": told.report["synthetic"],
+        "digest": told.report["digest"],
+        "in_plane_px": told.in_plane_px,
         "table_sha256": cohort.file_digest(out / "cohort.parquet"),
     }
     _keep_json(out / "cohort.json", of_cohort)
@@ -132,19 +156,22 @@ def _annotation_codes(found: Ingested) -> dict[int, str]:
     return match(found.annotations, folders, slices)
 
 
-def _refuse_empty(files: pl.DataFrame, found: Ingested, rejected: list[str]) -> None:
-    if len(rejected) < len(found.facts):
+def _refuse_empty(told: Told) -> None:
+    if not told.patients.is_empty():
         return
-    ends = ", ".join(f"{count} {end}" for end, count in report.file_counts(files).items())
+    ends = ", ".join(f"{count} {end}" for end, count in told.report["files"].items())
     raise DataError(
         "No patient with adenocarcinoma or squamous carcinoma and at least 12 usable CT slices was "
-        f"found. Files: {ends}. `mmcaf/data/ingest/rules.py` says what each code means."
+        f"found. Files: {ends}. `mmstudy data check` says what each code means, and who is left "
+        "out for what."
     )
 
 
 def _complete(found: Ingested, files: pl.DataFrame, rejected: list[str], out: Path) -> pl.DataFrame:
     """The rows with what the pixels say (lesion HU, groups) and the names they go by."""
     rows = found.built.patients
+    if len(rejected) == rows.height:
+        return pl.DataFrame(schema={"patient_id": pl.String})
     patients = rows.filter(~pl.col("patient_id").is_in(rejected))
     names = patients["patient_id"].to_list()
     groups = group_ids({name: found.facts[name]["slice_digests"] for name in names})

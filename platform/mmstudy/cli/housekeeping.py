@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmcaf.files.home import from_home
 from mmstudy.cli.shared import (
     ROOT,
     FormatOption,
@@ -101,7 +102,7 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
     from mmstudy.provenance import INSTALL_RUN, cpu_name, missing_to_run, versions
 
     here = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
-    browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    browser = from_home(os.environ.get("CHROMIUM", "")) or shutil.which("chromium")
     free = shutil.disk_usage(here).free
     missing = missing_to_run()
     machine: list[dict[str, Any]] = [

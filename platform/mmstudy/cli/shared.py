@@ -39,9 +39,9 @@ __all__ = [
 
 def user_path(text: str) -> Path:
     """A path as given to a command: no shell writes out the `~` of `--root=~/studies`."""
-    from mmcaf.files.remote import from_home
+    from mmcaf.files.home import home_path
 
-    return Path(from_home(str(text)))  # a default is a path already
+    return home_path(text)
 
 
 def located(text: str, kind: str = "read") -> Path:

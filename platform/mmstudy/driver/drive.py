@@ -20,7 +20,7 @@ from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
 from mmcaf.files.names import folder_fault, name_fault
-from mmcaf.files.remote import address_of, from_home, place
+from mmcaf.files.remote import address_of, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
@@ -251,7 +251,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        StudyFolder.at(from_home(source)),
+        StudyFolder.at(source),
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from mmcaf.data.ingest.index import INSTANCES
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts
 from mmcaf.data.ingest.report import compose, incomplete_series
-from mmcaf.data.ingest.whereabouts import Whereabouts
 
 HEAD = "Series UID,Subject ID,Number of Images\n"
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcaf.data.ingest.index import INSTANCES
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
 from mmcaf.data.ingest.rules import CODES
-from mmcaf.data.ingest.whereabouts import Whereabouts, whereabouts
 
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmcaf.data.ingest.patient_ids import folder_patients, patient_id
+from mmcaf.data.ingest.patients.patient_ids import folder_patients, patient_id
 
 
 @pytest.mark.parametrize(

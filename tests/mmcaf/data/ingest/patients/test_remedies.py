@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmcaf.data.ingest.remedies import REMEDIES, remedy
+from mmcaf.data.ingest.patients.remedies import REMEDIES, remedy
 from mmcaf.data.ingest.rules import CODES
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 
 from mmcaf.data.ingest.clinical import ALIASES
-from mmcaf.data.ingest.patient_ids import folder_patients
-from mmcaf.data.ingest.remedies import remedy
+from mmcaf.data.ingest.patients.patient_ids import folder_patients
+from mmcaf.data.ingest.patients.remedies import remedy
 
 __all__ = ["EXCLUDED", "Whereabouts", "whereabouts"]
 
