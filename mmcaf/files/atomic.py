@@ -67,7 +67,8 @@ def replacing(path: Path) -> Iterator[Path]:
             "folder; what was there before is unchanged.",
         ) from error
     finally:
-        with suppress(NotADirectoryError):  # its folder is a file, which the fault above says
+        # Its folder is a file or may not be searched, which the fault above says.
+        with suppress(NotADirectoryError, PermissionError):
             beside.unlink(missing_ok=True)
 
 

@@ -124,8 +124,10 @@ def _planes(task: StackTask) -> Iterator[NDArray[np.int16] | None]:
     for path in task.files:
         try:
             yield read_hu(path, task.shape)
-        except DataError:
+        except (DataError, FileNotFoundError, PermissionError):  # also gone or closed by now
             yield None
+        except OSError as error:  # a read that fails does not name its file
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _slice_digest(plane: NDArray[np.int16]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from mmcaf.data.ingest.discovery import Found, find_files, located
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
-from mmcaf.files.untrusted import checked
+from mmcaf.files.untrusted import checked, open_regular
 
-__all__ = ["INSTANCES", "Progress", "scan", "write_table"]
+__all__ = ["INSTANCES", "Progress", "read_table", "scan", "write_table"]
 
 INSTANCES: dict[str, Any] = {
     "source": pl.Int32,  # index of the source folder
@@ -94,7 +95,7 @@ def _known(kept: Path | None) -> pl.DataFrame:
     if kept is not None:
         for path in [kept.parent / "instances.parquet", *sorted(kept.glob("*.parquet"))]:
             try:
-                part = pl.read_parquet(checked(path, kept.parent))
+                part = read_table(checked(path, kept.parent))
                 columns = [pl.col(name).cast(kind) for name, kind in INSTANCES.items()]
                 parts.append(part.select(columns))
             except (OSError, DataError, pl.exceptions.PolarsError):
@@ -181,7 +182,21 @@ def _digest(path: Path) -> str:
         raise DataError(f"{path} was there a moment ago and cannot be read: {error}") from error
 
 
+def read_table(path: Path) -> pl.DataFrame:
+    """A table that `write_table` wrote.
+
+    Raises:
+        DataError: a link, or no regular file.
+        OSError: it is missing or cannot be read.
+        polars.exceptions.PolarsError: it is damaged.
+    """
+    with open_regular(path) as file:  # polars itself takes no path that is no UTF-8
+        return pl.read_parquet(file)
+
+
 def write_table(path: Path, table: pl.DataFrame) -> None:
     """Write a table, whole or not at all."""
+    content = BytesIO()
+    table.write_parquet(content)
     with replacing(path) as beside:
-        table.write_parquet(beside)
+        beside.write_bytes(content.getbuffer())

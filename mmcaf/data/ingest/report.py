@@ -20,6 +20,7 @@ import polars as pl
 
 from mmcaf.data.ingest.annotations import WITHOUT_BOX
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts
+from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
@@ -39,6 +40,7 @@ _PUBLISHED = {  # of the whole collection, by others who downloaded it
 _TOLERANCE = 0.02
 _ACQUISITION = ("spacing_z_mm", "spacing_x_mm", "n_slices", "kvp")
 _CODES = ("vendor", "model", "kernel")
+_COUNTED = ("files", "annotations", "flags")  # parts of the report whose keys may be codes
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,7 @@ def compose(
         incomplete: as `incomplete_series` gives it.
     """
     annotations = _annotation_counts(files, boxes)
-    return {
+    told = {
         "patients": patients.height,
         "squamous": int(patients["label"].sum()) if patients.height else 0,
         "files": file_counts(files),
@@ -99,6 +101,8 @@ def compose(
         "fingerprint": _fingerprint(patients),
         "confound_probe": confound_probe(patients),
     }
+    given = {who["reason"] for who in told["excluded"]}.union(*(told[of] for of in _COUNTED))
+    return told | {"codes": {code: CODES[code] for code in sorted(given & CODES.keys())}}
 
 
 def file_counts(files: pl.DataFrame) -> dict[str, int]:
@@ -174,7 +178,7 @@ def _acquisition(patients: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]
 
 def _annotation_counts(files: pl.DataFrame, boxes: pl.DataFrame) -> dict[str, int]:
     read = files.filter(pl.col("kind") == "annotation")
-    codes = Counter(read["verdict"].to_list())
+    codes = Counter(read.select(pl.coalesce("verdict", "reason"))["verdict"].to_list())
     bad = sum(n for code, n in codes.items() if code and code.startswith("E_"))
     return {
         "files": read.height,

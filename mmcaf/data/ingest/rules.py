@@ -102,7 +102,7 @@ CODES: dict[str, str] = {
     "E_DUP_POSITION": "a second slice at a position",
     "E_REPEATED_POSITIONS": "more than a fifth of the positions repeat: bolus tracking",
     "E_FEW_SLICES": "its acquisition has fewer than 12 positions",
-    "E_DECODE": "the pixels cannot be decoded",
+    "E_DECODE": "the pixels cannot be read or decoded",
     "E_XML_NAME": "an annotation not named by a UID",
     "E_XML_SIZE": "an annotation larger than 64 kB",
     "E_XML_PARSE": "an annotation that is no valid XML, or hostile",
@@ -132,6 +132,7 @@ CODES: dict[str, str] = {
     "W_TILT": "slices are sheared by more than a degree",
     "W_MULTI_PHASE": "several acquisitions of one body in one series",
     "W_INSTANCE_ORDER": "instance numbers do not follow the positions",
+    "W_FILES_LACKING": "files in the patient's folders cannot be read or hold nothing",
     "W_SERIES_INCOMPLETE": "fewer images than the download's own list says",
 }
 

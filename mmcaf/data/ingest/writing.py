@@ -24,17 +24,22 @@ from mmcaf.data.ingest.caching import StackTask, is_thorax
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
-from mmcaf.data.ingest.index import write_table
-from mmcaf.data.ingest.patients.whereabouts import whereabouts
+from mmcaf.data.ingest.index import read_table, write_table
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
 from mmcaf.data.ingest.report_html import render
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json
-from mmcaf.files.untrusted import checked, read_bytes
+from mmcaf.files.untrusted import read_bytes
 
 __all__ = ["Ingested", "Told", "record", "tell"]
 
 _MOST_KEY = 1_000  # bytes
+_UNEXPECTED = [
+    *("E_NO_ACCESS", "E_EMPTY", "E_SYMLINK", "E_NOT_REGULAR", "E_TOO_LARGE", "E_UNREADABLE"),
+    *("E_XML_NAME", "E_XML_SIZE", "E_XML_PARSE", "E_XML_NUMBER", "E_SHEET"),
+    *("E_PIXEL_LEN", "E_DECODE"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,13 @@ class Told:
     page: str  # the report as HTML
     in_plane_px: int
 
+    @property
+    def set_aside(self) -> list[tuple[str, str]]:
+        """Files and folders of which one would expect more: path in its source, code."""
+        code = pl.coalesce("verdict", "reason")
+        found = self.files.select("path", code=code).filter(pl.col("code").is_in(_UNEXPECTED))
+        return [(path, code) for path, code in found.sort("code", "path").iter_rows()]
+
 
 def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
     """Everything that is said of what was found; nothing is written but the cohort's key.
@@ -72,14 +84,14 @@ def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
     """
     rejected = sorted(name for name, facts in found.facts.items() if not is_thorax(facts))
     files = _with_ends(found, rejected)
-    patients = _complete(found, files, rejected, out)
     of_class = dict(found.built.excluded.select("patient_id", "reason").iter_rows())
     where = whereabouts(
         files,
-        cohort=patients["patient_id"].to_list(),
+        cohort=[name for name in found.built.chosen if name not in rejected],
         sheet=found.sheet["patient_id"],
         decided=of_class | dict.fromkeys(rejected, "E_HU"),
     )
+    patients = _complete(found, files, where, rejected, out)
     digests = {name: found.facts[name]["sha256"] for name in patients["patient_id"]}
     head = {
         "synthetic": not patients.is_empty() and bool(patients["synthetic"].any()),
@@ -167,7 +179,9 @@ def _refuse_empty(told: Told) -> None:
     )
 
 
-def _complete(found: Ingested, files: pl.DataFrame, rejected: list[str], out: Path) -> pl.DataFrame:
+def _complete(
+    found: Ingested, files: pl.DataFrame, where: Whereabouts, rejected: list[str], out: Path
+) -> pl.DataFrame:
     """The rows with what the pixels say (lesion HU, groups) and the names they go by."""
     rows = found.built.patients
     if len(rejected) == rows.height:
@@ -179,7 +193,7 @@ def _complete(found: Ingested, files: pl.DataFrame, rejected: list[str], out: Pa
     key = _key(out)
     doubts = _box_flags(found, files)
     flags = [
-        [*of_stack, *doubts[name]]
+        [*of_stack, *doubts[name], *(["W_FILES_LACKING"] if name in where.lacking else [])]
         for name, of_stack in patients.select("patient_id", "qc_flags").iter_rows()
     ]
     return patients.with_columns(
@@ -231,7 +245,7 @@ def _hashed(name: str, key: bytes) -> str:
 
 def _keep_table(path: Path, table: pl.DataFrame) -> None:
     """Write it unless the file says the same already."""
-    if not _says_already(lambda: pl.read_parquet(checked(path, path.parent)).equals(table)):
+    if not _says_already(lambda: read_table(path).equals(table)):
         write_table(path, table)
 
 

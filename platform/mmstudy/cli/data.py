@@ -130,7 +130,7 @@ def data_check(
         with replacing(page) as beside:
             beside.write_text(told.page, encoding="utf-8")
         say(f"To look at: {page}")
-    print_table(ingestion_table(told.report, CODES), how)
+    print_table(ingestion_table(told.report, CODES, told.set_aside), how)
     if doubts := doubts_in(told.report):
         counted = ", ".join(f"{count} {what}" for what, count in doubts.items())
         raise CheckFailed(f"Not clean: {counted}.")

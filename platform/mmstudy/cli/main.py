@@ -69,8 +69,9 @@ def _told(error: Exception) -> str:
     """What went wrong, in words; a fault of the system names its file, and what can be done."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    if error.filename is None:  # the words are ours
-        return error.strerror
+    if error.filename is None:  # the words are ours, unless a library lost the name
+        ours = error.errno is None or error.strerror != os.strerror(error.errno)
+        return error.strerror if ours else f"{error.strerror}; --debug shows where."
     return (
         f"{os.fsdecode(error.filename)}: {error.strerror}. Look what it is, whose, and who may "
         "read and write it; copy it there again as your own, or choose another folder."

@@ -38,6 +38,7 @@ _BESIDE = {  # codes of files that are no slices of a CT, or there a second time
     "E_COMPANION",
     "E_EMPTY",
 }
+_LACKING = ("E_NO_ACCESS", "E_EMPTY", "E_UNREADABLE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Whereabouts:
 
     excluded: pl.DataFrame  # columns `EXCLUDED`, sorted by patient
     seen: frozenset[str]
+    lacking: frozenset[str]  # patients with files that hold nothing or cannot be read
     unknown_files: int  # images whose PatientID is none of the collection, in no patient's folder
     unknown_studies: int  # StudyInstanceUIDs of those
 
@@ -74,15 +76,20 @@ def whereabouts(
     totals: Counter[str] = Counter()
     seen: set[str] = {*sheet}
     unknown: list[str | None] = []
+    lacking: set[str] = set()
     for row in _rows(files):
         named = _named_by_folders(row["path"], row["kind"])
         if row["kind"] == "annotation":
-            seen |= {ALIASES.get(name, name) for name in named}
+            named = tuple(ALIASES.get(name, name) for name in named)
+            seen |= {*named}
+            lacking |= {*(named[-1:] if row["code"] in _LACKING else ())}
             continue
         seen |= {*named, *([row["patient_id"]] if row["patient_id"] else [])}
         owners = _owners(row, named)
         if not owners and row["kind"] == "image" and row["reason"] == "E_PATIENT_ID":
             unknown.append(row["study_uid"])
+        if row["code"] in _LACKING and (row["kind"] == "image" or row["code"] == "E_NO_ACCESS"):
+            lacking |= owners
         for name in owners:
             totals[name] += row["kind"] == "image"
             if row["code"]:
@@ -96,6 +103,7 @@ def whereabouts(
     return Whereabouts(
         excluded=pl.DataFrame(rows, schema=EXCLUDED, orient="row"),
         seen=frozenset(seen),
+        lacking=frozenset(lacking),
         unknown_files=len(unknown),
         unknown_studies=len(set(unknown)),
     )

@@ -67,7 +67,7 @@ def test_the_whole_collection_is_held_against_published_counts(
         files=table,
         boxes=empty,
         sheet_rows=0,
-        where=Whereabouts(empty, frozenset(), 0, 0),
+        where=Whereabouts(empty, frozenset(), frozenset(), 0, 0),
         patients=empty,
         incomplete={},
     )

@@ -102,6 +102,19 @@ def test_closed_and_empty_folders_name_their_patient() -> None:
     assert found.excluded["of_files"].to_list() == [0, 0]
 
 
+def test_who_has_files_that_cannot_be_read_is_told_also_in_the_cohort() -> None:
+    found = where(
+        {"path": "Lung_Dx-A0001/1.dcm", "reason": "E_NO_ACCESS"},
+        {"path": "Lung_Dx-A0002/1.dcm", "reason": "E_EMPTY"},
+        {"kind": "annotation", "path": "Annotation/A0266/1.xml", "reason": "E_EMPTY"},
+        {"kind": "folder", "path": "Annotation/A0003", "reason": "E_EMPTY"},  # has none, not lost
+        {"kind": "folder", "path": "Annotation/A0004", "reason": "E_NO_ACCESS"},
+        {"path": "Lung_Dx-A0005/1.dcm", "reason": "E_SOP_CLASS"},
+        cohort=["A0001"],
+    )
+    assert found.lacking == {"A0001", "A0002", "A0251", "A0004"}
+
+
 def test_what_was_decided_of_the_patient_goes_before_the_files() -> None:
     rows = [
         *times(9, patient_id="A0001", verdict="E_FEW_SLICES"),
