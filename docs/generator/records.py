@@ -14,15 +14,18 @@ __all__ = ["exit_codes", "reason_codes", "study_folder", "tables"]
 
 def reason_codes() -> str:
     """Every reason code of ingestion."""
+    from mmcaf.data.ingest.patients.remedies import REMEDIES
     from mmcaf.data.ingest.rules import CODES
 
-    groups = {
-        "E_": "Left out\n\nThe file, patient or row is not used, and the code says why.",
-        "W_": "Warnings\n\nWhat carries the code is used. The report counts it.",
-    }
+    left_out = [
+        (code(name), meaning, REMEDIES.get(name, "")) for name, meaning in _codes(CODES, "E_")
+    ]
+    doubts = [(code(name), meaning) for name, meaning in _codes(CODES, "W_")]
     parts = [
-        f"## {text}\n\n" + table(("code", "meaning"), _codes(CODES, start))
-        for start, text in groups.items()
+        "## Left out\n\nThe file, patient or row is not used, and the code says why.\n\n"
+        + table(("code", "meaning", "what to do"), left_out),
+        "## Warnings\n\nWhat carries the code is used. The report counts it.\n\n"
+        + table(("code", "meaning"), doubts),
     ]
     opening = (
         "Every file of a download ends as a used slice or with one of these codes. "
@@ -33,7 +36,7 @@ def reason_codes() -> str:
 
 
 def _codes(known: Mapping[str, str], start: str) -> list[tuple[str, str]]:
-    return [(code(name), meaning) for name, meaning in known.items() if name.startswith(start)]
+    return [(name, meaning) for name, meaning in known.items() if name.startswith(start)]
 
 
 def study_folder() -> str:

@@ -86,7 +86,7 @@ def compose(
         incomplete: as `incomplete_series` gives it.
     """
     annotations = _annotation_counts(files, boxes)
-    told = {
+    told: dict[str, Any] = {
         "patients": patients.height,
         "squamous": int(patients["label"].sum()) if patients.height else 0,
         "files": file_counts(files),

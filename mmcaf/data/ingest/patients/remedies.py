@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 __all__ = ["REMEDIES", "remedy"]
 
+_BY_CODECS = ("JPEG Lossless", "JPEG-LS", "JPEG 2000")
+_CODECS = "`pip install mmcaf-study[codecs]`"
+_ELSE = f"export them uncompressed; {_CODECS} reads {', '.join(_BY_CODECS)}."
 _AGAIN = "Download or copy the files again."
 REMEDIES: dict[str, str] = {
     "E_NO_ACCESS": "Have the rights changed, or copy the files there as your own.",
@@ -16,6 +19,7 @@ REMEDIES: dict[str, str] = {
     "E_UNREADABLE": _AGAIN,
     "E_PIXEL_LEN": _AGAIN,
     "E_DECODE": _AGAIN,
+    "E_TS_UNSUPPORTED": f"{_ELSE[0].upper()}{_ELSE[1:]}",
     "E_PATIENT_ID": "Write the collection's ids (Lung_Dx-A0002) back into PatientID.",
     "E_PID_FOLDER_MISMATCH": "Move the files to the patient that PatientID names, or correct it.",
     "E_NO_UID": "Export the files again, with their UIDs.",
@@ -24,7 +28,7 @@ REMEDIES: dict[str, str] = {
     "E_FEW_SLICES": "Look whether the download is complete.",
     "E_NO_IMAGES": "Give the folder of the patient's images too, if they are to be used.",
 }
-"""Code -> what to do; of `E_TS_UNSUPPORTED` it depends on the transfer syntax."""
+"""Code -> what to do; `remedy` knows more of `E_TS_UNSUPPORTED`."""
 _SYNTAXES = {
     "1.2.840.10008.1.2.1.99": "deflated",
     "1.2.840.10008.1.2.5": "RLE",
@@ -37,8 +41,6 @@ _SYNTAXES = {
     "1.2.840.10008.1.2.4.90": "JPEG 2000",
     "1.2.840.10008.1.2.4.91": "JPEG 2000",
 }
-_BY_CODECS = ("JPEG Lossless", "JPEG-LS", "JPEG 2000")
-_CODECS = "`pip install mmcaf-study[codecs]`"
 
 
 def remedy(code: str, files: int, syntaxes: Mapping[str, int]) -> str | None:
@@ -71,4 +73,4 @@ def remedy(code: str, files: int, syntaxes: Mapping[str, int]) -> str | None:
 def _reader(name: str) -> str:
     if name in _BY_CODECS:
         return f"{_CODECS} reads them."
-    return f"export them uncompressed; {_CODECS} reads {', '.join(_BY_CODECS)}."
+    return _ELSE
