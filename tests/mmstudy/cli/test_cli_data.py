@@ -13,7 +13,9 @@ import typer
 
 from mmcaf.data.cohort import Cohort, load
 from mmcaf.files.atomic import flocked, open_for_locking
-from mmstudy.cli.main import app
+from mmstudy.cli.main import app, told
+from mmstudy.study import open_study
+from support.made_study import made_study
 from support.rights import open_folder, ordinary_user
 
 Command = Callable[..., tuple[int, str, str]]
@@ -238,3 +240,19 @@ def test_a_closed_file_or_folder_is_told_with_its_path(
     assert f"{closed.relative_to(tree)}  E_NO_ACCESS" in out
     assert unwritten == 1
     assert f"Cannot write {page}: Permission denied" in told
+
+
+def test_a_fault_of_the_system_without_a_name_says_how_to_find_it() -> None:
+    assert told(OSError(5, "Input/output error")) == "Input/output error; --debug shows where."
+    assert told(OSError(5, "Input/output error", "a.dcm")).startswith("a.dcm: Input/output error")
+    assert told(OSError(5, "Cannot write a.dcm.")) == "Cannot write a.dcm."
+
+
+def test_python_knows_the_home_folder_too(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(cohort.folder.parent))
+    assert load(Path("~") / cohort.folder.name).digest == cohort.digest
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made_study(tmp_path)
+    assert open_study("~/made").name == open_study(tmp_path / "made").name

@@ -107,10 +107,21 @@ def test_slices_that_cannot_be_read_are_said_and_nothing_is_written(
     assert not task.facts.exists()
 
 
-def test_a_file_that_is_gone_is_no_fault_of_the_slice(task: StackTask, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        cache_stack(replace(task, files=(*task.files, tmp_path / "gone.dcm")))
+def test_a_file_that_is_gone_by_now_is_said_like_one_that_cannot_be_decoded(
+    task: StackTask, tmp_path: Path
+) -> None:
+    gone = replace(task, files=(*task.files[:2], tmp_path / "gone", *task.files[3:]))
+    assert cache_stack(gone) == {"unreadable": [2]}
     assert not task.volume.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")
+def test_a_disk_that_fails_stops_and_the_file_is_named(task: StackTask, tmp_path: Path) -> None:
+    failing = tmp_path / "failing.dcm"
+    failing.symlink_to("/proc/self/mem")  # its first page is mapped nowhere
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        cache_stack(replace(task, files=(*task.files[:2], failing, *task.files[3:])))
+    assert caught.value.filename == str(failing)
 
 
 def test_a_volume_is_named_by_its_slices_and_boxes_not_by_its_folder(

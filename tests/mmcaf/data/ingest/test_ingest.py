@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -14,11 +15,12 @@ from scipy.stats import spearmanr
 
 from mmcaf.data.cohort import Cohort, load
 from mmcaf.data.ingest.index import scan
-from mmcaf.data.ingest.run import ingest
+from mmcaf.data.ingest.run import check, ingest
 from mmcaf.data.synthetic.truth import bayes_auroc
 from mmcaf.data.synthetic.write import SyntheticSpec, edit_slice, write
 from mmcaf.data.volumes import VolumeSpec, build, open_volumes
 from mmcaf.errors import DataError
+from mmcaf.files.remote import cache_folder
 
 SAMPLE = Path(__file__).parents[5] / "shared" / "data" / "lung-pet-ct-dx-sample"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the real sample is not here")
@@ -276,6 +278,34 @@ def test_nothing_usable_leaves_nothing_behind(tmp_path: Path, content: str | Non
     with pytest.raises(DataError, match=r"holds no files|1 E_NOT_DICOM"):
         ingest([source], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_source_and_cohort_may_lie_where_names_are_no_utf_8(
+    dicom_folder: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    place = tmp_path / os.fsdecode(b"Gr\xf6\xdfe")
+    shutil.copytree(dicom_folder, place / "tree")
+    for _ in range(2):
+        found = ingest([place / "tree"], place / "cohort", in_plane_px=48, workers=1)
+        assert found.digest == cohort.digest
+
+
+def test_a_check_tells_what_an_ingestion_records(dicom_folder: Path, cohort: Cohort) -> None:
+    told = check([dicom_folder], in_plane_px=48, workers=1)
+    recorded = json.loads((cohort.folder / "ingest_report.json").read_text())
+    assert json.loads(json.dumps(told.report)) == recorded
+    assert told.patients.drop("case").equals(cohort.patients.drop("case"))
+    assert told.set_aside == []
+    assert list((cache_folder() / "check").iterdir()) == []
+
+
+def test_a_check_whose_reading_fails_leaves_nothing(dicom_folder: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check([dicom_folder], in_plane_px=48, workers=1, progress=stop)
+    assert list((cache_folder() / "check").iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
