@@ -115,7 +115,10 @@ def incomplete_series(files: pl.DataFrame, lists: Sequence[Path]) -> dict[str, A
     """Series of the download's own list (`metadata.csv`) of which images are missing here."""
     listed: dict[str, tuple[str, int]] = {}
     for path in lists:
-        with suppress(csv.Error), path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with (
+            suppress(csv.Error, OSError),
+            path.open(encoding="utf-8", errors="replace", newline="") as file,
+        ):
             listed |= dict(_listed(csv.DictReader(file)))
     here = dict(
         files.drop_nulls("sop_uid").group_by("series_uid").agg(pl.n_unique("sop_uid")).iter_rows()
