@@ -37,7 +37,7 @@ __all__ = ["Ingested", "Told", "record", "tell"]
 _MOST_KEY = 1_000  # bytes
 _UNEXPECTED = [
     *("E_NO_ACCESS", "E_EMPTY", "E_SYMLINK", "E_NOT_REGULAR", "E_TOO_LARGE", "E_UNREADABLE"),
-    *("E_XML_NAME", "E_XML_SIZE", "E_XML_PARSE", "E_XML_NUMBER", "E_SHEET"),
+    *("E_XML_NAME", "E_XML_SIZE", "E_XML_PARSE", "E_XML_NUMBER"),
     *("E_PIXEL_LEN", "E_DECODE"),
 ]
 
