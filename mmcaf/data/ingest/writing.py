@@ -140,10 +140,12 @@ def _complete(found: Ingested, rejected: list[str], out: Path) -> pl.DataFrame:
     groups = group_ids({name: found.facts[name]["slice_digests"] for name in names})
     lesion_hu = [found.facts[name]["lesion_hu"] for name in names]
     key = _key(out)
+    foreign = [["W_UNUSED_BITS"] * bool(found.facts[name]["foreign_bits"]) for name in names]
     return patients.with_columns(
         lesion_hu=pl.Series(lesion_hu, dtype=pl.Float64),
         group_id=pl.Series([groups[name] for name in names]),
         case=pl.Series([_hashed(name, key) for name in names]),
+        qc_flags=pl.col("qc_flags").list.concat(pl.Series(foreign, dtype=pl.List(pl.String))),
         volume=pl.Series([found.tasks[name].volume.stem for name in names]),
     )
 
