@@ -81,7 +81,8 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _has_other_units(row: Row) -> bool:
-    return (row["rescale_type"] or "HU").strip().upper() not in ("", "HU")
+    # US is "unspecified": GDCM writes it into every CT image that says nothing.
+    return (row["rescale_type"] or "").strip().upper() not in ("", "HU", "US")
 
 
 def _has_odd_bits(row: Row) -> bool:
@@ -112,7 +113,7 @@ RULES = (
     Rule("E_MODALITY_LUT", "a table instead of slope and intercept", lambda r: r["modality_lut"]),
     Rule("E_RESCALE", "RescaleSlope or RescaleIntercept is absent or no number", _lacks_rescaling),
     Rule("E_SLOPE", "RescaleSlope is not above 0", lambda row: not (row["slope"] or 0) > 0),
-    Rule("E_RESCALE_TYPE", "RescaleType says another unit than HU", _has_other_units),
+    Rule("E_RESCALE_TYPE", "RescaleType names another unit than HU", _has_other_units),
     Rule("E_BITS", "BitsStored and HighBit are absent or contradict each other", _has_odd_bits),
     Rule(
         "E_SIGN",
@@ -170,7 +171,7 @@ CODES: dict[str, str] = {
     "W_MULTI_PHASE": "several acquisitions of one body in one series",
     "W_INSTANCE_ORDER": "instance numbers do not follow the positions",
     "W_RESCALE_VARIES": "slope, intercept or unit of the rescaling differ between slices",
-    "W_RESCALE_UNUSUAL": "a slope other than 1, or an intercept that no scanner is known to write",
+    "W_RESCALE_UNUSUAL": "a slope or intercept no scanner is known to write, or a unit left open",
     "W_BITS_VARY": "bits, sign or photometric interpretation differ between slices",
     "W_PADDING_VARIES": "padding is declared differently between slices",
     "W_PADDING_HU": "what is declared as padding is a value that tissue can have",

@@ -60,9 +60,12 @@ def _kinds(slices: pl.DataFrame, *columns: str) -> list[dict[str, Any]]:
 
 
 def _is_unusual(slices: pl.DataFrame) -> bool:
+    kinds = _kinds(slices, "slope", "intercept", "pixel_representation", "rescale_type")
     return any(
-        kind["slope"] != 1 or (kind["pixel_representation"] == 1, kind["intercept"]) not in _USUAL
-        for kind in _kinds(slices, "slope", "intercept", "pixel_representation")
+        kind["slope"] != 1
+        or (kind["pixel_representation"] == 1, kind["intercept"]) not in _USUAL
+        or (kind["rescale_type"] or "").strip().upper() == "US"
+        for kind in kinds
     )
 
 
