@@ -12,7 +12,7 @@ import warnings
 from datetime import date
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -40,6 +40,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
 _MANY_BYTES = 2**16
+_PIXEL_DATA, _UNDEFINED = [0x7FE0, 0x0010], 2**32 - 1
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _LOSSY = ("1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91")  # unless the header denies it
 _RLE, _BIG_ENDIAN = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.2"
@@ -83,6 +84,7 @@ HEADER: dict[str, Any] = {
     "padding_unread": pl.Boolean,  # whether one of the two is there, but no number
     "lossy": pl.Boolean,  # LossyImageCompression, or a syntax that may be
     "pixel_bytes": pl.Int64,  # left in the file where the pixels begin
+    "pixel_length": pl.Int64,  # what PixelData says of its own length, if it does
     "image_type": pl.String,
     "position_mm": pl.List(pl.Float64),  # ImagePositionPatient: x, y, z
     "orientation": pl.List(pl.Float64),  # ImageOrientationPatient: along rows, along columns
@@ -169,8 +171,8 @@ def read_header(path: Path, name: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's name whole paths; the code says enough
-            dataset, pixel_bytes = _header(path)
-            row = _values(dataset) | {"pixel_bytes": pixel_bytes, "path": name}
+            dataset, pixels = _header(path)
+            row = _values(dataset) | pixels | {"path": name}
         row["reason"] = reason_of(row) if row["sop_class"] else "E_UNREADABLE"
     except _Refused as refusal:
         return refusal.row
@@ -210,7 +212,7 @@ def read_plane(path: Path, shape: tuple[int, int]) -> Plane:
     return plane
 
 
-def _header(path: Path) -> tuple[FileDataset, int]:
+def _header(path: Path) -> tuple[FileDataset, dict[str, Any]]:
     """The header, and how many bytes of pixels follow it."""
     with _Bounded(path) as file:
         if file.read(132)[128:] != b"DICM":
@@ -226,7 +228,17 @@ def _header(path: Path) -> tuple[FileDataset, int]:
             raise _Refused("E_TS_UNSUPPORTED", known | _names(file, syntax))
         file.seek(0)
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-        return dataset, file.size - file.tell() - _ELEMENT_HEADER
+        left = file.size - file.tell() - _ELEMENT_HEADER
+        return dataset, {"pixel_bytes": left, "pixel_length": _pixel_length(file, dataset)}
+
+
+def _pixel_length(file: _Bounded, dataset: FileDataset) -> int | None:
+    implicit, little = dataset.original_encoding
+    element = file.read(12)
+    order: Literal["little", "big"] = "little" if little else "big"
+    tag = [int.from_bytes(element[at : at + 2], order) for at in (0, 2)]
+    length = int.from_bytes(element[4:8] if implicit else element[8:12], order)
+    return None if tag != _PIXEL_DATA or length == _UNDEFINED else length
 
 
 def _names(file: _Bounded, syntax: str) -> dict[str, Any]:

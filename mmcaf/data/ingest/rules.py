@@ -67,9 +67,14 @@ def _has_odd_size(row: Row) -> bool:
     return not all(low <= side <= high for side in sides) or row["bits_allocated"] not in (8, 16)
 
 
-def _lacks_pixels(row: Row) -> bool:
-    needed = (row["rows"] or 0) * (row["columns"] or 0) * (row["bits_allocated"] or 0) // 8
-    return not row["compressed"] and (row["pixel_bytes"] or 0) < needed
+def _has_other_pixels(row: Row) -> bool:
+    """Fewer bytes than its size needs, or so many more that the size cannot be right."""
+    if row["compressed"]:
+        return False
+    sides, bits = (row["rows"] or 0, row["columns"] or 0), row["bits_allocated"] or 0
+    needed, line = sides[0] * sides[1] * bits // 8, min(sides) * bits // 8
+    surplus = (row["pixel_length"] or needed) - needed
+    return (row["pixel_bytes"] or 0) < needed or surplus >= max(line, 2)
 
 
 def _lacks_rescaling(row: Row) -> bool:
@@ -108,7 +113,7 @@ RULES = (
     Rule("E_NO_IPP", "no position, orientation or spacing", _lacks_geometry),
     Rule("E_NON_AXIAL", "not axial, head up, left at the right", _is_tipped),
     Rule("E_SIZE", "sides outside 16 to 2048 pixels, or neither 8 nor 16 bits", _has_odd_size),
-    Rule("E_PIXEL_LEN", "fewer pixel bytes than its size needs", _lacks_pixels),
+    Rule("E_PIXEL_LEN", "pixel bytes are fewer, or a line more, than needed", _has_other_pixels),
     # What a stored value means; without any of it HU would be a guess.
     Rule("E_MODALITY_LUT", "a table instead of slope and intercept", lambda r: r["modality_lut"]),
     Rule("E_RESCALE", "RescaleSlope or RescaleIntercept is absent or no number", _lacks_rescaling),

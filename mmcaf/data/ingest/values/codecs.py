@@ -7,6 +7,8 @@ a stream says of itself is held against the header: two that disagree are read b
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,7 @@ _DECODERS = ("gdcm", "pyjpegls", "pillow", "pydicom")  # in this order; see abov
 _RLE = "1.2.840.10008.1.2.5"
 _LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 _START_OF_FRAME = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+_SURPLUS = re.compile(r"(\d+) vs\. (\d+) bytes")
 _NEAR_THE_START = 4096  # bytes before a JPEG 2000 stream, where it is wrapped as JP2
 
 
@@ -77,8 +80,19 @@ def decoded(dataset: Dataset) -> NDArray[Any]:
         if syntax != _RLE:
             _check_stream(dataset, syntax)
         options["decoding_plugin"] = plugin
-    pixels, _ = get_decoder(UID(syntax)).as_array(dataset, **options)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        pixels, _ = get_decoder(UID(syntax)).as_array(dataset, **options)
+    if syntax == _RLE:
+        _check_surplus([str(one.message) for one in said], min(pixels.shape))
     return pixels
+
+
+def _check_surplus(warned: list[str], line: int) -> None:
+    """RLE says nothing of sides: whatever is left over of a segment, pydicom only warns of it."""
+    for found, wanted in (pair for text in warned for pair in _SURPLUS.findall(text)):
+        if int(found) - int(wanted) >= line:
+            raise ValueError(f"RLE gives {found} values, the header's sides need {wanted}.")
 
 
 def _check_stream(dataset: Dataset, syntax: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mmcaf.data.ingest.values.stored import StoredValues
+from mmcaf.data.ingest.values.stored import MAX_HU, StoredValues
 
 __all__ = ["meaning_flags"]
 
@@ -74,7 +74,7 @@ def _pads_tissue(slices: pl.DataFrame) -> bool:
     for kind in _kinds(slices, *stored, "pixel_representation"):
         signed = kind.pop("pixel_representation") == 1
         declared = StoredValues(**kind, signed=signed).padding_hu()
-        if declared is not None and declared[1] > _TISSUE_HU:
+        if declared is not None and declared[1] > _TISSUE_HU and declared[0] <= MAX_HU:
             return True
     return False
 

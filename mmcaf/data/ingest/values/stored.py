@@ -80,10 +80,10 @@ def hounsfield(stored: NDArray[Any], of: StoredValues) -> Plane:
     foreign = _foreign(native, used, of, padding) if unused else None
     if foreign is not None and _is_unsaid_padding(native, foreign, of):
         padding = foreign if padding is None else padding | foreign
-    if of.slope == 1 and of.intercept.is_integer():
+    if of.slope == 1 and float(of.intercept).is_integer():
         hu = used.astype(np.int32) + int(of.intercept)
     else:
-        hu = np.rint(used * of.slope + of.intercept)
+        hu = np.rint(used.astype(np.float64) * of.slope + of.intercept)
     if padding is not None:
         hu[padding] = AIR_HU  # before any resampling could smear it
     clipped = np.clip(hu, AIR_HU, MAX_HU, out=hu).astype(np.int16)
