@@ -48,7 +48,7 @@ _PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _DATES = ("AcquisitionDate", "ContentDate", "StudyDate")  # one of them will do for a time
 _DAY, _FIRST_DAY = 86_400, date(1900, 1, 1).toordinal()
-_TIME = re.compile(r"(\d\d):?(?:(\d\d):?(?:(\d\d(?:\.\d{1,6})?))?)?")
+_TIME = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d(?:\.\d{1,6})?))?)?")
 _PATIENT_ID = re.compile(r"(?:Lung_Dx-)?([ABEG]\d{4})")
 _AGE = re.compile(r"(\d{3})Y")
 

@@ -115,7 +115,11 @@ RULES = (
     Rule("E_SIZE", "sides outside 16 to 2048 pixels, or neither 8 nor 16 bits", _has_odd_size),
     Rule("E_PIXEL_LEN", "pixel bytes are fewer, or a line more, than needed", _has_other_pixels),
     # What a stored value means; without any of it HU would be a guess.
-    Rule("E_MODALITY_LUT", "a table instead of slope and intercept", lambda r: r["modality_lut"]),
+    Rule(
+        "E_MODALITY_LUT",
+        "a table instead of slope and intercept",
+        lambda r: bool(r["modality_lut"]),
+    ),
     Rule("E_RESCALE", "RescaleSlope or RescaleIntercept is absent or no number", _lacks_rescaling),
     Rule("E_SLOPE", "RescaleSlope is not above 0", lambda row: not (row["slope"] or 0) > 0),
     Rule("E_RESCALE_TYPE", "RescaleType names another unit than HU", _has_other_units),
