@@ -83,7 +83,7 @@ THROUGH = {  # module: what its test imports, or types as a command, to reach it
     "mmcaf.data.synthetic.faults.stacks": STRIKE,
     "mmcaf.data.synthetic.faults.tables": STRIKE,
     "mmcaf.data.synthetic.faults.victim": STRIKE,
-    "mmcaf.data.synthetic.faults.values": "mmcaf/data/synthetic/test_faults.py",
+    "mmcaf.data.synthetic.faults.values": STRIKE,
     "mmcaf.config": "mmcaf.config",
     "mmcaf.net.comparators": "support.all_networks",
     "mmcaf.net.entry": "mmcaf.net.registry",

@@ -40,6 +40,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _ELEMENT_HEADER = 8  # bytes of tag and length before the pixels, at least
 _MANY_BYTES = 2**16
+_MOST = 1e6  # of any number that is read
 _PIXEL_DATA, _UNDEFINED = [0x7FE0, 0x0010], 2**32 - 1
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _LOSSY = ("1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91")  # unless the header denies it
@@ -148,7 +149,8 @@ _TAGS = [
     "StudyInstanceUID",
 ]
 _NAMES = ("PatientID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-_NAME_TAGS = [Tag(name) for name in _NAMES]
+_TAG = {name: Tag(name) for name in _TAGS}
+_NAME_TAGS = [_TAG[name] for name in _NAMES]
 
 
 class _Refused(Exception):
@@ -227,7 +229,7 @@ def _header(path: Path) -> tuple[FileDataset, dict[str, Any]]:
         if syntax not in UNCOMPRESSED and decoder_of(syntax) is None:
             raise _Refused("E_TS_UNSUPPORTED", known | _names(file, syntax))
         file.seek(0)
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAG.values()))
         left = file.size - file.tell() - _ELEMENT_HEADER
         return dataset, {"pixel_bytes": left, "pixel_length": _pixel_length(file, dataset)}
 
@@ -311,7 +313,7 @@ def _of_pixels(dataset: Dataset, syntax: str) -> dict[str, Any]:
     lossy = _text(dataset, "LossyImageCompression")
     padding, limit = (_whole(dataset, name) for name in _PADDING)
     said = [_get(dataset, name) not in (None, "", b"") for name in _PADDING]
-    lut = dataset.get_item("ModalityLUTSequence")
+    lut = dataset.get_item(_TAG["ModalityLUTSequence"])
     return {
         "rows": _integer(dataset, "Rows"),
         "columns": _integer(dataset, "Columns"),
@@ -351,8 +353,11 @@ def _of_space(dataset: Dataset) -> dict[str, Any]:
 
 def _get(dataset: Dataset, name: str) -> Any:
     """A value, or None where its element is absent or cannot be converted."""
+    tag = _TAG[name]
+    if dataset.get_item(tag) is None:
+        return None
     try:
-        return dataset.get(name)
+        return dataset[tag].value
     except Exception:  # values are converted when first asked for, and raise anything
         return None
 
@@ -380,11 +385,11 @@ def _numbers(dataset: Dataset, name: str, count: int) -> list[float] | None:
     if value in (None, ""):
         return None
     try:
-        numbers = np.atleast_1d(np.array(value, dtype=float))
+        numbers = [float(each) for each in (value if isinstance(value, MultiValue) else [value])]
     except (TypeError, ValueError):
         return None
-    whole = numbers.shape == (count,) and bool((np.abs(numbers) < 1e6).all())  # not NaN either
-    return [float(number) for number in numbers] if whole else None
+    whole = len(numbers) == count and all(abs(number) < _MOST for number in numbers)  # no NaN
+    return numbers if whole else None
 
 
 def _number(dataset: Dataset, name: str) -> float | None:
