@@ -187,7 +187,7 @@ CODES: dict[str, str] = {
     "W_UNUSED_BITS": "bits beyond the stored ones hold something that no header explains",
     "W_LOSSY": "slices were compressed with loss once",
     "W_SPACING": "SliceThickness or SpacingBetweenSlices differ, or contradict the positions",
-    "W_FIELD": "ReconstructionDiameter contradicts the pixel spacing, or pixels are no squares",
+    "W_FIELD": "ReconstructionDiameter contradicts the pixels, or they or the slice are no squares",
     "W_SERIES_INCOMPLETE": "fewer images than the download's own list says",
 }
 

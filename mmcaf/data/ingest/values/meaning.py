@@ -97,8 +97,7 @@ def _contradicts(slices: pl.DataFrame) -> bool:
 def _has_odd_field(slices: pl.DataFrame) -> bool:
     first = slices.row(0, named=True)
     across, down = first["spacing_x_mm"], first["spacing_y_mm"]
-    if abs(across - down) > _SQUARE * down:
+    if abs(across - down) > _SQUARE * down or first["rows"] != first["columns"]:
         return True
     field = first["diameter_mm"]
-    sides = (across * first["columns"], down * first["rows"])
-    return bool(field) and all(abs(side - field) > _FIELD_NEAR * field for side in sides)
+    return bool(field) and abs(across * first["columns"] - field) > _FIELD_NEAR * field

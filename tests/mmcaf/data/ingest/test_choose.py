@@ -175,7 +175,7 @@ class TestLesion:
 
 class TestClinical:
     def flags(self, images: dict[str, Any], *rows: dict[str, Any]) -> set[str]:
-        found = built(series("1", spacing_y_mm=0.8, **images), of=sheet(*rows)).patients
+        found = built(series("1", spacing_y_mm=0.8, rows=200, **images), of=sheet(*rows)).patients
         return set(found["qc_flags"][0]) - {"W_NO_BOX"}
 
     def test_no_row_is_told_and_nothing_is_made_up(self) -> None:
