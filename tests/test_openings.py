@@ -22,7 +22,7 @@ ALLOWED = {  # module, function: why
     ("mmcaf.data.ingest.clinical", "read_sheet"): THE_USERS,
     ("mmcaf.data.ingest.decode", "_limit_memory"): OWN,
     ("mmcaf.data.ingest.dicom", "_header"): SOURCE,
-    ("mmcaf.data.ingest.dicom", "read_hu"): SOURCE,
+    ("mmcaf.data.ingest.dicom", "read_plane"): SOURCE,
     ("mmcaf.data.ingest.index", "_digest"): SOURCE,
     ("mmcaf.data.ingest.index", "read_table"): "of what open_regular gave",
     ("mmcaf.data.ingest.report", "incomplete_series"): SOURCE,

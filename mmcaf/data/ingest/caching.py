@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
-from mmcaf.data.ingest.decode import read_hu_apart
-from mmcaf.data.ingest.dicom import read_hu
+from mmcaf.data.ingest.decode import read_planes_apart
+from mmcaf.data.ingest.dicom import read_plane
 from mmcaf.data.ingest.discovery import located
+from mmcaf.data.ingest.values.stored import Plane
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError
@@ -28,6 +29,7 @@ from mmcaf.files.untrusted import read_json
 
 __all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
 
+_READING = 2  # raised where the same file gives other HU than before
 _LUNG_HU = (-950, -500)
 _EVERY = 4  # voxels per axis, for statistics
 _THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
@@ -56,7 +58,7 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
     slices = chosen.stack.slices
     identity = slices.select("sop_uid", "bytes", "mtime_ns").rows()
     boxes = tuple(chosen.boxes.rows())
-    text = json.dumps([identity, chosen.stack.z_mm.tolist(), boxes])
+    text = json.dumps([_READING, identity, chosen.stack.z_mm.tolist(), boxes])
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     first = slices.row(0, named=True)
     return StackTask(
@@ -95,10 +97,13 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
     digests: list[str | None] = []
     inside: list[NDArray[np.int16]] = []
     unreadable: list[int] = []
-    for z, plane in enumerate(_planes(task)):
-        if plane is None:
+    foreign_bits: list[int] = []
+    for z, read in enumerate(_planes(task)):
+        if read is None:
             unreadable.append(z)
             continue
+        plane = read.hu
+        foreign_bits += [z] * read.foreign_bits
         volume[z] = resized(plane[None], side)[0]
         digests.append(_slice_digest(plane))
         inside += [_core(plane, box) for box in task.boxes if box[0] == z]
@@ -112,18 +117,19 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
         **_statistics(volume),
         "lesion_hu": round(float(np.concatenate(inside).mean()), 2) if inside else None,
         "slice_digests": digests,
+        "foreign_bits": foreign_bits,
     }
     write_json(task.facts, facts)
     return facts
 
 
-def _planes(task: StackTask) -> Iterator[NDArray[np.int16] | None]:
+def _planes(task: StackTask) -> Iterator[Plane | None]:
     if task.compressed:
-        yield from read_hu_apart(task.files, task.shape)
+        yield from read_planes_apart(task.files, task.shape)
         return
     for path in task.files:
         try:
-            yield read_hu(path, task.shape)
+            yield read_plane(path, task.shape)
         except (DataError, FileNotFoundError, PermissionError):  # also gone or closed by now
             yield None
         except OSError as error:  # a read that fails does not name its file

@@ -15,6 +15,7 @@ import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
 from mmcaf.data.ingest.stacks import Stack, stacks_of
+from mmcaf.data.ingest.values.meaning import meaning_flags
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]
 
@@ -120,7 +121,11 @@ def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
     stack = chosen.stack
     first = stack.slices.row(0, named=True)
     phases = {o.stack.phase for o in (chosen, *others) if o.stack.series_uid == stack.series_uid}
-    flags = [*stack.flags, *(["W_NO_BOX"] if chosen.boxes.is_empty() else [])]
+    flags = [
+        *stack.flags,
+        *meaning_flags(stack.slices),
+        *(["W_NO_BOX"] if chosen.boxes.is_empty() else []),
+    ]
     return {
         "patient_id": name,
         "label": TASK_LABELS[name[0]],

@@ -32,8 +32,8 @@ INSTANCES: dict[str, Any] = {
     **HEADER,
 }
 _KEY = ("source", "path", "bytes", "mtime_ns")
-# Verdicts that other files or the pixels took part in are reached anew every time.
-_REACHED_LATER = ["E_DUP_SOP", "E_DUP_SOP_CONFLICT", "E_DECODE"]
+# Verdicts that other files, the pixels or what is installed took part in are reached every time.
+_REACHED_LATER = ["E_DUP_SOP", "E_DUP_SOP_CONFLICT", "E_DECODE", "E_TS_UNSUPPORTED"]
 _CHUNK = 128  # headers read by one task
 _PART = 16  # tasks whose rows are kept together
 _MANY = 1024  # files worth starting processes for

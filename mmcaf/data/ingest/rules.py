@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,11 @@ def _lacks_identity(row: Row) -> bool:
 
 def _contradicts_folder(row: Row) -> bool:
     # With the collection's prefix only: scanners' exports call folders E0001 too.
-    named = {patient_id(name) for name in row["path"].split("/")[:-1] if name[:4].lower() == "lung"}
+    named = {
+        patient_id(name)
+        for name in (row["path"] or "").split("/")[:-1]
+        if name[:4].lower() == "lung"
+    }
     return not named <= {None, row["patient_id"]}
 
 
@@ -53,6 +58,8 @@ def _lacks_geometry(row: Row) -> bool:
 
 
 def _is_tipped(row: Row) -> bool:
+    if row["orientation"] is None or len(row["orientation"]) != 6:
+        return True
     along_row, along_column = np.array(row["orientation"]).reshape(2, 3)
     unit = (
         abs(np.linalg.norm(along_row) - 1) < 0.01 and abs(np.linalg.norm(along_column) - 1) < 0.01
@@ -66,9 +73,40 @@ def _has_odd_size(row: Row) -> bool:
     return not all(low <= side <= high for side in sides) or row["bits_allocated"] not in (8, 16)
 
 
-def _lacks_pixels(row: Row) -> bool:
-    needed = row["rows"] * row["columns"] * row["bits_allocated"] // 8
-    return not row["compressed"] and row["pixel_bytes"] < needed
+def _has_other_pixels(row: Row) -> bool:
+    """Fewer bytes than its size needs, or so many more that the size cannot be right."""
+    if row["compressed"]:
+        return False
+    sides, bits = (row["rows"] or 0, row["columns"] or 0), row["bits_allocated"] or 0
+    needed, line = sides[0] * sides[1] * bits // 8, min(sides) * bits // 8
+    surplus = (row["pixel_length"] or needed) - needed
+    return (row["pixel_bytes"] or 0) < needed or surplus >= max(line, 2)
+
+
+def _lacks_rescaling(row: Row) -> bool:
+    return not all(_is_finite(row[name]) for name in ("slope", "intercept"))
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and isfinite(value)
+
+
+def _has_other_units(row: Row) -> bool:
+    # US is "unspecified": GDCM writes it into every CT image that says nothing.
+    return (row["rescale_type"] or "").strip().upper() not in ("", "HU", "US")
+
+
+def _has_odd_bits(row: Row) -> bool:
+    allocated, stored, high = row["bits_allocated"], row["bits_stored"], row["high_bit"]
+    if allocated is None or stored is None or high is None:
+        return True
+    return not 1 <= stored <= allocated or high != stored - 1
+
+
+def _has_odd_padding(row: Row) -> bool:
+    room = 2 ** min(row["bits_allocated"] or 16, 64)
+    given = (row["padding"] or 0, row["padding_limit"] or 0)
+    return bool(row["padding_unread"]) or not all(-room // 2 <= v < room for v in given)
 
 
 RULES = (
@@ -77,11 +115,32 @@ RULES = (
     Rule("E_NO_UID", "no valid SOP or series UID", _lacks_identity),
     Rule("E_PATIENT_ID", "PatientID is not of the collection", lambda r: r["patient_id"] is None),
     Rule("E_PID_FOLDER_MISMATCH", "its folder names another patient", _contradicts_folder),
-    Rule("E_LOCALIZER", "a scout image", lambda row: "LOCALIZER" in row["image_type"]),
+    Rule("E_LOCALIZER", "a scout image", lambda row: "LOCALIZER" in (row["image_type"] or "")),
     Rule("E_NO_IPP", "no position, orientation or spacing", _lacks_geometry),
     Rule("E_NON_AXIAL", "not axial, head up, left at the right", _is_tipped),
     Rule("E_SIZE", "sides outside 16 to 2048 pixels, or neither 8 nor 16 bits", _has_odd_size),
-    Rule("E_PIXEL_LEN", "fewer pixel bytes than its size needs", _lacks_pixels),
+    Rule("E_PIXEL_LEN", "pixel bytes are fewer, or a line more, than needed", _has_other_pixels),
+    # What a stored value means; without any of it HU would be a guess.
+    Rule(
+        "E_MODALITY_LUT",
+        "a table instead of slope and intercept",
+        lambda r: bool(r["modality_lut"]),
+    ),
+    Rule("E_RESCALE", "RescaleSlope or RescaleIntercept is absent or no number", _lacks_rescaling),
+    Rule("E_SLOPE", "RescaleSlope is not above 0", lambda row: not (row["slope"] or 0) > 0),
+    Rule("E_RESCALE_TYPE", "RescaleType names another unit than HU", _has_other_units),
+    Rule("E_BITS", "BitsStored and HighBit are absent or contradict each other", _has_odd_bits),
+    Rule(
+        "E_SIGN",
+        "PixelRepresentation is neither 0 nor 1",
+        lambda row: row["pixel_representation"] not in (0, 1),
+    ),
+    Rule(
+        "E_PHOTOMETRIC",
+        "PhotometricInterpretation is neither MONOCHROME1 nor MONOCHROME2",
+        lambda row: row["photometric"] not in ("MONOCHROME1", "MONOCHROME2"),
+    ),
+    Rule("E_PADDING", "PixelPaddingValue or its limit is no pixel's value", _has_odd_padding),
 )
 
 # Every code a file, a patient or the sheet can get, with what it means.
@@ -94,7 +153,10 @@ CODES: dict[str, str] = {
     "E_TOO_LARGE": "larger than 64 MiB",
     "E_NOT_DICOM": "no DICM at byte 128",
     "E_UNREADABLE": "the file or its header cannot be read",
-    "E_TS_UNSUPPORTED": "a transfer syntax that is refused, or for which no decoder is installed",
+    "E_TS_UNSUPPORTED": (
+        "a transfer syntax without a decoder here (`mmstudy doctor` tells which have one), or one "
+        "that is always refused: lossy JPEG, deflated, video"
+    ),
     **{rule.code: rule.meaning for rule in RULES},
     "E_DUP_SOP": "a copy of a file that was kept",
     "E_DUP_SOP_CONFLICT": "one SOPInstanceUID, several contents: none is trusted",
@@ -102,7 +164,7 @@ CODES: dict[str, str] = {
     "E_DUP_POSITION": "a second slice at a position",
     "E_REPEATED_POSITIONS": "more than a fifth of the positions repeat: bolus tracking",
     "E_FEW_SLICES": "its acquisition has fewer than 12 positions",
-    "E_DECODE": "the pixels cannot be read or decoded",
+    "E_DECODE": "the pixels cannot be read or decoded, or their stream contradicts the header",
     "E_XML_NAME": "an annotation not named by a UID",
     "E_XML_SIZE": "an annotation larger than 64 kB",
     "E_XML_PARSE": "an annotation that is no valid XML, or hostile",
@@ -133,6 +195,15 @@ CODES: dict[str, str] = {
     "W_MULTI_PHASE": "several acquisitions of one body in one series",
     "W_INSTANCE_ORDER": "instance numbers do not follow the positions",
     "W_FILES_LACKING": "files in the patient's folders cannot be read or hold nothing",
+    "W_RESCALE_VARIES": "slope, intercept or unit of the rescaling differ between slices",
+    "W_RESCALE_UNUSUAL": "a slope or intercept no scanner is known to write, or a unit left open",
+    "W_BITS_VARY": "bits, sign or photometric interpretation differ between slices",
+    "W_PADDING_VARIES": "padding is declared differently between slices",
+    "W_PADDING_HU": "what is declared as padding is a value that tissue can have",
+    "W_UNUSED_BITS": "bits beyond the stored ones hold something that no header explains",
+    "W_LOSSY": "slices were compressed with loss once",
+    "W_SPACING": "SliceThickness or SpacingBetweenSlices differ, or contradict the positions",
+    "W_FIELD": "ReconstructionDiameter contradicts the pixels, or they or the slice are no squares",
     "W_SERIES_INCOMPLETE": "fewer images than the download's own list says",
 }
 

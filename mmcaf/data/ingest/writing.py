@@ -193,7 +193,12 @@ def _complete(
     key = _key(out)
     doubts = _box_flags(found, files)
     flags = [
-        [*of_stack, *doubts[name], *(["W_FILES_LACKING"] if name in where.lacking else [])]
+        [
+            *of_stack,
+            *doubts[name],
+            *(["W_UNUSED_BITS"] if found.facts[name]["foreign_bits"] else []),
+            *(["W_FILES_LACKING"] if name in where.lacking else []),
+        ]
         for name, of_stack in patients.select("patient_id", "qc_flags").iter_rows()
     ]
     return patients.with_columns(

@@ -337,6 +337,7 @@ class _Scan:
             "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
             "PixelSpacing": [pixel, pixel],
             "SliceThickness": SLICE_MM,
+            "ReconstructionDiameter": FIELD_OF_VIEW_MM,
             "Rows": self.spec.size,
             "Columns": self.spec.size,
         }

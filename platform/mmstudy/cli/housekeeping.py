@@ -98,8 +98,8 @@ def remove(
 
 @app.command()
 def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
-    """What this machine offers a study: versions, disk, processors, GPUs, browser, Ray."""
-    from mmstudy.provenance import INSTALL_RUN, cpu_name, missing_to_run, versions
+    """What this machine offers: versions, decoders, disk, processors, GPUs, browser, Ray."""
+    from mmstudy.provenance import INSTALL_CODECS, INSTALL_RUN, cpu_name, missing_to_run, versions
 
     here = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
     browser = from_home(os.environ.get("CHROMIUM", "")) or shutil.which("chromium")
@@ -111,16 +111,31 @@ def doctor(root: RootOption = ROOT, how: FormatOption = "table") -> None:
         {"what": "browser", "found": browser or "none", "ok": browser is not None},
         *([] if missing else _to_run()),
     ]
+    slices = _syntaxes() if "pydicom" not in missing else []
     installed: list[dict[str, Any]] = [
         {"what": "install", "found": "reads results" if missing else "full", "ok": not missing},
         *({"what": k, "found": found, "ok": found != "absent"} for k, found in versions().items()),
+        *slices,
     ]
     print_rows([*installed, *machine], how)
     if missing:
         say(f"Studies can be read here, not run: {INSTALL_RUN} adds {', '.join(missing)}.")
+    if not all(row["ok"] for row in slices):
+        say(f"Some compressed DICOM cannot be read here: {INSTALL_CODECS} adds its decoders.")
     bad = [str(row["what"]) for row in machine if not row["ok"]]
     if bad and not missing:
         say(f"Not there: {', '.join(bad)}. Studies run without, on a CPU far slower.")
+
+
+def _syntaxes() -> list[dict[str, Any]]:
+    """Which compressed slices can be ingested here."""
+    from mmcaf.data.ingest.values.codecs import COMPRESSED, decoder_of
+
+    by = {f"DICOM: {name}": decoder_of(syntax) for syntax, name in COMPRESSED.items()}
+    return [
+        {"what": what, "found": decoder or "no decoder", "ok": decoder is not None}
+        for what, decoder in by.items()
+    ]
 
 
 def _to_run() -> list[dict[str, Any]]:

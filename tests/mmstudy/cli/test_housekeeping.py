@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +96,18 @@ def test_a_study_that_runs_is_left_alone(
     assert study.trials().height == 2
 
 
+def test_doctor_names_the_command_that_adds_decoders() -> None:
+    code = (
+        "import sys; sys.modules['gdcm'] = None; sys.argv = ['mmstudy', 'doctor', '-f', 'json']\n"
+        "from mmstudy.cli.main import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    rows = {row["what"]: row["ok"] for row in json.loads(done.stdout)}
+    assert not rows["DICOM: JPEG Lossless"]
+    assert rows["DICOM: RLE"]
+    assert "pip install 'mmcaf-study[codecs]' adds its decoders" in done.stderr
+
+
 def test_doctor_says_what_is_there_and_what_is_not(
     ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +119,12 @@ def test_doctor_says_what_is_there_and_what_is_not(
     assert rows["Ray"]["found"] == "head:6379"
     assert rows["browser"]["found"] == "/opt/chromium"
     assert rows["torch"]["ok"]
+    assert rows["DICOM: JPEG Lossless"] == {
+        "what": "DICOM: JPEG Lossless",
+        "found": "gdcm",
+        "ok": True,
+    }
+    assert "codecs" not in err
     bad = [what for what, row in rows.items() if not row["ok"]]
     assert all(what in err for what in bad)
     assert ("Not there" in err) == bool(bad)

@@ -31,6 +31,8 @@ def series(uid: str, patient: str = "A0001", n: int = 12, **changes: Any) -> pl.
         "columns": 200,
         "spacing_y_mm": 0.5,
         "spacing_x_mm": 0.8,
+        "slope": 1.0,
+        "intercept": -1024.0,
         "kernel": "STANDARD",
         "vendor": "GE",
     }
@@ -170,7 +172,7 @@ class TestLesion:
 
 class TestClinical:
     def flags(self, images: dict[str, Any], *rows: dict[str, Any]) -> set[str]:
-        found = built(series("1", **images), of=sheet(*rows)).patients
+        found = built(series("1", spacing_y_mm=0.8, rows=200, **images), of=sheet(*rows)).patients
         return set(found["qc_flags"][0]) - {"W_NO_BOX"}
 
     def test_no_row_is_told_and_nothing_is_made_up(self) -> None:

@@ -1,0 +1,103 @@
+"""Whether the slices of a stack mean the same by their stored values, and mean what is usual.
+
+A header that changed on some slices, or says of itself what its own positions contradict, may be
+right; but nobody can tell from it any more. Such stacks are kept, each with a code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mmcaf.data.ingest.values.stored import MAX_HU, StoredValues
+
+__all__ = ["meaning_flags"]
+
+# (signed, intercept) as scanners write them, with slope 1; anything else is rare enough to be told.
+_USUAL = {
+    (False, -1024.0): "Philips, Siemens, Canon: HU + 1024 in 12 bits",
+    (True, -1024.0): "GE: HU + 1024, padding of -2000",
+    (True, 0.0): "HU themselves: Canon, and most programs that write anew",
+    (False, -8192.0): "Siemens, extended CT scale: HU + 8192 in 16 bits",
+}
+_TISSUE_HU = -1000  # air is the least that a scanner measures, give or take noise
+_NEAR = 0.05  # relative; slices counted apart by one would differ by far more
+_NEAR_MM = 0.02  # rounding of what is written
+_MOST_OVERLAP = 0.3  # least distance of reconstructed slices, in thicknesses
+_FIELD_NEAR = 0.02  # relative; diameters are rounded to millimetres
+_SQUARE = 1e-3
+
+
+def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
+    """Codes of what differs between the slices of one stack, or is unusual in all of them.
+
+    Args:
+        slices: columns of `HEADER` of usable slices, in the order of their positions.
+    """
+    flags = {
+        "W_RESCALE_VARIES": _varies(slices, "slope", "intercept", "rescale_type"),
+        "W_RESCALE_UNUSUAL": _is_unusual(slices),
+        "W_BITS_VARY": _varies(
+            slices, "bits_allocated", "bits_stored", "pixel_representation", "photometric"
+        ),
+        "W_PADDING_VARIES": _varies(slices, "padding", "padding_limit"),
+        "W_PADDING_HU": _pads_tissue(slices),
+        "W_LOSSY": bool(slices["lossy"].any()),
+        "W_SPACING": _varies(slices, "thickness_mm", "between_mm") or _contradicts(slices),
+        "W_FIELD": _varies(slices, "diameter_mm") or _has_odd_field(slices),
+    }
+    return tuple(code for code, holds in flags.items() if holds)
+
+
+def _varies(slices: pl.DataFrame, *columns: str) -> bool:
+    return slices.select(columns).n_unique() > 1
+
+
+def _kinds(slices: pl.DataFrame, *columns: str) -> list[dict[str, Any]]:
+    return slices.select(columns).unique(maintain_order=True).to_dicts()
+
+
+def _is_unusual(slices: pl.DataFrame) -> bool:
+    kinds = _kinds(slices, "slope", "intercept", "pixel_representation", "rescale_type")
+    return any(
+        kind["slope"] != 1
+        or (kind["pixel_representation"] == 1, kind["intercept"]) not in _USUAL
+        or (kind["rescale_type"] or "").strip().upper() == "US"
+        for kind in kinds
+    )
+
+
+def _pads_tissue(slices: pl.DataFrame) -> bool:
+    stored = ("bits_allocated", "bits_stored", "slope", "intercept", "padding", "padding_limit")
+    for kind in _kinds(slices, *stored, "pixel_representation"):
+        signed = kind.pop("pixel_representation") == 1
+        declared = StoredValues(**kind, signed=signed).padding_hu()
+        if declared is not None and declared[1] > _TISSUE_HU and declared[0] <= MAX_HU:
+            return True
+    return False
+
+
+def _contradicts(slices: pl.DataFrame) -> bool:
+    """Whether what is written of distances is not what the positions say."""
+    if slices.height < 2:
+        return False
+    first = slices.row(0, named=True)
+    normal = np.cross(*np.array(first["orientation"]).reshape(2, 3))
+    gaps = np.abs(np.diff(np.array(slices["position_mm"].to_list()) @ normal))
+    distance = float(np.median(gaps))
+    slack = _NEAR * distance + _NEAR_MM
+    thickness, between = first["thickness_mm"], abs(first["between_mm"] or 0)
+    if between and abs(between - distance) > slack:
+        return True
+    return bool(thickness) and not _MOST_OVERLAP * thickness <= distance <= thickness + slack
+
+
+def _has_odd_field(slices: pl.DataFrame) -> bool:
+    first = slices.row(0, named=True)
+    across, down = first["spacing_x_mm"], first["spacing_y_mm"]
+    if abs(across - down) > _SQUARE * down or first["rows"] != first["columns"]:
+        return True
+    field = first["diameter_mm"]
+    return bool(field) and abs(across * first["columns"] - field) > _FIELD_NEAR * field
