@@ -7,6 +7,7 @@ its slices new UIDs. Pixels are read only where two files may be one slice.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -54,33 +55,35 @@ def verdicts_of_copies(rows: pl.DataFrame, sources: Sequence[Path]) -> dict[int,
     named_alike = usable.filter(pl.col("sop_uid").is_duplicated())
     groups = [group.to_dicts() for _, group in named_alike.group_by("sop_uid")]
     shown = _shown(groups, sources)
-    for copies in groups:
-        if all(_is_same(copies[0], copy, shown) for copy in copies):
-            verdicts |= dict.fromkeys(_spare(copies, annotated), "E_DUP_SOP")
-        else:
-            verdicts |= dict.fromkeys((copy["row"] for copy in copies), "E_DUP_SOP_CONFLICT")
-    single = usable.filter(~pl.col("row").is_in(list(verdicts)))
-    groups = [same for near in _neighbours(single) for same in _with_equal_bytes(near, sources)]
-    shown = _shown(groups, sources)
+    same = [group for group in groups if all(_is_same(group[0], copy, shown) for copy in group)]
     for group in groups:
-        for copies in _alike(group, shown):
-            verdicts |= dict.fromkeys(_spare(copies, annotated), "E_DUP_PIXELS")
-    return verdicts
+        if group not in same:
+            verdicts |= dict.fromkeys((copy["row"] for copy in group), "E_DUP_SOP_CONFLICT")
+    verdicts |= dict.fromkeys(_spare(same, annotated), "E_DUP_SOP")
+    single = usable.filter(~pl.col("row").is_in(list(verdicts)))
+    groups = [stored for near in _neighbours(single) for stored in _with_equal_bytes(near, sources)]
+    shown = _shown(groups, sources)
+    same = [copies for group in groups for copies in _alike(group, shown)]
+    return verdicts | dict.fromkeys(_spare(same, annotated), "E_DUP_PIXELS")
 
 
-def _spare(copies: Sequence[_Copy], annotated: set[str]) -> list[int]:
-    """Rows of all copies but one, which does not hang on the names of files unless all else is one.
+def _spare(groups: list[list[_Copy]], annotated: set[str]) -> list[int]:
+    """Rows of all copies but one of each group, the same whatever files are called.
 
-    The fullest header stays, so that the slices of two downloads come from the same one.
+    Slices that stay should come from one export: the annotated one, else that of fuller headers.
     """
 
-    def rank(copy: _Copy) -> tuple[Any, ...]:
-        values = [copy[name] for name in HEADER]
-        known = sum(value is not None for value in values)
-        return copy["sop_uid"] not in annotated, -known, [str(value) for value in values]
+    def export(copy: _Copy) -> tuple[str, int]:
+        return copy["series_uid"], sum(copy[name] is not None for name in HEADER)
 
-    _, *spare = sorted(sorted(copies, key=lambda copy: int(copy["row"])), key=rank)
-    return [copy["row"] for copy in spare]
+    boxes = Counter(export(c) for group in groups for c in group if c["sop_uid"] in annotated)
+
+    def rank(copy: _Copy) -> tuple[Any, ...]:
+        of = export(copy)
+        values = [str(copy[name]) for name in HEADER]
+        return copy["sop_uid"] not in annotated, -boxes[of], -of[1], values
+
+    return [copy["row"] for group in groups for copy in sorted(group, key=rank)[1:]]
 
 
 def _neighbours(usable: pl.DataFrame) -> Iterator[list[_Copy]]:

@@ -21,7 +21,8 @@ __all__ = ["MIN_SLICES", "SAME_MM", "Passes", "passes_of", "since_midnight"]
 MIN_SLICES = 12  # of a body
 SAME_MM = 0.05  # two slices nearer than that are at one position; headers are written with noise
 _KEPT = 0.6  # of the spacing: the distance slices of a pass keep, and those of two passes do not
-_FAR = 1.4  # of the spacing: a step this long ends a run
+_MISSING = 2  # slices that may be missing within a run
+_TOLD = 3  # slices in a row that make a pass, be it too short for a body
 _AROUND = 5  # steps that say what is usual here
 _UNEVEN, _UNEVEN_MM = 0.1, 0.1  # of the spacing; positions may be written with one decimal
 _USUAL = 0.8  # quantile of the gaps: every fifth slice may be missing
@@ -41,6 +42,12 @@ class Passes:
     untold: pl.DataFrame  # slices of several passes that nothing tells apart
     contradicted: bool  # a label parts a body that another one holds together
 
+    @property
+    def are_several(self) -> bool:
+        """Whether there was anything to tell apart, beside a body or within it."""
+        others = len(self.bodies) + len(self.scraps) > 1 or not self.untold.is_empty()
+        return bool(self.bodies) and (others or self.contradicted)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reading:
@@ -53,8 +60,9 @@ class _Reading:
 
     @property
     def merit(self) -> tuple[int, int, int]:
-        """Slices in whole bodies, then the label's trust, then how finely it tells apart."""
-        return sum(map(len, self.bodies)), self.trust, len(self.bodies)
+        """Slices it puts into passes, then the label's trust, then how finely it tells apart."""
+        told = [len(part) for part in (*self.bodies, *self.scraps) if len(part) >= _TOLD]
+        return sum(told) if self.bodies else 0, self.trust, len(self.bodies)
 
 
 def passes_of(slices: pl.DataFrame) -> Passes:
@@ -93,19 +101,23 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
     """Labels [slices, parts] and how far each is trusted; the last is none at all.
 
     Times and instance numbers follow the scan, so they are trusted before acquisition numbers,
-    which some scanners count up with every slice. A label that some slices lack is trusted least.
+    which some scanners count up with every slice. Numbers that restart say less, and a label that
+    some slices lack says least.
     """
     time, instance = _numbers(slices, "acquired_s"), _numbers(slices, "instance")
     acquisition = _numbers(slices, "acquisition")
+    again = _again(instance, slices["z"].to_numpy())
     for parts, trust in (
-        ((time,), 3),
-        ((_again(instance, slices["z"].to_numpy()), instance), 3),
-        ((acquisition,), 2),
-        ((acquisition, time), 2),
-        ((acquisition, instance), 2),
-        ((time, instance), 2),
+        ((time,), 4),
+        ((again, instance), 2 if np.nan_to_num(again).any() else 4),
+        ((acquisition,), 3),
+        ((acquisition, time), 3),
+        ((acquisition, instance), 3),
+        ((time, instance), 3),
     ):
         label = np.column_stack(parts)
+        if np.isnan(label).all(axis=0).any():
+            continue
         filled = np.nan_to_num(label, nan=-1.0)  # missing is a value too
         if (filled != filled[0]).any():
             yield filled, 0 if np.isnan(label).any() else trust
@@ -119,24 +131,27 @@ def _numbers(slices: pl.DataFrame, column: str) -> Numbers:
 def _again(instance: Numbers, z: Numbers) -> Numbers:
     """How often each number came before, further down: numbers restart with every pass.
 
-    At one position nothing tells which of two slices with one number comes first: both get 0.
+    Unknown unless the second slices of a number lie equally far above the first ones throughout:
+    else nothing tells which of two slices with one number is of which pass.
     """
     order = np.lexsort((z, instance))
     again = np.zeros(len(z))
+    above: dict[float, list[float]] = {}
     for before, here in pairwise(order):
-        if instance[before] == instance[here]:
-            again[here] = again[before] + (z[here] - z[before] >= SAME_MM)
-    return again
+        if instance[before] == instance[here] and z[here] - z[before] >= SAME_MM:
+            again[here] = again[before] + 1
+            above.setdefault(again[here], []).append(z[here] - z[before])
+    constant = all(np.ptp(distances) <= _UNEVEN_MM for distances in above.values())
+    return again if constant else np.full(len(z), np.nan)
 
 
 def _read(z: Numbers, instance: Numbers, label: Numbers, trust: int) -> _Reading:
     """Part the slices as `label` says."""
-    _, rank = np.unique(label, axis=0, return_inverse=True)
-    order = np.lexsort((z, rank.ravel()))
-    rank = rank.ravel()
+    rank = np.unique(label, axis=0, return_inverse=True)[1].ravel()
+    order = np.lexsort((z, rank))
     same = (np.diff(rank[order]) == 0) & (np.diff(z[order]) < SAME_MM)
     twice = np.append(False, same) | np.append(same, False)  # one label, one position
-    passes = _joined(z, _runs(z, rank, order[~twice]))
+    passes = _joined(z, label, _runs(z, rank, order[~twice]))
     bodies = [part for part in passes if len(part) >= MIN_SLICES]
     even = [_is_even(z[part], instance[part]) for part in bodies]
     return _Reading(
@@ -150,44 +165,65 @@ def _read(z: Numbers, instance: Numbers, label: Numbers, trust: int) -> _Reading
 
 
 def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
-    """Slices in the order of a label, parted where a step is not the usual one.
+    """Slices in the order of a label, parted where a step is not the usual one, or turns back.
 
-    Slices with one label are no sequence: they stay together.
+    Slices with one label are no sequence: they stay together. What lies at a turn is a run of its
+    own, for it can be the last of one pass or the first of the next.
     """
-    if not len(order):
-        return []
     steps = np.abs(np.diff(z[order]))
     padded = np.pad(steps, _AROUND // 2, mode="edge") if len(steps) else np.ones(_AROUND)
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, _AROUND), axis=1)
-    begins = np.flatnonzero(np.diff(rank[order])) + 1
-    runs: list[list[Indices]] = []
-    for begin, group in zip([0, *begins], np.split(order, begins), strict=True):
-        if runs:
-            step = usual[begin - 1]
-            near = _distance(z[np.concatenate(runs[-1])], z[group])
-            if _KEPT * step <= near <= _FAR * step:
-                runs[-1].append(group)
-                continue
-        runs.append([group])
-    return [np.concatenate(run) for run in runs]
+    groups = np.split(order, np.flatnonzero(np.diff(rank[order])) + 1)
+    ends = np.cumsum([len(group) for group in groups])
+    runs: list[list[Indices]] = [groups[:1]]
+    begin, way = 0, 0.0  # where the last run begins, and whether it goes up or down
+    for before, group, end in zip(groups, groups[1:], ends, strict=False):
+        turn = float(np.sign(z[group].mean() - z[before].mean()))
+        if not _is_next(_distance(z[order[begin:end]], z[group]), usual[end - 1]):
+            runs.append([group])
+            begin, way = end, 0.0
+        elif turn * way >= 0:
+            runs[-1].append(group)
+            way = turn
+        else:
+            runs[-1:] = [runs[-1][:-1], [before], [group]]
+            begin, way = end, 0.0
+    return [np.concatenate(run) for run in runs if run]
 
 
-def _joined(z: Numbers, runs: list[Indices]) -> list[Indices]:
+def _is_next(step: float, usual: float) -> bool:
+    """Whether a step is the usual one, or one over a slice or two that are missing."""
+    times = np.clip(np.round(step / usual), 1, _MISSING + 1) if usual > 0 else 1
+    return bool(abs(step - times * usual) <= max(_UNEVEN * usual, _UNEVEN_MM))
+
+
+def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:
     """Runs that make one body together, the longest first; what fits nowhere stands alone.
 
-    A run that fits two passes goes to the one it was imaged beside, and to none if that says
-    nothing.
+    A run that fits two passes goes to the one that its label is nearer to, and to none if that
+    says nothing.
     """
     passes: list[list[int]] = []  # numbers of runs
     for number in sorted(range(len(runs)), key=lambda n: -len(runs[n])):
         fitting = [one for one in passes if _fits(z, runs, one, number)]
         if len(fitting) > 1:
-            fitting = [one for one in fitting if {number - 1, number + 1} & set(one)]
+            away = [_away(label, runs, one, number) for one in fitting]
+            fitting = [one for one, far in zip(fitting, away, strict=True) if far == min(away)]
         if len(fitting) == 1:
             fitting[0].append(number)
         else:
             passes.append([number])
     return [np.concatenate([runs[number] for number in one]) for one in passes]
+
+
+def _away(label: Numbers, runs: list[Indices], members: list[int], number: int) -> list[float]:
+    """How far the label of a run is from that of a pass; beyond the runs beside it, endlessly."""
+    ends = [(runs[n][-1], runs[number][0]) for n in members if n == number - 1]
+    ends += [(runs[number][-1], runs[n][0]) for n in members if n == number + 1]
+    return min(
+        (np.abs(label[one] - other).tolist() for one, at in ends for other in [label[at]]),
+        default=[np.inf],
+    )
 
 
 def _fits(z: Numbers, runs: list[Indices], members: list[int], number: int) -> bool:

@@ -8,7 +8,7 @@ numbers restart with every phase, and patients lie feet first or head first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import atan, degrees
 from typing import Any
@@ -81,18 +81,16 @@ def stacks_of(
         for passes in found:
             _leave_out(passes, verdicts)
         parted = [list(_parts(body, verdicts)) for body in bodies]
-        several = any(len(p.bodies) + len(p.scraps) > 1 or p.contradicted for p in found)
         of_series = {
-            "W_MULTI_PHASE": several or len(bodies) > 1,
-            "W_SLICES_LEFT_OUT": bool(verdicts.of)
-            or uid in losses
-            or max(map(len, parted), default=0) > 1,
+            "W_MULTI_PHASE": any(p.are_several for p in found) or len(bodies) > 1,
+            "W_SLICES_LEFT_OUT": bool(verdicts.of) or uid in losses,
         }
-        stacks += [
+        of_series_stacks = [
             _stack(str(uid), phase, part, of_series)
             for phase, parts in enumerate(parted)
             for part in parts
         ]
+        stacks += [_with_reach(stack, of_series_stacks) for stack in of_series_stacks]
         reasons |= verdicts.of
     return stacks, reasons
 
@@ -211,8 +209,9 @@ def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, boo
         "W_Z_GAP": bool((np.abs(gaps - np.median(gaps)) > _UNEVEN * np.median(gaps)).any()),
         "W_TILT": tilt > _MAX_TILT_DEGREES,
         "W_ORIGIN_SHIFT": shift > _MAX_SHIFT_MM,
+        **of_series,
         "W_INSTANCE_ORDER": not _follows(part["instance"].to_list()),
-    } | of_series
+    }
     return Stack(
         series_uid=series,
         acquisition=numbers[0] if len(numbers) == 1 else None,
@@ -222,6 +221,16 @@ def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, boo
         flags=tuple(code for code, holds in flags.items() if holds),
         tilt_deg=round(tilt, 3),
     )
+
+
+def _with_reach(stack: Stack, others: list[Stack]) -> Stack:
+    """The stack, flagged if others of its series go on where it ends."""
+    far = _APART * stack.spacing_z_mm
+    low, high = stack.z_mm[0] - far, stack.z_mm[-1] + far
+    code = "W_SLICES_LEFT_OUT"
+    if code in stack.flags or all(low <= o.z_mm[0] and o.z_mm[-1] <= high for o in others):
+        return stack
+    return replace(stack, flags=(*stack.flags, code))
 
 
 def _tilt_degrees_and_shift_mm(part: pl.DataFrame) -> tuple[float, float]:
