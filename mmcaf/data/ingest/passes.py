@@ -27,6 +27,7 @@ _AROUND = 5  # steps that say what is usual here
 _UNEVEN, _UNEVEN_MM = 0.1, 0.1  # of the spacing; positions may be written with one decimal
 _USUAL = 0.8  # quantile of the gaps: every fifth slice may be missing
 _FEW_SHORT = 2  # gaps: a seam between two halves, a slice scanned again between two others
+_RESTARTED, _NO_LABEL = 2, 1  # how far a label is trusted
 _DAY_S, _HALF_DAY_S = 86_400.0, 43_200.0
 
 Indices = NDArray[np.int64]
@@ -104,45 +105,50 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
     which some scanners count up with every slice. Numbers that restart say less, and a label that
     some slices lack says least.
     """
-    time, instance = _numbers(slices, "acquired_s"), _numbers(slices, "instance")
-    acquisition = _numbers(slices, "acquisition")
-    again = _again(instance, slices["z"].to_numpy())
+    time, acquisition, instance = (
+        _numbers(slices, name) for name in ("acquired_s", "acquisition", "instance")
+    )
     for parts, trust in (
         ((time,), 4),
-        ((again, instance), 2 if np.nan_to_num(again).any() else 4),
+        ((instance,), 4),
         ((acquisition,), 3),
         ((acquisition, time), 3),
         ((acquisition, instance), 3),
         ((time, instance), 3),
     ):
         label = np.column_stack(parts)
-        if np.isnan(label).all(axis=0).any():
+        complete = not np.isnan(label).any()
+        label = np.nan_to_num(label, nan=-1.0)  # missing is a value too
+        if not (label != label[0]).any():
             continue
-        filled = np.nan_to_num(label, nan=-1.0)  # missing is a value too
-        if (filled != filled[0]).any():
-            yield filled, 0 if np.isnan(label).any() else trust
-    yield np.zeros((slices.height, 1)), 1
+        again = _again(label, slices["z"].to_numpy()) if parts[-1] is instance else None
+        if again is None or not complete:
+            yield label, trust if complete else 0
+        elif np.isfinite(again).all():
+            yield np.column_stack([again, label]), _RESTARTED if again.any() else trust
+    yield np.zeros((slices.height, 1)), _NO_LABEL
 
 
 def _numbers(slices: pl.DataFrame, column: str) -> Numbers:
     return slices[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _again(instance: Numbers, z: Numbers) -> Numbers:
+def _again(label: Numbers, z: Numbers) -> Numbers:
     """How often each number came before, further down: numbers restart with every pass.
 
-    Unknown unless the second slices of a number lie equally far above the first ones throughout:
+    Not finite unless the second slices of a number lie equally far above the first ones throughout:
     else nothing tells which of two slices with one number is of which pass.
     """
-    order = np.lexsort((z, instance))
+    number = np.unique(label, axis=0, return_inverse=True)[1].ravel()
+    order = np.lexsort((z, number))
     again = np.zeros(len(z))
     above: dict[float, list[float]] = {}
     for before, here in pairwise(order):
-        if instance[before] == instance[here] and z[here] - z[before] >= SAME_MM:
+        if number[before] == number[here] and z[here] - z[before] >= SAME_MM:
             again[here] = again[before] + 1
             above.setdefault(again[here], []).append(z[here] - z[before])
     constant = all(np.ptp(distances) <= _UNEVEN_MM for distances in above.values())
-    return again if constant else np.full(len(z), np.nan)
+    return again if constant else np.full(len(z), np.inf)
 
 
 def _read(z: Numbers, instance: Numbers, label: Numbers, trust: int) -> _Reading:
@@ -170,6 +176,8 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
     Slices with one label are no sequence: they stay together. What lies at a turn is a run of its
     own, for it can be the last of one pass or the first of the next.
     """
+    if not len(order):
+        return []
     steps = np.abs(np.diff(z[order]))
     padded = np.pad(steps, _AROUND // 2, mode="edge") if len(steps) else np.ones(_AROUND)
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, _AROUND), axis=1)
