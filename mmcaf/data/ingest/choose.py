@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
-from mmcaf.data.ingest.stacks import Stack, stacks_of
+from mmcaf.data.ingest.stacks import Stack, series_with_losses, stacks_of
 from mmcaf.data.ingest.values.meaning import meaning_flags
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]
@@ -68,6 +68,7 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
     """
     numbered = instances.with_row_index("row").filter(pl.col("kind") == "image")
     usable = numbered.filter(pl.col("reason").is_null())
+    losses = series_with_losses(numbered)
     rows: list[dict[str, Any]] = []
     excluded: dict[str, str] = {}
     built = Built(pl.DataFrame(), pl.DataFrame())
@@ -77,7 +78,7 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
             excluded[name] = "E_OTHER_CLASS"
             built.reasons |= dict.fromkeys(slices["row"].to_list(), "E_OTHER_CLASS")
             continue
-        stacks, reasons = stacks_of(slices)
+        stacks, reasons = stacks_of(slices, losses)
         built.reasons |= reasons
         if not stacks:
             continue

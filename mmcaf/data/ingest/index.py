@@ -16,6 +16,7 @@ import polars as pl
 
 from mmcaf.data.ingest.dicom import HEADER, read_header
 from mmcaf.data.ingest.discovery import Found, find_files, located
+from mmcaf.data.ingest.identity import verdicts_of_copies
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
@@ -33,7 +34,13 @@ INSTANCES: dict[str, Any] = {
 }
 _KEY = ("source", "path", "bytes", "mtime_ns")
 # Verdicts that other files, the pixels or what is installed took part in are reached every time.
-_REACHED_LATER = ["E_DUP_SOP", "E_DUP_SOP_CONFLICT", "E_DECODE", "E_TS_UNSUPPORTED"]
+_REACHED_LATER = [
+    "E_DUP_SOP",
+    "E_DUP_SOP_CONFLICT",
+    "E_DUP_PIXELS",
+    "E_DECODE",
+    "E_TS_UNSUPPORTED",
+]
 _CHUNK = 128  # headers read by one task
 _PART = 16  # tasks whose rows are kept together
 _MANY = 1024  # files worth starting processes for
@@ -148,38 +155,12 @@ def _headers(task: tuple[Sequence[Path], Sequence[Found]]) -> list[tuple[Any, ..
 
 
 def _without_copies(rows: pl.DataFrame, sources: Sequence[Path]) -> pl.DataFrame:
-    """Of files with one SOPInstanceUID and one content the first stays; of several contents none.
-
-    Raises:
-        DataError: a file vanished since it was listed.
-    """
-    numbered = rows.with_row_index("row")
-    usable = numbered.filter(pl.col("reason").is_null() & (pl.col("kind") == "image"))
-    verdicts: dict[int, str] = {}
-    for (_,), copies in usable.filter(pl.col("sop_uid").is_duplicated()).group_by("sop_uid"):
-        contents = [
-            _digest(located(sources[source], path))
-            for source, path in copies.select("source", "path").iter_rows()
-        ]
-        same = len(set(contents)) == 1
-        spared = 1 if same else 0
-        code = "E_DUP_SOP" if same else "E_DUP_SOP_CONFLICT"
-        verdicts |= dict.fromkeys(copies["row"].sort().to_list()[spared:], code)
+    verdicts = verdicts_of_copies(rows, sources)
     if not verdicts:
         return rows
-    given = pl.DataFrame(
-        list(verdicts.items()), schema={"row": pl.UInt32, "verdict": pl.String}, orient="row"
-    )
-    joined = numbered.join(given, on="row", how="left", maintain_order="left")
-    return joined.with_columns(reason=pl.coalesce("verdict", "reason")).select(*INSTANCES)
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} was there a moment ago and cannot be read: {error}") from error
+    numbers = pl.int_range(rows.height)
+    reasons = numbers.replace_strict(verdicts, default=pl.col("reason"), return_dtype=pl.String)
+    return rows.with_columns(reason=reasons)
 
 
 def read_table(path: Path) -> pl.DataFrame:
