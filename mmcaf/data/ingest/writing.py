@@ -21,6 +21,7 @@ from mmcaf.data import cohort
 from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
+from mmcaf.data.ingest.choices import explained
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
@@ -74,6 +75,8 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         patients=patients,
         incomplete=report.incomplete_series(files, [found.folders[s] / path for s, path in lists]),
     )
+    kept = {name: found.built.places[name] for name in patients["patient_id"]}
+    told["choices"] = explained(kept, files)
     page = render(told, patients, found.built.chosen, out, spec)
     _keep_table(out / "instances.parquet", files)
     _keep_table(out / "boxes.parquet", found.annotations.boxes)

@@ -115,7 +115,7 @@ class TestPreference:
         assert chosen(series("a", kernel="LUNG", step=1.0), series("b", kernel=None)) == "b"
 
     def test_then_fine_spacing(self) -> None:
-        assert chosen(series("a", step=5.0, n=20), series("b", step=1.25)) == "b"
+        assert chosen(series("a", step=5.0, n=20), series("b", step=1.25, n=80)) == "b"
 
     def test_then_many_slices(self) -> None:
         assert chosen(series("a", n=13), series("b", n=14)) == "b"
