@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mmcaf.data.ingest.preference import Candidate, Place, ranked, rests_on_kernel
 from mmcaf.data.ingest.rules import PET_IMAGE
+from mmcaf.data.ingest.series.preference import Candidate, Place, ranked, rests_on_kernel
 from mmcaf.data.ingest.stacks import Stack, stacks_of
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]

@@ -17,8 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
-from mmcaf.data.ingest.report_cases import case, heading
 from mmcaf.data.ingest.rules import CODES
+from mmcaf.data.ingest.series.cases import case, heading
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.untrusted import open_array
 

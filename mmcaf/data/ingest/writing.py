@@ -21,11 +21,11 @@ from mmcaf.data import cohort
 from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
-from mmcaf.data.ingest.choices import explained
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
 from mmcaf.data.ingest.report_html import render
+from mmcaf.data.ingest.series.explanation import explained
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mmcaf.data.ingest.kernels import SHARPNESS, Sharpness, sharpness_of
+from mmcaf.data.ingest.series.kernels import SHARPNESS, Sharpness, sharpness_of
 
 __all__ = [
     "CRITERIA",

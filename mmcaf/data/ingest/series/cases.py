@@ -14,8 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
-from mmcaf.data.ingest.preference import LAST_RESORT
 from mmcaf.data.ingest.rules import CODES
+from mmcaf.data.ingest.series.explanation import Choice, LeftOut, Told
+from mmcaf.data.ingest.series.preference import LAST_RESORT
 
 __all__ = ["case", "heading"]
 
@@ -47,14 +48,12 @@ def heading() -> str:
     )
 
 
-def case(
-    row: Mapping[str, Any], choice: Mapping[str, Any], volume: NDArray[np.int16], of: Chosen
-) -> str:
+def case(row: Mapping[str, Any], choice: Choice, volume: NDArray[np.int16], of: Chosen) -> str:
     """One patient.
 
     Args:
         row: of the cohort.
-        choice: as `choices.explained` tells it.
+        choice: as `explanation.explained` tells it.
         volume: what is cached, [slices, rows, columns], HU.
         of: the stack, and the boxes on it.
     """
@@ -95,17 +94,18 @@ _CANDIDATE_HEADS = {
 }
 
 
-def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
+def _candidates(candidates: Sequence[Told]) -> str:
     head = "".join(
         f"<th{_style(name, None)}>{escape(text)}</th>" for name, text in _CANDIDATE_HEADS.items()
     )
     rows = []
     for of in candidates:
-        told = dict(of) | {
+        told = {
+            **of,
             "coverage_mm": f"{of['coverage_mm']:.0f} mm",
             "kernel": f"{of['kernel'] or 'no name'} ({of['kernel_class']})",
             "spacing_mm": f"{of['spacing_mm']:.4g} mm",
-            "decided_by": _LOST.get(of["decided_by"], "taken"),
+            "decided_by": _LOST.get(of["decided_by"] or "", "taken"),
         }
         rows.append(
             "".join(
@@ -123,7 +123,7 @@ def _style(name: str, decided_by: str | None) -> str:
     return f' class="{" ".join(classes)}"' if classes else ""
 
 
-def _left_out(series: Sequence[Mapping[str, Any]]) -> str:
+def _left_out(series: Sequence[LeftOut]) -> str:
     parts = [
         f"{escape(of['series'])}: "
         + ", ".join(f"{count} {_code(code)}" for code, count in of["codes"].items())
