@@ -42,7 +42,7 @@ class LeftOut(TypedDict):
 class Choice(TypedDict):
     """A patient's choice."""
 
-    patient_id: str
+    patient_id: str  # as the collection has it
     candidates: list[Told]  # in the order of preference: the first is taken
     left_out: list[LeftOut]  # the taken series first
 

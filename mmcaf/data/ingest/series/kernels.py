@@ -9,7 +9,6 @@ names count, and names that contradict each other are unknown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +18,11 @@ Sharpness = Literal["soft", "medium", "unknown", "sharp"]
 SHARPNESS: tuple[Sharpness, ...] = ("soft", "medium", "unknown", "sharp")
 """The order in which kernels are preferred."""
 
-_MEDIUM_FROM, _SHARP_FROM = 50, 60  # Siemens' numbers
 _SPLIT = re.compile(r"[\\/,\[\]'\"]")  # values of one header, also as Python prints a list of them
 _WITHIN = re.compile(r"[\s_.-]")
-_PLAIN = re.compile(r"(?=.*[A-Z])[A-Z0-9+_. -]{1,16}")
-_FC_TENS: dict[int, Sharpness] = {0: "soft", 1: "soft", 2: "soft", 3: "sharp", 5: "sharp"}
-_FC_TENS |= {6: "soft", 8: "sharp"}
+_PLAIN = re.compile(r"(?=.*[A-Z])[A-Z0-9+_. -]{1,24}")
+_SIEMENS = r"(?:[BCDHIJQSU]|[BHPQSU][A-Z])"  # body, head, ...; of newer scanners with its variant
+_END = r"[A-Z]{0,2}\d?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,71 +30,80 @@ class Names:
     """Names of one vendor that are read alike."""
 
     vendor: str
+    sharpness: Sharpness
     pattern: str  # of the whole name: capitals, without blanks, `_`, `.` and `-`
-    sharpness: Sharpness | Callable[[re.Match[str]], Sharpness]
-    remark: str  # what the names mean, and where that is said
-
-
-def _by_siemens_number(found: re.Match[str]) -> Sharpness:
-    number = int(found["number"])
-    if found["family"].endswith("L") or number >= _SHARP_FROM:  # Bl: for lungs, whatever its number
-        return "sharp"
-    return "medium" if number >= _MEDIUM_FROM else "soft"
-
-
-def _by_fc_number(found: re.Match[str]) -> Sharpness:
-    return _FC_TENS.get(int(found["number"]) // 10, "unknown")
+    examples: str
+    remark: str = "as above"  # what the names mean, and where that is said
 
 
 NAMES: tuple[Names, ...] = (
     Names(
         "Siemens",
-        r"(?P<family>[BCDHIJQSU]|[BHPQSU][A-Z])(?P<number>\d\d)[A-Z]{0,2}\d?",
-        _by_siemens_number,
-        "the number is the sharpness: B30 and B40 standard for tissue, from B50 on sharper, as for "
-        "lungs; Bl for lungs (SOMATOM Sensation Cardiac A60, operating instructions; T. Zhou, "
-        "Physics Pulse 2025: Siemens reconstruction kernels)",
+        "sharp",
+        rf"BL\d\d{_END}",
+        "Bl57d, Bl64",
+        "Bl is for lungs (T. Zhou, Physics Pulse 2025: Siemens reconstruction kernels)",
     ),
     Names(
+        "Siemens",
+        "soft",
+        rf"{_SIEMENS}[0-4]\d{_END}",
+        "B30f, B31f, B45f, I31f, Br40d, Qr40",
+        "the number is the sharpness: 30 and 40 are for tissue, from 50 on for lungs too (SOMATOM "
+        "Sensation Cardiac A60, operating instructions, body kernels)",
+    ),
+    Names("Siemens", "medium", rf"{_SIEMENS}5\d{_END}", "B50f, Br59"),
+    Names("Siemens", "sharp", rf"{_SIEMENS}[6-9]\d{_END}", "B60f, B70s, I70f, Br64d, Ur77"),
+    Names(
         "Canon, Toshiba",
-        r"FC(?P<number>\d{1,2})[A-Z]*",
-        _by_fc_number,
+        "soft",
+        r"FC[0126]?\d[A-Z]*",
+        "FC03, FC08, FC13, FC18-H",
         "FC01 to FC19 body, FC20s and FC60s brain, FC30s bone, FC50s lung, FC80s lung and bone "
         "(FC13 tissue, FC55 lung: synapse.koreamed.org/articles/1099806; the rest as public "
         "programs sort series)",
     ),
+    Names("Canon, Toshiba", "sharp", r"FC[358]\d[A-Z]*", "FC30, FC51, FC52, FC81, FC86"),
     Names(
         "GE",
-        r"(?:HD)?(?:SOFT|STANDARD|STND)(?:PLUS|HD)?\d?",
         "soft",
+        r"(?:HD)?(?:SOFT|STANDARD|STND)(?:PLUS|HD)?\d?",
+        "SOFT, STANDARD",
         "the words say it (soft, standard, lung, bone, bone plus measured by T. Matsumoto, SPIE "
         "2007); Detail and Chest lie between Standard and Lung",
     ),
-    Names("GE", r"(?:HD)?(?:DETAIL|CHST|CHEST)(?:PLUS|HD)?\d?", "medium", "as above"),
-    Names("GE", r"(?:HD)?(?:LUNG|BONE|EDGE|ULTRA)(?:PLUS|HD)*\d?", "sharp", "as above"),
+    Names("GE", "medium", r"(?:HD)?(?:DETAIL|CHST|CHEST)(?:PLUS|HD)?\d?", "DETAIL, CHST"),
+    Names(
+        "GE",
+        "sharp",
+        r"(?:HD)?(?:LUNG|BONE|EDGE|ULTRA)(?:PLUS|HD)*\d?",
+        "LUNG, BONE, BONEPLUS, EDGE, ULTRA",
+    ),
     Names(
         "Philips",
-        r"[AB]|[CU][AB]|SMOOTH|(?:BODY)?ROUTINE",
         "soft",
+        r"[AB]|[CU][AB]|SMOOTH|(?:BODY)?ROUTINE",
+        "A, B, CB, UB",
         "A smooth, B standard, C sharp, D detail, E edge, L lung enhanced (B, C, D, E, L measured "
         "by T. Matsumoto, SPIE 2007); before such a letter C hearts, U brains, E and Y bone, lung",
     ),
-    Names("Philips", r"C|[CU]C", "medium", "as above"),
+    Names("Philips", "medium", r"C|[CU]C", "C, UC"),
     Names(
         "Philips",
-        r"[DEL]|[CU]D|E[A-C]|Y[A-F]|YSHARP|YDETAIL|LUNGENHANCED|(?:BODY)?SHARPPLUS",
         "sharp",
-        "as above",
+        r"[DEL]|[CU]D|E[A-C]|Y[A-F]|YSHARP|YDETAIL|LUNGENHANCED|(?:BODY)?SHARPPLUS",
+        "D, E, L, EC, YA, YB, YC, YD, Y-Sharp, Lung Enhanced",
     ),
     Names(
         "United Imaging",
-        r"[BCHL]V?SOFT[A-D]",
         "soft",
-        "body part, word, variant: B_SOFT_B, B_SHARP_C, H_VSHARP_C (headers of public collections)",
+        r"[BCHL]V?SOFT[A-D]",
+        "B_SOFT_B, B_VSOFT_C",
+        "body part, word, variant (headers of public collections)",
     ),
-    Names("United Imaging", r"[BCHL]V?SHARP[A-D]", "sharp", "as above"),
-    Names("any", r"(?:BODY)?SOFTTISSUE|MEDIASTINUM", "soft", "the words say it"),
-    Names("any", r"(?:BODY|VERY|ULTRA)?SHARP", "sharp", "the words say it"),
+    Names("United Imaging", "sharp", r"[BCHL]V?SHARP[A-D]", "B_SHARP_C, B_VSHARP_B"),
+    Names("any", "soft", r"(?:BODY)?SOFTTISSUE|MEDIASTINUM", "Soft Tissue", "the words say it"),
+    Names("any", "sharp", r"(?:BODY|VERY|ULTRA)?SHARP", "Body Sharp", "the words say it"),
 )
 """Every name that is known, with its source. Hitachi's and Neusoft's numbers have none: unknown."""
 
@@ -123,8 +130,6 @@ def _known(value: str) -> Sharpness:
     for part in (text, *text.split()[:1]):
         name = _WITHIN.sub("", part)
         for names in NAMES:
-            if found := re.fullmatch(names.pattern, name):
-                return (
-                    names.sharpness if isinstance(names.sharpness, str) else names.sharpness(found)
-                )
+            if re.fullmatch(names.pattern, name):
+                return names.sharpness
     return "unknown"
