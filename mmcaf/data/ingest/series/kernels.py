@@ -119,9 +119,11 @@ def sharpness_of(kernel: str | None) -> Sharpness:
 
 
 def plain_name(kernel: str | None) -> str | None:
-    """The name as it may be shown: its first value that looks like one; None for any other text."""
+    """The name as it may be shown: a known one, or a text that can be nothing else, or None."""
     values = [value.strip() for value in _SPLIT.split(kernel or "")]
-    return next((value for value in values if _PLAIN.fullmatch(value.upper())), None)
+    known = [value for value in values if _known(value) != "unknown"]
+    first = (kernel or "").split("\\")[0].strip()
+    return next((of for of in (*known, first) if _PLAIN.fullmatch(of.upper())), None)
 
 
 def _known(value: str) -> Sharpness:
