@@ -58,9 +58,9 @@ def choice_of_series() -> str:
         opening,
         "## What decides\n\nCriteria are asked in this order. Nearly equal values are ties.\n\n"
         + table(("criterion", "preferred"), [*criteria, (code(LAST_RESORT), last)]),
-        "## Kernels\n\nA soft kernel shows the mediastinum, a sharp one lung and bone. Names are "
-        "read in any case, with or without blanks and hyphens. A kernel of no such name is unknown. "
-        "If the choice rests on it, the patient has the flag `W_KERNEL`.\n\n"
+        "## Kernels\n\nA soft kernel shows the mediastinum, a sharp one lung and bone. Names "
+        "are read in any case, with or without blanks and hyphens. A kernel of no such name is "
+        "unknown. If the choice rests on it, the patient has the flag `W_KERNEL`.\n\n"
         + table(("vendor", "read as", "names, such as", "meaning and source"), kernels),
         "## In `ingest_report.json`\n\nThe list `choices` has one entry per patient.\n\n"
         + "\n".join(records),

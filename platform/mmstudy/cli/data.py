@@ -95,6 +95,7 @@ def data_show(cohort: Annotated[Path, typer.Argument(help="The cohort's folder."
 
     load(cohort)
     report = read_report(cohort)
+    report.pop("choices", None)  # of every patient: the page shows them
     origin = Origin(report["synthetic"])
     for warning in origin.warnings:
         say(warning)

@@ -23,6 +23,8 @@ _WITHIN = re.compile(r"[\s_.-]")
 _PLAIN = re.compile(r"(?=.*[A-Z])[A-Z0-9+_. -]{1,24}")
 _SIEMENS = r"(?:[BCDHIJQSU]|[BHPQSU][A-Z])"  # body, head, ...; of newer scanners with its variant
 _END = r"[A-Z]{0,2}\d?"
+_SOFT_WORD = r"\b(?:SOFT|SMOOTH|STANDARD|MEDIASTINUM)\b"
+_SHARP_WORD = r"\b(?:LUNG|BONE|SHARP|EDGE)(?:PLUS)?\b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Names:
 
     vendor: str
     sharpness: Sharpness
-    pattern: str  # of the whole name: capitals, without blanks, `_`, `.` and `-`
+    pattern: str  # of the whole name: capitals, without blanks, `_`, `.` and `-`, or words of it
     examples: str
     remark: str = "as above"  # what the names mean, and where that is said
 
@@ -82,7 +84,7 @@ NAMES: tuple[Names, ...] = (
     Names(
         "Philips",
         "soft",
-        r"[AB]|[CU][AB]|SMOOTH|(?:BODY)?ROUTINE",
+        r"[AB]|[CU][AB]",
         "A, B, CB, UB",
         "A smooth, B standard, C sharp, D detail, E edge, L lung enhanced (B, C, D, E, L measured "
         "by T. Matsumoto, SPIE 2007); before such a letter C hearts, U brains, E and Y bone, lung",
@@ -91,7 +93,7 @@ NAMES: tuple[Names, ...] = (
     Names(
         "Philips",
         "sharp",
-        r"[DEL]|[CU]D|E[A-C]|Y[A-F]|YSHARP|YDETAIL|LUNGENHANCED|(?:BODY)?SHARPPLUS",
+        r"[DEL]|[CU]D|E[A-C]|Y[A-F]|YSHARP|YDETAIL|LUNGENHANCED",
         "D, E, L, EC, YA, YB, YC, YD, Y-Sharp, Lung Enhanced",
     ),
     Names(
@@ -102,8 +104,16 @@ NAMES: tuple[Names, ...] = (
         "body part, word, variant (headers of public collections)",
     ),
     Names("United Imaging", "sharp", r"[BCHL]V?SHARP[A-D]", "B_SHARP_C, B_VSHARP_B"),
-    Names("any", "soft", r"(?:BODY)?SOFTTISSUE|MEDIASTINUM", "Soft Tissue", "the words say it"),
-    Names("any", "sharp", r"(?:BODY|VERY|ULTRA)?SHARP", "Body Sharp", "the words say it"),
+    Names(
+        "any",
+        "sharp",
+        rf"(?!.*{_SOFT_WORD}).*{_SHARP_WORD}.*",
+        "Body Sharp, FIRST LUNG, IMR Sharp+",
+        "a word of the name says it, and none says else",
+    ),
+    Names(
+        "any", "soft", rf"(?!.*{_SHARP_WORD}).*{_SOFT_WORD}.*", "Soft Tissue, IMR Soft, Body Smooth"
+    ),
 )
 """Every name that is known, with its source. Hitachi's and Neusoft's numbers have none: unknown."""
 
@@ -127,10 +137,10 @@ def plain_name(kernel: str | None) -> str | None:
 
 
 def _known(value: str) -> Sharpness:
-    """Of one value, read as a whole or by its first word ("B31f medium smooth")."""
-    text = value.upper().replace("+", "PLUS")
-    for part in (text, *text.split()[:1]):
-        name = _WITHIN.sub("", part)
+    """Of one value, read as a whole, by its first word ("B31f medium smooth") and by its words."""
+    words = [word for word in _WITHIN.split(value.upper().replace("+", "PLUS")) if word]
+    first = [word for word in words[:1] if re.search(r"\d", word)]  # a word alone may be a part
+    for name in ("".join(words), *first, " ".join(words)):
         for names in NAMES:
             if re.fullmatch(names.pattern, name):
                 return names.sharpness

@@ -176,7 +176,7 @@ class TestLesion:
         assert row["long_side_mm"] == pytest.approx(80 * 0.5)
         assert row["diagonal_mm"] == pytest.approx((3.2**2 + 40**2) ** 0.5)
 
-    def test_boxes_are_joined_and_the_largest_gives_the_diameter(self) -> None:
+    def test_boxes_are_joined_and_the_largest_gives_the_size(self) -> None:
         row = self.row(("1.2", 20, 10, 30, 20), ("1.3", 40, 20, 80, 60), ("1.7", 50, 30, 60, 40))
         assert (row["z_first_lesion"], row["z_last_lesion"]) == (2, 7)
         assert (row["lesion_n_slices"], row["lesion_n_components"]) == (3, 2)

@@ -71,6 +71,10 @@ def test_of_several_values_the_names_count_and_must_agree(kernel: str, sharpness
         ("FC18-H", "soft"),
         ("B31f medium smooth+", "soft"),
         ("LUNG HD", "sharp"),
+        ("B45f medium sharp", "soft"),
+        ("Body sharp plus", "sharp"),
+        ("B lung", "sharp"),
+        ("Body.Soft", "soft"),
     ],
 )
 def test_case_and_blanks_do_not_matter(kernel: str, sharpness: str) -> None:
@@ -78,7 +82,23 @@ def test_case_and_blanks_do_not_matter(kernel: str, sharpness: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kernel", [None, "", "  ", "\\", "7", "32", "F20", "FC99", "BLUNT", "SOFTWARE 3", "T20f", "ß"]
+    "kernel",
+    [
+        None,
+        "",
+        "  ",
+        "\\",
+        "7",
+        "32",
+        "F20",
+        "FC99",
+        "BLUNT",
+        "SOFTWARE 3",
+        "T20f",
+        "ß",
+        "Lung soft",
+        "knowledge",
+    ],
 )
 def test_what_nobody_explains_is_unknown(kernel: str | None) -> None:
     assert sharpness_of(kernel) == "unknown"
