@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from generator.text import code, page, remarks, summary, table
+from generator.text import code, field_remarks, page, remarks, summary, table
 
-__all__ = ["exit_codes", "reason_codes", "study_folder", "tables"]
+__all__ = ["choice_of_series", "exit_codes", "reason_codes", "study_folder", "tables"]
 
 
 def reason_codes() -> str:
@@ -37,6 +37,42 @@ def reason_codes() -> str:
 
 def _codes(known: Mapping[str, str], start: str) -> list[tuple[str, str]]:
     return [(name, meaning) for name, meaning in known.items() if name.startswith(start)]
+
+
+def choice_of_series() -> str:
+    """What decides between a patient's series, kernels, and what the report says of it."""
+    from mmcaf.data.ingest.series.explanation import Choice, LeftOut, Told
+    from mmcaf.data.ingest.series.kernels import NAMES
+    from mmcaf.data.ingest.series.preference import CRITERIA, LAST_RESORT
+
+    criteria = [(code(of.name), of.meaning) for of in CRITERIA]
+    last = "then more slices, the smaller series UID, the lower position"
+    kernels = [(of.vendor, of.sharpness, of.examples, of.remark) for of in NAMES]
+    records = [
+        f"### {summary(of).rstrip('.')}\n\n{table(('field', 'meaning'), _fields(of))}"
+        for of in (Choice, Told, LeftOut)
+    ]
+    opening = (
+        "A patient often has several series, and a series several phases. One stack of slices is "
+        "taken. `ingest_report.html` shows all of them, and the value that decided against each."
+    )
+    return page(
+        "Which series is taken",
+        opening,
+        "## What decides\n\nCriteria are asked in this order. Nearly equal values are ties.\n\n"
+        + table(("criterion", "preferred"), [*criteria, (code(LAST_RESORT), last)]),
+        "## Kernels\n\nA soft kernel shows the mediastinum, a sharp one lung and bone. Names "
+        "are read in any case, with or without blanks and hyphens. A kernel of no such name is "
+        "unknown. If the choice rests on it, the patient has the flag `W_KERNEL`.\n\n"
+        + table(("vendor", "read as", "names, such as", "meaning and source"), kernels),
+        "## In `ingest_report.json`\n\nThe list `choices` has one entry per patient.\n\n"
+        + "\n".join(records),
+    )
+
+
+def _fields(of: type) -> list[tuple[str, str]]:
+    said = field_remarks(of)
+    return [(code(name), said.get(name, "")) for name in of.__annotations__]
 
 
 def study_folder() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
+from mmcaf.data.ingest.series.preference import Candidate, Place, ranked, rests_on_kernel
 from mmcaf.data.ingest.stacks import Stack, series_with_losses, stacks_of
 from mmcaf.data.ingest.values.meaning import meaning_flags
 
@@ -26,9 +27,6 @@ _FIRST_SYNTHETIC = 9001
 
 
 _MAX_AGE_DIFFERENCE = 2  # years, between sheet and images
-
-
-_SHARP = ("LUNG", "BONE", "L", "EDGE")
 
 
 _EXCLUDED: dict[str, Any] = {"patient_id": pl.String, "reason": pl.String}
@@ -55,6 +53,7 @@ class Built:
     excluded: pl.DataFrame  # patient_id, reason: of another class, whatever the images are
     chosen: dict[str, Chosen] = field(default_factory=dict)
     alternatives: dict[str, list[Chosen]] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)  # why: the chosen one comes first
     reasons: dict[int, str] = field(default_factory=dict)  # row of `instances` -> code
 
 
@@ -82,9 +81,12 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
         built.reasons |= reasons
         if not stacks:
             continue
-        first, *others = sorted((_marked(stack, boxes) for stack in stacks), key=_preference)
+        marked = [_marked(stack, boxes) for stack in stacks]
+        places = ranked([_candidate(of) for of in marked])
+        first, *others = (marked[place.index] for place in places)
         built.chosen[name], built.alternatives[name] = first, others
-        rows.append(_row(name, first, others))
+        built.places[name] = places
+        rows.append(_row(name, first, others, doubtful=rests_on_kernel(places)))
     built.excluded = pl.DataFrame(sorted(excluded.items()), schema=_EXCLUDED, orient="row")
     if rows:
         patients = pl.DataFrame(rows, infer_schema_length=None)
@@ -103,30 +105,28 @@ def _marked(stack: Stack, boxes: pl.DataFrame) -> Chosen:
     return Chosen(stack, clipped.filter(inside).sort("z", "x_min", "y_min", "x_max", "y_max"))
 
 
-def _preference(of: Chosen) -> tuple[Any, ...]:
-    """Most annotated slices, soft kernel, fine spacing, many slices, latest phase, UID."""
-    kernel = (of.stack.slices["kernel"][0] or "").upper()
-    sharp = kernel in _SHARP or kernel[:2] in ("B6", "B7", "B8")
-    return (
-        -of.n_marked,
-        sharp,
-        round(of.stack.spacing_z_mm, 3),
-        -of.stack.slices.height,
-        -of.stack.phase,  # a later one is the venous phase
-        of.stack.series_uid,
-        of.stack.z_mm[0],
+def _candidate(of: Chosen) -> Candidate:
+    stack = of.stack
+    kernels = stack.slices["kernel"].drop_nulls().unique().sort()
+    return Candidate(
+        series_uid=stack.series_uid,
+        begin_mm=float(stack.z_mm[0]),
+        annotated_slices=of.n_marked,
+        coverage_mm=float(stack.z_mm[-1] - stack.z_mm[0]) + stack.spacing_z_mm,
+        kernel="\\".join(kernels) or None,  # slices that differ contradict each other
+        spacing_mm=stack.spacing_z_mm,
+        slices=stack.slices.height,
+        phase=stack.phase,
     )
 
 
-def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
+def _row(name: str, chosen: Chosen, others: list[Chosen], *, doubtful: bool) -> dict[str, Any]:
     stack = chosen.stack
     first = stack.slices.row(0, named=True)
     phases = {o.stack.phase for o in (chosen, *others) if o.stack.series_uid == stack.series_uid}
-    flags = [
-        *stack.flags,
-        *meaning_flags(stack.slices),
-        *(["W_NO_BOX"] if chosen.boxes.is_empty() else []),
-    ]
+    doubts = {"W_KERNEL": doubtful, "W_NO_BOX": chosen.boxes.is_empty()}
+    doubted = (code for code, holds in doubts.items() if holds)
+    flags = [*stack.flags, *meaning_flags(stack.slices), *doubted]
     return {
         "patient_id": name,
         "label": TASK_LABELS[name[0]],
@@ -156,7 +156,11 @@ def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
 
 
 def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the boxes are, and how large: `max_diam_mm` is the largest root of width x height."""
+    """Where the boxes are, and how large the largest is.
+
+    `long_side_mm` and `diagonal_mm` are the longest side and diagonal of any box. `max_diam_mm` is
+    the largest root of width x height: no diameter, but the size that published baselines rest on.
+    """
     boxes = chosen.boxes
     if boxes.is_empty():
         return {
@@ -165,6 +169,7 @@ def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
             "lesion_n_slices": 0,
             "lesion_n_components": 0,
             **dict.fromkeys(("box_cx", "box_cy", "box_w", "box_h", "max_diam_mm", "lateral_mm")),
+            **dict.fromkeys(("long_side_mm", "diagonal_mm")),
         }
     slices = np.unique(boxes["z"].to_numpy())
     x0, x1 = (float(value) for value in (min(boxes["x_min"]), max(boxes["x_max"])))
@@ -182,6 +187,8 @@ def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
         "box_w": (x1 - x0) / columns,
         "box_h": (y1 - y0) / rows,
         "max_diam_mm": float(np.sqrt((width * height).max())),
+        "long_side_mm": float(np.maximum(width, height).max()),
+        "diagonal_mm": float(np.hypot(width, height).max()),
         "lateral_mm": abs((x0 + x1) / 2 - columns / 2) * first["spacing_x_mm"],
     }
 

@@ -41,6 +41,7 @@ _TOLERANCE = 0.02
 _ACQUISITION = ("spacing_z_mm", "spacing_x_mm", "n_slices", "kvp")
 _CODES = ("vendor", "model", "kernel")
 _COUNTED = ("files", "annotations", "flags")  # parts of the report whose keys may be codes
+_RANGES = ("spacing_z_mm", "spacing_x_mm", "n_slices", "long_side_mm", "diagonal_mm", "age_years")
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,7 +220,7 @@ def _fingerprint(patients: pl.DataFrame) -> dict[str, Any]:
         return {}
     ranges = {
         name: {"min": part.min(), "median": part.median(), "max": part.max()}
-        for name in ("spacing_z_mm", "spacing_x_mm", "n_slices", "max_diam_mm", "age_years")
+        for name in _RANGES
         if (part := patients[name].drop_nulls().cast(pl.Float64)).len()
     }
     return {

@@ -189,6 +189,7 @@ CODES: dict[str, str] = {
     "W_FOLDER_SHIFT": "an annotation filed under another patient; the UID wins",
     "W_LABEL": "an annotation whose class name is none of A, B, E, G",
     "W_NO_BOX": "the chosen acquisition has no annotation",
+    "W_KERNEL": "the choice between series rests on a reconstruction kernel nobody explains",
     "W_NO_CLINICAL_ROW": "no row in the clinical sheet",
     "W_STAGE": "a stage that does not exist counts as missing",
     "W_SEX": "sheet and images name different sexes",

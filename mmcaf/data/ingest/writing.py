@@ -27,6 +27,7 @@ from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import read_table, write_table
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
 from mmcaf.data.ingest.report_html import render
+from mmcaf.data.ingest.series.explanation import explained
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json
@@ -109,6 +110,8 @@ def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
             files, [located(found.folders[s], path) for s, path in lists]
         ),
     )
+    names = [] if patients.is_empty() else patients["patient_id"].to_list()
+    told["choices"] = explained({name: found.built.places[name] for name in names}, files)
     page = render(told, patients, found.built.chosen, out, spec)
     return Told(patients, files, found.annotations.boxes, told, page, spec.in_plane_px)
 

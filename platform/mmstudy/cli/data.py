@@ -147,6 +147,7 @@ def data_show(
 
     load(cohort)
     report = read_report(cohort)
+    report.pop("choices", None)  # of every patient: the page shows them
     origin = Origin(report["synthetic"])
     for warning in origin.warnings:
         say(warning)

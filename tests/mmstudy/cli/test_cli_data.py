@@ -35,6 +35,8 @@ def test_a_cohort_is_made_read_and_shown(command: Command, tmp_path: Path) -> No
     assert report["origin"] == "SYNTHETIC"
     found = load(out)
     assert report["digest"] == found.digest
+    written = json.loads((out / "ingest_report.json").read_text(encoding="utf-8"))
+    assert written.keys() - report.keys() == {"choices"}  # long, and shown on the page
     assert found.in_plane_px == 32
     assert command("data", "show", str(out))[1] == shown
 

@@ -153,4 +153,4 @@ def test_the_html_report_asks_nothing_of_anybody(cohort: Cohort) -> None:
     assert "default-src 'none'" in text
     assert "SYNTHETIC DATA" in text
     assert not re.search(r"https?://|<script|src=\"(?!data:)", text)
-    assert text.count("data:image/jpeg;base64,") == cohort.patients.height
+    assert text.count("data:image/jpeg;base64,") == 2 * cohort.patients.height

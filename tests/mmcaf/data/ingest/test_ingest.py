@@ -74,7 +74,7 @@ def test_a_mixed_cohort_is_synthetic(dicom_folder: Path, tmp_path: Path) -> None
     assert found.patients.height == 13
 
 
-def test_measured_diameters_follow_the_true_ones(dicom_folder: Path, cohort: Cohort) -> None:
+def test_measured_sizes_follow_the_true_ones(dicom_folder: Path, cohort: Cohort) -> None:
     truth = json.loads((dicom_folder / "TRUTH.json").read_text())["cases"]
     true = {case["patient_id"]: case["ln_diameter_mm"] for case in truth}
     names, measured = cohort.patients["patient_id"], cohort.patients["max_diam_mm"]

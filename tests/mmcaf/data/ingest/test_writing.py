@@ -9,12 +9,14 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mmcaf.data.cohort import NOTICE, Cohort, content_digest, file_digest, load, notice
+from mmcaf.data.encoding import LESION_SIZE, TableEncoder
 from mmcaf.data.ingest import writing
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.verification import verify
@@ -164,3 +166,26 @@ def test_volumes_that_were_changed_are_made_anew(
     again = ingest([dicom_folder], folder, in_plane_px=48)
     assert path.read_bytes() == whole
     assert (again.digest, verify(again)) == (cohort.digest, [])
+
+
+def test_a_cohort_made_before_sides_were_measured_opens_and_is_verified(
+    folder: Path, cohort: Cohort
+) -> None:
+    older = cohort.patients.drop("long_side_mm", "diagonal_mm")
+    older.write_parquet(folder / "cohort.parquet")
+    volumes = {row["patient_id"]: _volume_digest(folder, row) for row in older.to_dicts()}
+    state = json.loads((folder / "cohort.json").read_text())
+    state |= {
+        "digest": content_digest(older, volumes),
+        "table_sha256": file_digest(folder / "cohort.parquet"),
+    }
+    (folder / "cohort.json").write_text(json.dumps(state))
+    found = load(folder)
+    assert (found.patients.width, verify(found)) == (cohort.patients.width - 2, [])
+    rows = TableEncoder.fit(found.patients, (LESION_SIZE,)).transform(found.patients)
+    assert np.abs(rows[:, 0]).max() == 1.0
+
+
+def _volume_digest(folder: Path, row: dict[str, Any]) -> str:
+    path = next(folder.rglob(f"{row['volume']}.json"))
+    return str(json.loads(path.read_text())["sha256"])
