@@ -88,6 +88,6 @@ def _kind(path: str) -> Kind:
     name = path.rsplit("/", 1)[-1].lower()
     if name.endswith(".xml"):
         return "annotation"
-    if name.endswith(".xlsx") and "clinical" in name:
+    if name.endswith((".xlsx", ".csv", ".tsv")) and "clinical" in name:
         return "sheet"
     return "download_list" if name == "metadata.csv" else "image"

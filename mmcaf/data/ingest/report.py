@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from mmcaf.data.ingest.clinical import Clinical
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
@@ -66,7 +67,7 @@ def compose(
     *,
     files: pl.DataFrame,
     boxes: pl.DataFrame,
-    sheet_rows: int,
+    sheet: Clinical,
     excluded: pl.DataFrame,
     patients: pl.DataFrame,
     incomplete: dict[str, Any],
@@ -76,7 +77,7 @@ def compose(
     Args:
         files: one row per file, columns `INSTANCES`, `verdict` and `use`.
         boxes: distinct boxes of all annotations.
-        sheet_rows: patients in the clinical sheet.
+        sheet: what the clinical sheets say.
         excluded: patient_id, reason.
         patients: the cohort.
         incomplete: as `incomplete_series` gives it.
@@ -88,7 +89,8 @@ def compose(
         "files": file_counts(files),
         "n_files": files.height,
         "annotations": annotations,
-        "clinical_rows": sheet_rows,
+        "clinical_rows": sheet.patients.height,
+        "clinical": sheet.told,
         "download": incomplete,
         "against_published_counts": _differences(files, annotations),
         "excluded": excluded.to_dicts(),

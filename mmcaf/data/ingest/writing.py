@@ -22,6 +22,7 @@ from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.clinical import Clinical
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
 from mmcaf.data.ingest.report_html import render
@@ -42,7 +43,7 @@ class Ingested:
     folders: list[Path]  # the sources
     files: pl.DataFrame  # columns `index.INSTANCES`
     annotations: Annotations
-    sheet: pl.DataFrame  # columns `clinical.CLINICAL_SHEET`
+    sheet: Clinical
     built: Built
     tasks: dict[str, StackTask]  # patient -> where its volume lies
     facts: dict[str, dict[str, Any]]  # patient -> facts of that volume
@@ -69,7 +70,7 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
     told = head | report.compose(
         files=files,
         boxes=found.annotations.boxes,
-        sheet_rows=found.sheet.height,
+        sheet=found.sheet,
         excluded=pl.concat([found.built.excluded, of_hu.with_columns(reason=pl.lit("E_HU"))]),
         patients=patients,
         incomplete=report.incomplete_series(files, [found.folders[s] / path for s, path in lists]),
