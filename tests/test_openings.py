@@ -19,7 +19,6 @@ SOURCE = "images and tables to be ingested: found by a walk that follows no link
 OWN = "a file of this package, or of the machine"
 TEMPORARY = "a new file that this function has made"
 ALLOWED = {  # module, function: why
-    ("mmcaf.data.ingest.clinical", "read_sheet"): THE_USERS,
     ("mmcaf.data.ingest.decode", "_limit_memory"): OWN,
     ("mmcaf.data.ingest.dicom", "_header"): SOURCE,
     ("mmcaf.data.ingest.dicom", "read_hu"): SOURCE,
@@ -27,6 +26,7 @@ ALLOWED = {  # module, function: why
     ("mmcaf.data.ingest.index", "_known"): FIRST_CHECKED,
     ("mmcaf.data.ingest.report", "incomplete_series"): SOURCE,
     ("mmcaf.data.ingest.run", "ingest"): "what this ingestion has made; links in it stay",
+    ("mmcaf.data.ingest.sheet.workbook", "_open"): "of bytes that untrusted has read",
     ("mmcaf.data.ingest.writing", "_keep_table"): FIRST_CHECKED,
     ("mmcaf.files.atomic", "sync_folder"): "a folder, of which nothing is read",
     ("mmcaf.files.atomic", "open_for_locking"): "follows no link, truncates nothing",

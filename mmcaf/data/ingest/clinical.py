@@ -230,14 +230,21 @@ def _refuse_pounds(page: _Page) -> None:
 
 
 def _merged(rows: Sequence[Mapping[str, Reading]]) -> dict[str, Reading]:
-    """One patient's rows as one: where two say different things, neither is believed."""
+    """One patient's rows as one: where they say different things, none of them is believed.
+
+    Rows that agree complete each other. Of rows that do not, one may be another patient's, so what
+    only some of them say is not believed either.
+    """
+    empty, unreadable, apart = Reading("empty"), Reading("unreadable"), Reading("contradicting")
+    said = {column: {row[column] for row in rows} for column in _VALUES}
+    at_odds = any(len(of - {empty, unreadable}) > 1 for of in said.values())
     found = {}
-    for column in _VALUES:
-        said = {row[column] for row in rows if row[column].status != "empty"}
-        if len(said) > 1:
-            apart = len(said - {Reading("unreadable")}) > 1
-            said = {Reading("contradicting" if apart else "unreadable")}
-        found[column] = said.pop() if said else Reading("empty")
+    for column, of in said.items():
+        known = of if at_odds else of - {empty}
+        if len(known) <= 1:
+            found[column] = known.pop() if known else empty
+        else:
+            found[column] = unreadable if len(known - {unreadable}) == 1 else apart
     return found
 
 

@@ -64,7 +64,7 @@ def data_ingest(
         Path | None, typer.Option(help="Folder of VOC annotations.", parser=user_path)
     ] = None,
     clinical: Annotated[
-        Path | None, typer.Option(help="The clinical sheet.", parser=user_path)
+        Path | None, typer.Option(help="The clinical sheet, XLSX or CSV.", parser=user_path)
     ] = None,
     in_plane: Annotated[int, typer.Option(help="Pixels per side of cached slices.")] = 208,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else all cores.")] = None,

@@ -24,11 +24,16 @@ def from_text(content: bytes, name: str) -> list[Table]:
     """
     text, notes = _decoded(content, name)
     tables = []
-    for delimiter, called in _DELIMITERS.items():
-        if delimiter in text:
+    by_count = sorted(_DELIMITERS, key=text.count, reverse=True)
+    for delimiter in [one for one in by_count if one in text]:
+        try:
             rows = _cut(text, delimiter, name)
-            told = (*notes, f"delimiter: {called}")
-            tables.append(Table(name, rows, notes=told, cut=True))
+        except csv.Error as error:
+            if delimiter != by_count[0]:
+                continue  # quotes make sense with the right delimiter only
+            raise DataError(f"Cannot read the clinical sheet {name}: {error}. {_REMEDY}") from error
+        told = (*notes, f"delimiter: {_DELIMITERS[delimiter]}")
+        tables.append(Table(name, rows, notes=told, cut=True))
     if not tables:
         raise DataError(
             f"Cannot read the clinical sheet {name}: it has no comma, semicolon or tab between "
@@ -59,11 +64,8 @@ def _cut(text: str, delimiter: str, name: str) -> list[list[Cell]]:
     if text.count(delimiter) + text.count("\n") > _MOST_CELLS:
         raise DataError(f"{name} has more than {_MOST_CELLS} cells: not the clinical sheet.")
     rows: list[list[Cell]] = []
-    try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            if len(rows) == MOST_ROWS:
-                raise DataError(f"{name} has more than {MOST_ROWS} rows: not the clinical sheet.")
-            rows.append([*cells[:MOST_COLUMNS]])
-    except csv.Error as error:
-        raise DataError(f"Cannot read the clinical sheet {name}: {error}. {_REMEDY}") from error
+    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+        if len(rows) == MOST_ROWS:
+            raise DataError(f"{name} has more than {MOST_ROWS} rows: not the clinical sheet.")
+        rows.append([*cells[:MOST_COLUMNS]])
     return rows

@@ -120,7 +120,8 @@ def find_heading(table: Table) -> Heading:
     places = {column: indices[0] for column, indices in found.items()}
     said = {column: _shown(header[index]) for column, index in places.items()}
     width = 1 + max(index for index, cell in enumerate(header) if _key(cell))
-    editions = {name: one for name, text in said.items() if (one := _edition(text, name))}
+    cells = {column: header[index] for column, index in places.items()}
+    editions = {name: one for name, cell in cells.items() if (one := _edition(cell, name))}
     return Heading(best, width, places, said, editions)
 
 
@@ -141,8 +142,8 @@ def _column(cell: Cell) -> str | None:
     return name
 
 
-def _edition(header: str, name: str) -> int | None:
-    parts = _EDITION.fullmatch(_key(header)) if name in ("t_ord", "n_ord", "m_ord") else None
+def _edition(cell: Cell, name: str) -> int | None:
+    parts = _EDITION.fullmatch(_key(cell)) if name in ("t_ord", "n_ord", "m_ord") else None
     return int(parts[2]) if parts else None
 
 

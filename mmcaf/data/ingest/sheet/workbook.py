@@ -28,7 +28,7 @@ _MOST_SHEETS = 32
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*?\bref\s*=\s*[\"']([A-Z]+\d+:[A-Z]+\d+)[\"']")
 _HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*?\bhidden\s*=\s*[\"'](?:1|true)[\"']")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
-_WORDS = re.compile(r'"([^"]*)"|\\(.)|(%)')
+_WORDS = re.compile(r'"[^"]*"|(?:\\.)+|%')
 
 
 def from_workbook(content: bytes, name: str) -> list[Table]:
@@ -111,8 +111,8 @@ def _value(cell: Any) -> Cell:
 def _words_of(number_format: str) -> str:
     """Letters that a number's format adds to it, such as `lb`, or its percent sign."""
     first = re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', number_format or "")[0]
-    found = " ".join("".join(parts).strip() for parts in _WORDS.findall(first))
-    return found.strip() if re.search(r"[\w%]", found) else ""
+    words = [re.sub(r'["\\]', "", found).strip() for found in _WORDS.findall(first)]
+    return " ".join(words).strip() if re.search(r"[\w%]", "".join(words)) else ""
 
 
 def _mark_formulas(rows: list[list[Cell]], sheet: Any) -> None:
