@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mmcaf.data.ingest.sheet.delimited import from_text
@@ -24,7 +25,8 @@ def read_tables(path: Path) -> list[Table]:
         DataError: no such file, or it is no XLSX or CSV of a clinical sheet's size.
     """
     try:
-        content = read_bytes(path.resolve(), most=_MOST_BYTES)  # a link is the user's own
+        # A link is the user's own; what is found in a tree leads nowhere outside it.
+        content = read_bytes(Path(os.path.realpath(path)), most=_MOST_BYTES)
     except FileNotFoundError as error:
         raise DataError(
             f"No clinical sheet {path}; give the collection's .xlsx file, or a CSV of it."

@@ -25,8 +25,8 @@ __all__ = ["from_workbook"]
 _MOST_UNPACKED = 64 * 2**20
 _MOST_MERGED = 1_000_000  # cells
 _MOST_SHEETS = 32
-_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*?\bref\s*=\s*[\"']([A-Z]+\d+:[A-Z]+\d+)[\"']")
-_HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*?\bhidden\s*=\s*[\"'](?:1|true)[\"']")
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^<>]*?\bref\s*=\s*[\"']([A-Z]+\d+:[A-Z]+\d+)[\"']")
+_HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\b[^<>]*?\bhidden\s*=\s*[\"'](?:1|true)[\"']")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 _WORDS = re.compile(r'"[^"]*"|(?:\\.)+|%')
 
@@ -59,7 +59,9 @@ def from_workbook(content: bytes, name: str) -> list[Table]:
 
 def _tables(content: bytes, name: str) -> Iterator[Table]:
     book = _open(content, data_only=True)
-    sheets = book.worksheets[:_MOST_SHEETS]
+    sheets = book.worksheets
+    if len(sheets) > _MOST_SHEETS:
+        raise DataError(f"{name} has more than {_MOST_SHEETS} worksheets: not the clinical sheet.")
     written: Any = None
     for number, sheet in enumerate(sheets, 1):
         xml = book._archive.read(sheet._worksheet_path)

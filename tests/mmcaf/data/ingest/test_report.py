@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mmcaf.data.ingest.clinical import read_sheets
 from mmcaf.data.ingest.index import INSTANCES
 from mmcaf.data.ingest.report import compose, incomplete_series
 
@@ -63,7 +64,12 @@ def test_the_whole_collection_is_held_against_published_counts(
     )
     empty = pl.DataFrame()
     found = compose(
-        files=table, boxes=empty, sheet_rows=0, excluded=empty, patients=empty, incomplete={}
+        files=table,
+        boxes=empty,
+        sheet=read_sheets([]),
+        excluded=empty,
+        patients=empty,
+        incomplete={},
     )
     told = [each["what"] for each in found["against_published_counts"]]
     assert told == (["annotation files", "on CT slices"] if differs else [])

@@ -174,6 +174,19 @@ def test_merged_cells_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -
         table(change)
 
 
+def test_comments_full_of_tags_take_no_time() -> None:
+    tags = b"<!-- " + b"<row <mergeCell " * 200_000 + b"-->"
+    content = made(lambda sheet: sheet.append(["a"]))
+    (found,) = from_workbook(patched(content, b"<sheetData>", tags + b"<sheetData>"), "s.xlsx")
+    assert found.rows[0][0] == "a"
+
+
+def test_more_worksheets_than_anybody_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "_MOST_SHEETS", 0)
+    with pytest.raises(DataError, match="more than 0 worksheets"):
+        table(lambda sheet: sheet.append(["a"]))
+
+
 def test_a_zip_bomb_is_refused_before_it_unpacks() -> None:
     file = io.BytesIO(made(lambda sheet: sheet.append(["a"])))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -220,6 +233,15 @@ def test_old_excel_is_told_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
     with pytest.raises(DataError, match="old Excel, or locked by a password"):
         read_tables(path)
+
+
+def test_a_link_is_followed_and_a_loop_is_not(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(made(lambda sheet: sheet.append(["a"])))
+    (tmp_path / "clinical.xlsx").symlink_to("real")
+    assert read_tables(tmp_path / "clinical.xlsx")[0].rows[0][0] == "a"
+    (tmp_path / "loop.xlsx").symlink_to("loop.xlsx")
+    with pytest.raises(DataError, match=r"loop\.xlsx"):
+        read_tables(tmp_path / "loop.xlsx")
 
 
 def test_a_sheet_that_is_not_there_is_named(tmp_path: Path) -> None:
