@@ -101,7 +101,7 @@ CODES: dict[str, str] = {
     "E_XML_NAME": "an annotation not named by a UID",
     "E_XML_SIZE": "an annotation larger than 64 kB",
     "E_XML_PARSE": "an annotation that is no valid XML, or hostile",
-    "E_SHEET": "a table named like the clinical sheet that is none, or unreadable; another was read",
+    "E_SHEET": "a table named like the clinical sheet that is none or unreadable; another was read",
     "E_OTHER_CLASS": "neither adenocarcinoma nor squamous carcinoma",
     "E_NO_IMAGES": "a row of the sheet without any image",
     "E_NO_USABLE_SLICE": "no slice of the patient is usable",

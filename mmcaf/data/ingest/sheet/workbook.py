@@ -15,6 +15,7 @@ from datetime import date, time, timedelta
 from typing import Any
 
 import openpyxl
+from openpyxl.cell.read_only import EMPTY_CELL
 from openpyxl.utils.cell import range_boundaries
 
 from mmcaf.data.ingest.sheet.table import MOST_COLUMNS, MOST_ROWS, Cell, Odd, Table
@@ -88,8 +89,8 @@ def _read(sheet: Any, name: str) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for cells in _rows(sheet):
         if len(rows) < MOST_ROWS:
-            rows.append([_value(cell) for cell in cells])
-        elif any(cell.value is not None for cell in cells):
+            rows.append([None if cell is EMPTY_CELL else _value(cell) for cell in cells])
+        elif any(cell is not EMPTY_CELL and cell.value is not None for cell in cells):
             raise DataError(f"{name} has more than {MOST_ROWS} rows: not the clinical sheet.")
     return rows
 
