@@ -19,7 +19,6 @@ SOURCE = "images and tables to be ingested: found by a walk that follows no link
 OWN = "a file of this package, or of the machine"
 TEMPORARY = "a new file that this function has made"
 ALLOWED = {  # module, function: why
-    ("mmcaf.data.ingest.clinical", "read_sheet"): THE_USERS,
     ("mmcaf.data.ingest.decode", "_limit_memory"): OWN,
     ("mmcaf.data.ingest.dicom", "_header"): SOURCE,
     ("mmcaf.data.ingest.dicom", "read_plane"): SOURCE,
@@ -28,6 +27,7 @@ ALLOWED = {  # module, function: why
     ("mmcaf.data.ingest.report", "incomplete_series"): SOURCE,
     ("mmcaf.data.ingest.run", "_aside"): "in this program's own cache",
     ("mmcaf.data.ingest.run", "ingest"): "what this ingestion has made; links in it stay",
+    ("mmcaf.data.ingest.sheet.workbook", "_open"): "of bytes that untrusted has read",
     ("mmcaf.files.atomic", "sync_folder"): "a folder, of which nothing is read",
     ("mmcaf.files.atomic", "open_for_locking"): "follows no link, truncates nothing",
     ("mmcaf.files.checkpoint", "load"): FIRST_CHECKED,

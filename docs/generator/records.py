@@ -9,7 +9,14 @@ from pathlib import Path
 
 from generator.text import code, field_remarks, page, remarks, summary, table
 
-__all__ = ["choice_of_series", "exit_codes", "reason_codes", "study_folder", "tables"]
+__all__ = [
+    "choice_of_series",
+    "clinical_sheet",
+    "exit_codes",
+    "reason_codes",
+    "study_folder",
+    "tables",
+]
 
 
 def reason_codes() -> str:
@@ -33,6 +40,46 @@ def reason_codes() -> str:
         "`ingest_report.html` in the cohort's folder counts them."
     )
     return page("Reason codes of ingestion", opening, *parts)
+
+
+def clinical_sheet() -> str:
+    """Headers and spellings of the clinical sheet."""
+    from mmcaf.data.ingest.sheet.cells import ACCEPTED
+    from mmcaf.data.ingest.sheet.headings import HEADERS, LAST_HEADER_ROW, TITLES
+
+    heads = [(title, code(name), ", ".join(HEADERS[name])) for name, title in TITLES.items()]
+    cells = [(title, ACCEPTED[name]) for name, title in TITLES.items()]
+    opening = (
+        "The sheet is XLSX, or text with commas, semicolons or tabs in UTF-8, UTF-16 or Latin-1. "
+        f"Titles may stand above the headers, which are looked for in the first {LAST_HEADER_ROW} "
+        "rows of every worksheet. Every column must be there, once."
+    )
+    stages = (
+        "Stages become numbers in the order of the 8th edition of the TNM: Tis 0, T1mi 0.5, T1a 1, "
+        "T1b 2, T1c 3, T2a 4, T2b 5, T3 6, T4 7. A stage without its letter lies in the middle: "
+        "T1 is 2, T2 is 4.5, M1 is 2.\n\n"
+        "T1a, T1b, T2a and T2b exist in the 7th edition too, for other sizes. They are read as the "
+        "8th's unless the header says `7th`; the report says which it was, and how that is known. "
+        "The 7th's lie where the 8th puts their sizes: T1a 1.5, T1b 3, T2a 4.5, T2b 6, T3 6.5, "
+        "M1b 2.5.\n"
+    )
+    doubts = (
+        "`W_CELL` flags a patient of whom a cell cannot be read, `W_UNKNOWN` one where the sheet "
+        "says that nobody knows (TX, unknown, NA), `W_STAGE` one with a stage that does not exist, "
+        "`W_SHEET_CONFLICT` one whose rows differ. The value is missing then. An empty cell is "
+        "missing without a flag. M is not read where H or V occur too (in Spanish and Dutch they "
+        "name the other sex), nor 0 and 1 of smoking where other codes occur. A row of CSV with "
+        "more or fewer cells than the header has is not read, for its cells may have shifted.\n"
+    )
+    return page(
+        "The clinical sheet",
+        opening,
+        f"## Headers\n\nCase, blanks and punctuation do not matter; another unit does.\n\n"
+        f"{table(('what', 'column of the cohort', 'headers'), heads)}",
+        f"## Cells\n\n{table(('what', 'spellings that are read'), cells)}",
+        f"## Stages\n\n{stages}",
+        f"## Doubts\n\n{doubts}",
+    )
 
 
 def _codes(known: Mapping[str, str], start: str) -> list[tuple[str, str]]:

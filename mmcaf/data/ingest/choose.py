@@ -218,10 +218,10 @@ def _with_sheet(patients: pl.DataFrame, sheet: pl.DataFrame) -> pl.DataFrame:
     apart = (pl.col("age_years") - pl.col("dicom_age_years")).abs() > _MAX_AGE_DIFFERENCE
     doubts = {
         "W_NO_CLINICAL_ROW": pl.col("miss_row"),
-        "W_STAGE": pl.col("stage_invalid").fill_null(value=False),
         "W_SEX": both_sexes & (pl.col("sex") != pl.col("dicom_sex")),
         "W_AGE": apart.fill_null(value=False),
     }
     found = [pl.when(holds).then(pl.lit(code)) for code, holds in doubts.items()]
-    flags = pl.concat_list(pl.col("qc_flags"), *found).list.drop_nulls()
-    return joined.with_columns(qc_flags=flags).drop("stage_invalid", "dicom_sex", "dicom_age_years")
+    of_cells = pl.col("sheet_flags").fill_null([])
+    flags = pl.concat_list(pl.col("qc_flags"), of_cells, *found).list.drop_nulls()
+    return joined.with_columns(qc_flags=flags).drop("sheet_flags", "dicom_sex", "dicom_age_years")

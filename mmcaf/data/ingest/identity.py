@@ -19,7 +19,7 @@ import polars as pl
 import pydicom
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.decode import read_hu_apart
+from mmcaf.data.ingest.decode import read_planes_apart
 from mmcaf.data.ingest.dicom import HEADER, read_hu
 from mmcaf.data.ingest.discovery import located
 from mmcaf.errors import DataError
@@ -140,9 +140,9 @@ def _shown(groups: Iterable[list[_Copy]], sources: Sequence[Path]) -> _Shown:
         else:
             shown[copy["row"]] = _digest(_plane(_path(copy, sources), shape), copy, sources)
     for shape, alike in packed.items():
-        planes = read_hu_apart([_path(copy, sources) for copy in alike], shape)
+        planes = read_planes_apart([_path(copy, sources) for copy in alike], shape)
         for copy, plane in zip(alike, planes, strict=True):
-            shown[copy["row"]] = _digest(plane, copy, sources)
+            shown[copy["row"]] = _digest(plane.hu if plane else None, copy, sources)
     return shown
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.annotations import WITHOUT_BOX
+from mmcaf.data.ingest.clinical import Clinical
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts
 from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.splits import Protocol, assign
@@ -71,7 +72,7 @@ def compose(
     *,
     files: pl.DataFrame,
     boxes: pl.DataFrame,
-    sheet_rows: int,
+    sheet: Clinical,
     where: Whereabouts,
     patients: pl.DataFrame,
     incomplete: dict[str, Any],
@@ -81,7 +82,7 @@ def compose(
     Args:
         files: one row per file, columns `INSTANCES`, `verdict` and `use`.
         boxes: distinct boxes of all annotations.
-        sheet_rows: patients in the clinical sheet.
+        sheet: what the clinical sheets say.
         where: where every patient is.
         patients: the cohort.
         incomplete: as `incomplete_series` gives it.
@@ -93,7 +94,8 @@ def compose(
         "files": file_counts(files),
         "n_files": files.height,
         "annotations": annotations,
-        "clinical_rows": sheet_rows,
+        "clinical_rows": sheet.patients.height,
+        "clinical": sheet.told,
         "download": incomplete,
         "against_published_counts": _differences(files, annotations),
         "excluded": where.excluded.to_dicts(),

@@ -24,6 +24,7 @@ from mmcaf.files.untrusted import open_array
 
 __all__ = ["render"]
 
+_MOST_LISTED = 20
 _HU_EDGES = np.arange(-1050, 1060, 50)
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --fill: #3b6ea5;
@@ -84,6 +85,7 @@ def render(
             *([] if patients.is_empty() else [_charts(patients, voxels)]),
             _excluded(report),
             _doubts(report),
+            _clinical(report["clinical"]),
             *(heading(), *cases),
         ]
     )
@@ -217,6 +219,30 @@ def _doubts(report: Mapping[str, Any]) -> str:
             f"(0.5 ± {probe['null_standard_error']:.3f} where they say nothing): {verdict}.</p>"
         )
     return "".join(parts)
+
+
+def _clinical(told: Mapping[str, Any]) -> str:
+    """How the cells of the clinical sheets were read."""
+    kinds = ("read", "empty", "unreadable", "unknown", "off_scale", "contradicting")
+    rows = [
+        (name, of["header"], *(of[kind] for kind in kinds)) for name, of in told["columns"].items()
+    ]
+    sheets = "; ".join(
+        f"sheet {of['sheet']}, worksheet {of['worksheet']}: header in row {of['header_row']}, "
+        f"{of['rows']} patients{''.join(f', {note}' for note in of['notes'])}"
+        for of in told["sheets"]
+    )
+    strange = ", ".join(
+        f"{of['row']} (sheet {of['sheet']}, worksheet {of['worksheet']})"
+        for of in told["rows_without_patient"][:_MOST_LISTED]
+    )
+    more = f"{len(told['rows_without_patient'])} in all" if strange else "none"
+    return (
+        f"<h2>Cells of the clinical sheet</h2><p>{escape(sheets or 'No sheet.')}</p>"
+        f"{_table(('column', 'header', *(kind.replace('_', ' ') for kind in kinds)), rows)}"
+        f"<p>Edition of the TNM: {escape(told['edition'])}. Rows whose patient cannot be read: "
+        f"{escape(f'{strange}; {more}' if strange else more)}.</p>"
+    )
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

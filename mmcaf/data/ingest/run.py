@@ -19,10 +19,11 @@ import polars as pl
 
 from mmcaf.data import cohort
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.ingest import choose, clinical
+from mmcaf.data.ingest import choose
 from mmcaf.data.ingest.annotations import Annotations, read_annotations
 from mmcaf.data.ingest.caching import StackTask, cache_stack, is_thorax, known_facts, stack_task
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.clinical import Clinical, read_sheets
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
 from mmcaf.data.ingest.workers import available_cores, spread
@@ -48,7 +49,7 @@ class _Sources:
     folders: list[Path]
     files: pl.DataFrame  # columns `index.INSTANCES`
     annotations: Annotations
-    sheet: pl.DataFrame
+    sheet: Clinical
 
 
 def ingest(
@@ -67,7 +68,7 @@ def ingest(
         sources: where DICOM, annotations and clinical sheets lie.
         out: the cohort's folder.
         annotation_folder: where annotations lie, if not under the sources.
-        sheet: the clinical sheet, if it is not under the sources.
+        sheet: the clinical sheet, XLSX or CSV, if it is not under the sources.
         in_plane_px: side of the cached slices.
         workers: processes to use; every core by default. They are spawned, so a script calls this
             under `if __name__ == "__main__":`, or with 1.
@@ -178,15 +179,14 @@ def _read(
         }
         for kind in ("annotation", "sheet")
     }
-    sheets = [sheet] if sheet else list(of_kind["sheet"].values())
-    empty = pl.DataFrame(schema=clinical.CLINICAL_SHEET)
-    rows = pl.concat([empty, *(clinical.read_sheet(path) for path in sheets)])
-    return _Sources(
-        folders=folders,
-        files=files,
-        annotations=read_annotations(of_kind["annotation"], _sizes(files)),
-        sheet=rows.unique("patient_id", keep="first", maintain_order=True),
-    )
+    in_tree = of_kind["sheet"]
+    read = read_sheets([sheet] if sheet else [*in_tree.values()], found=sheet is None)
+    if read.set_aside:
+        rows = [[*in_tree][number] for number in read.set_aside]
+        codes = pl.when(pl.int_range(pl.len()).is_in(rows)).then(pl.lit("E_SHEET"))
+        files = files.with_columns(reason=codes.otherwise("reason"))
+    annotations = read_annotations(of_kind["annotation"], _sizes(files))
+    return _Sources(folders, files, annotations, read)
 
 
 def _sizes(files: pl.DataFrame) -> dict[str, tuple[int, int]]:
@@ -204,7 +204,7 @@ def _cached(
     """Choose and cache; what turns out to be unreadable or no thorax is left out, chosen anew."""
     files, folder = given.files, out / "volumes" / spec.digest
     while True:
-        built = choose.build(files, given.annotations.boxes, given.sheet)
+        built = choose.build(files, given.annotations.boxes, given.sheet.patients)
         tasks = {
             name: stack_task(chosen, given.folders, folder, spec.in_plane_px)
             for name, chosen in built.chosen.items()

@@ -22,6 +22,7 @@ from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, box_flags, match
 from mmcaf.data.ingest.caching import StackTask, is_thorax
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.clinical import Clinical
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import read_table, write_table
@@ -39,7 +40,7 @@ _MOST_KEY = 1_000  # bytes
 _UNEXPECTED = [
     *("E_NO_ACCESS", "E_EMPTY", "E_SYMLINK", "E_NOT_REGULAR", "E_TOO_LARGE", "E_UNREADABLE"),
     *("E_XML_NAME", "E_XML_SIZE", "E_XML_PARSE", "E_XML_NUMBER"),
-    *("E_PIXEL_LEN", "E_DECODE"),
+    *("E_PIXEL_LEN", "E_DECODE", "E_SHEET"),
 ]
 
 
@@ -50,7 +51,7 @@ class Ingested:
     folders: list[Path]  # the sources
     files: pl.DataFrame  # columns `index.INSTANCES`
     annotations: Annotations
-    sheet: pl.DataFrame  # columns `clinical.CLINICAL_SHEET`
+    sheet: Clinical
     built: Built
     tasks: dict[str, StackTask]  # patient -> where its volume lies
     facts: dict[str, dict[str, Any]]  # patient -> facts of that volume
@@ -89,7 +90,7 @@ def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
     where = whereabouts(
         files,
         cohort=[name for name in found.built.chosen if name not in rejected],
-        sheet=found.sheet["patient_id"],
+        sheet=found.sheet.patients["patient_id"],
         decided=of_class | dict.fromkeys(rejected, "E_HU"),
     )
     patients = _complete(found, files, where, rejected, out)
@@ -103,7 +104,7 @@ def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
     told = head | report.compose(
         files=files,
         boxes=found.annotations.boxes,
-        sheet_rows=found.sheet.height,
+        sheet=found.sheet,
         where=where,
         patients=patients,
         incomplete=report.incomplete_series(

@@ -19,7 +19,9 @@ Sources = Annotated[list[Path], typer.Argument(help="Folders with DICOM.", parse
 AnnotationsOption = Annotated[
     Path | None, typer.Option(help="Folder of VOC annotations.", parser=user_path)
 ]
-SheetOption = Annotated[Path | None, typer.Option(help="The clinical sheet.", parser=user_path)]
+SheetOption = Annotated[
+    Path | None, typer.Option(help="The clinical sheet, XLSX or CSV.", parser=user_path)
+]
 JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; else all cores.")]
 
 

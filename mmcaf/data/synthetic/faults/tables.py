@@ -113,6 +113,35 @@ def _a_metastasis_stage_of_three(of: Victim) -> None:
     of.sheet[of.name]["Ｍ-Stage"] = "3"
 
 
+@fault("W_CELL")
+def _an_age_in_months(of: Victim) -> None:
+    of.sheet[of.name]["Age"] = "700 months"
+
+
+@fault("W_UNKNOWN")
+def _a_tumour_of_unknown_stage(of: Victim) -> None:
+    of.sheet[of.name]["T-Stage"] = "TX"
+
+
+@fault("W_SHEET_CONFLICT")
+def _a_second_row_with_another_weight(of: Victim) -> None:
+    of.sheet[f"{of.name} again"] = of.sheet[of.name] | {"weight (kg)": 120}
+
+
+@fault("E_SHEET")
+def _a_dictionary_named_like_the_sheet(of: Victim) -> None:
+    path = of.tree / f"clinical-{of.name}.csv"
+    path.write_text("name,meaning\nAge,years\n", encoding="utf-8")
+
+
+@fault(None)
+def _cells_spelled_in_words(of: Victim) -> None:
+    row = of.sheet[of.name]
+    row["Sex"] = {"M": "male", "F": "Female"}[row["Sex"]]
+    row["Smoking History"] = ("never", "ex-smoker")[row["Smoking History"]]
+    row |= {"NewPatientID": f" lung_dx-{of.name.lower()}", "T-Stage": f"cT{row['T-Stage']}"}
+
+
 @fault("W_NO_CLINICAL_ROW")
 def _no_row(of: Victim) -> None:
     del of.sheet[of.name]

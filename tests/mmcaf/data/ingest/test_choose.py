@@ -53,7 +53,7 @@ def boxes(*of: tuple[str, float, float, float, float]) -> pl.DataFrame:
 
 def sheet(*rows: dict[str, Any]) -> pl.DataFrame:
     filled = [
-        dict.fromkeys(CLINICAL_SHEET) | {"sex": 1, "smoker": 0, "stage_invalid": False} | row
+        dict.fromkeys(CLINICAL_SHEET) | {"sex": 1, "smoker": 0, "sheet_flags": []} | row
         for row in rows
     ]
     return pl.DataFrame(filled, schema=CLINICAL_SHEET)
@@ -219,7 +219,7 @@ class TestClinical:
             ({"dicom_age_years": 60.0}, {"age_years": 63.0}, {"W_AGE"}),
             ({"dicom_age_years": 60.0}, {"age_years": 62.0}, set()),
             ({"dicom_age_years": None}, {"age_years": 62.0}, set()),
-            ({}, {"stage_invalid": True}, {"W_STAGE"}),
+            ({}, {"sheet_flags": ["W_CELL", "W_STAGE"]}, {"W_CELL", "W_STAGE"}),
         ],
     )
     def test_what_images_and_sheet_say_differently(

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.ingest.clinical import read_sheets
 from mmcaf.data.ingest.index import INSTANCES
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts
 from mmcaf.data.ingest.report import compose, incomplete_series
@@ -68,7 +69,7 @@ def test_the_whole_collection_is_held_against_published_counts(
     found = compose(
         files=table,
         boxes=empty,
-        sheet_rows=0,
+        sheet=read_sheets([]),
         where=Whereabouts(empty, frozenset(), frozenset(), 0, 0),
         patients=empty,
         incomplete={},
