@@ -20,10 +20,11 @@ import polars as pl
 from mmcaf.data import cohort
 from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, match
-from mmcaf.data.ingest.caching import StackTask, is_thorax
+from mmcaf.data.ingest.caching import StackTask
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
+from mmcaf.data.ingest.plausibility import is_thorax
 from mmcaf.data.ingest.report_html import render
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
@@ -74,6 +75,11 @@ def record(found: Ingested, out: Path, spec: VolumeSpec) -> None:
         patients=patients,
         incomplete=report.incomplete_series(files, [found.folders[s] / path for s, path in lists]),
     )
+    told["doubtful_slices"] = [
+        {"patient_id": name, **one}
+        for name in patients["patient_id"]
+        for one in found.facts[name]["findings"]
+    ]
     page = render(told, patients, found.built.chosen, out, spec)
     _keep_table(out / "instances.parquet", files)
     _keep_table(out / "boxes.parquet", found.annotations.boxes)
@@ -133,7 +139,7 @@ def _refuse_empty(files: pl.DataFrame, found: Ingested, rejected: list[str]) -> 
 
 
 def _complete(found: Ingested, rejected: list[str], out: Path) -> pl.DataFrame:
-    """The rows with what the pixels say (lesion HU, groups) and the names they go by."""
+    """The rows with what the pixels say (lesion HU, groups, doubts) and the names they go by."""
     rows = found.built.patients
     patients = rows.filter(~pl.col("patient_id").is_in(rejected))
     names = patients["patient_id"].to_list()
@@ -142,10 +148,22 @@ def _complete(found: Ingested, rejected: list[str], out: Path) -> pl.DataFrame:
     key = _key(out)
     return patients.with_columns(
         lesion_hu=pl.Series(lesion_hu, dtype=pl.Float64),
+        qc_flags=pl.Series(
+            [
+                [*flags, *_pixel_flags(found.facts[name])]
+                for name, flags in patients.select("patient_id", "qc_flags").iter_rows()
+            ],
+            dtype=pl.List(pl.String),
+        ),
         group_id=pl.Series([groups[name] for name in names]),
         case=pl.Series([_hashed(name, key) for name in names]),
         volume=pl.Series([found.tasks[name].volume.stem for name in names]),
     )
+
+
+def _pixel_flags(facts: dict[str, Any]) -> list[str]:
+    """Codes of what the pixels alone say, each once."""
+    return [*dict.fromkeys(one["reason"] for one in facts["findings"]), *facts["oddities"]]
 
 
 def _key(out: Path) -> bytes:
