@@ -33,6 +33,7 @@ class Differences:
     planes: Planes  # block means as they are compared, [slices, rows, columns]
     air_hu: Floats  # per step: level in air
     tissue_hu: Floats  # per step: level in tissue
+    spread_hu: Floats  # per step: shortest interval that holds half of tissue's differences
     shift_mm: Floats  # per step: along rows and columns, [steps, 2]
     apart: tuple[Floats, ...]  # apart[k][i]: size between slices i and i + k, k from 1 to REACH
     mirrored: Floats  # per step: size, were the second slice mirrored, left to right or up to down
@@ -45,10 +46,13 @@ def differences(volume: NDArray[np.int16], pixel_mm: tuple[float, float]) -> Dif
     below, above = means[:-1], means[1:]
     step, high, low = above - below, np.maximum(below, above), np.minimum(below, above)
     planes = np.clip(means, *_SHOWN_HU)
+    air_hu, _ = _level(step, (low < _AIR_HU[1]) & (low > _AIR_HU[0]))
+    tissue_hu, spread_hu = _level(step, high > _TISSUE_HU)
     return Differences(
         planes=planes,
-        air_hu=_level(step, (low < _AIR_HU[1]) & (low > _AIR_HU[0])),
-        tissue_hu=_level(step, high > _TISSUE_HU),
+        air_hu=air_hu,
+        tissue_hu=tissue_hu,
+        spread_hu=spread_hu,
         shift_mm=_shift(planes) * np.multiply(pixel_mm[::-1], each),
         apart=tuple(
             size_of(planes[k:], planes[: max(len(planes) - k, 0)]) for k in range(REACH + 1)
@@ -86,11 +90,11 @@ def size_of(some: Planes, others: Planes) -> Floats:
     return np.asarray(np.sqrt(squares / apart[0].size if len(apart) else squares))
 
 
-def _level(step: Planes, among: NDArray[np.bool_]) -> Floats:
-    """Where the differences among some blocks lie densest; 0 where there are few.
+def _level(step: Planes, among: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Where the differences among some blocks lie densest, and how densely; 0 where there are few.
 
-    It is the mean of those near the shortest interval that holds half of them: what an edge or a
-    vessel adds lies far from it.
+    The shortest interval that holds half of them says how densely; the mean of those near it says
+    where: what an edge or a vessel adds lies far from it.
     """
     flat, inside = step.reshape(len(step), -1), among.reshape(len(step), -1)
     count = inside.sum(axis=1)
@@ -107,7 +111,7 @@ def _level(step: Planes, among: NDArray[np.bool_]) -> Floats:
     shortest, middle = (np.where(enough[:, None], of, 0) for of in (shortest, middle))
     near = inside & (np.abs(flat - middle) <= np.maximum(shortest, 1))
     level = np.where(near, flat, 0).sum(axis=1, dtype=np.float64) / np.maximum(near.sum(axis=1), 1)
-    return np.asarray(np.where(enough, level, 0.0))
+    return np.asarray(np.where(enough, level, 0.0)), shortest[:, 0].astype(np.float64)
 
 
 def _shift(planes: Planes) -> Floats:

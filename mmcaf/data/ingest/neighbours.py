@@ -42,8 +42,8 @@ INTERLEAVED = "W_INTERLEAVED"
 
 _FEWEST = 8  # slices, to know what is usual between them
 _AIR_HU = 12.0
-_TISSUE_HU = (12.0, 25.0)  # the limit is 8 standard deviations of the stack's steps, within these
-_SHIFT_MM, _SHIFT_OF_STEP = 3.5, 0.42  # at least, and of the way along z
+_TISSUE_HU, _TISSUE_OF_SPREAD = 14.0, 0.35  # at least, and of what half of the blocks differ by
+_SHIFT_MM, _SHIFT_OF_STEP = 3.5, 0.42  # at least, and of the way along z; half a pixel, too
 _SIZE = 2.2  # times the median of the steps around
 _ODD = 2.4  # a slice's two steps, times the step past it; 2 where all is noise
 _ORDER = 1.2  # times as alike in another order
@@ -85,7 +85,7 @@ def held_against_neighbours(
         return doubles
     found = differences(volume, pixel_mm)
     doubles += _nearly_doubles(found, {z for one in doubles for z in one.slices})
-    jumps = _jumps(found, np.diff(z_mm))
+    jumps = _jumps(found, np.diff(z_mm), max(pixel_mm))
     turns = list(_in_turns(jumps))
     moved = list(_reversed(found)) if not turns else []
     for one in (*doubles, *turns, *moved):
@@ -127,13 +127,13 @@ def _finding(code: str, slices: Sequence[int], amount: float) -> Finding:
     return Finding(code, tuple(slices), round(float(amount), 2))
 
 
-def _jumps(found: Differences, gaps_mm: Floats) -> _Jumps:
+def _jumps(found: Differences, gaps_mm: Floats, pixel_mm: float) -> _Jumps:
     wider = np.maximum(gaps_mm / np.median(gaps_mm), 1)  # where slices are missing
     air, tissue = (of - _around(of) for of in (found.air_hu, found.tissue_hu))
-    usual = np.clip(8 * 1.48 * np.median(np.abs(tissue)), *_TISSUE_HU)
-    of_air, of_tissue = np.abs(air) > _AIR_HU, np.abs(tissue) > usual * np.minimum(wider, 2)
+    usual = np.maximum(_TISSUE_HU, _TISSUE_OF_SPREAD * found.spread_hu)
+    of_air, of_tissue = np.abs(air) > _AIR_HU, np.abs(tissue) > usual
     moved = np.hypot(*(found.shift_mm - _around(found.shift_mm)).T)
-    of_shift = moved > np.maximum(_SHIFT_MM, _SHIFT_OF_STEP * gaps_mm)
+    of_shift = moved > np.maximum(max(_SHIFT_MM, pixel_mm / 2), _SHIFT_OF_STEP * gaps_mm)
     size, of_size = _sizes(found, wider)
     mirrored = found.apart[1] > _MIRRORED * np.maximum(found.mirrored, 1)
     both = of_air & of_tissue & (np.sign(air) == np.sign(tissue))

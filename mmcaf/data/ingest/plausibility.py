@@ -46,7 +46,7 @@ _BODY_MM = (200.0, 385.0)
 _STACK_MM = 50.0
 _LUNG_MM = (120.0, 340.0)
 _LUNG_EDGE = 0.3  # of its largest area, where a lung ends
-_BEYOND = 0.15  # of its length, to see that it ends
+_BEYOND, _BEYOND_MM = 0.15, 20.0  # of its length, and at least, to see that it ends
 
 
 def is_thorax(facts: Mapping[str, Any]) -> bool:
@@ -180,5 +180,5 @@ def _coverage_fits(
     lung = where[area > _LUNG_EDGE * area.max()] if area.any() else where
     length = lung[-1] - lung[0] + (where[-1] - where[0]) / (len(where) - 1)
     below, above = lung[0] - where[0], where[-1] - lung[-1]
-    ends = min(below, above) >= _BEYOND * length
+    ends = min(below, above) >= max(_BEYOND * length, _BEYOND_MM)
     return bool(length <= _LUNG_MM[1] and (length >= _LUNG_MM[0] or not ends))

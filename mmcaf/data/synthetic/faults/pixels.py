@@ -76,7 +76,8 @@ def _a_slice_is_noisy(of: Victim) -> None:
     random = np.random.default_rng(0)
 
     def noisy(stored: Stored) -> Stored:
-        return stored + np.rint(random.normal(0, 60, stored.shape)).astype(np.int32)
+        noise = np.rint(random.normal(0, 80, stored.shape)).astype(np.int32)
+        return stored + noise * (stored > _SOFT_FROM)
 
     of.edit(_repainting(noisy), 6)
 
