@@ -17,7 +17,7 @@ __all__ = ["REACH", "Differences", "block_means", "differences", "size_of"]
 REACH = 5  # slices apart, up to which every two are compared
 _BLOCKS = 32  # along a side
 _TISSUE_HU = -500  # at least, in one of two blocks
-_AIR_HU = (-1020, -900)  # in one of two blocks; below lies padding
+_AIR_HU = (-1020, -900)  # one of two blocks above the first, one below the second
 _SHOWN_HU = (-1000, 150)  # metal and contrast agent do not decide how alike slices are
 _FEWEST = 30  # blocks, to say where their differences lie
 _NOISE_ROWS = 16
@@ -31,9 +31,8 @@ class Differences:
     """Of a stack of n slices; a step leads from a slice to the next one, so there are n - 1."""
 
     planes: Planes  # block means as they are compared, [slices, rows, columns]
-    air_hu: Floats  # per step: level in air
-    tissue_hu: Floats  # per step: level in tissue
-    spread_hu: Floats  # per step: shortest interval that holds half of tissue's differences
+    air_hu: tuple[Floats, Floats]  # per step: level in air, and the spread of half the blocks
+    tissue_hu: tuple[Floats, Floats]  # the same in tissue
     shift_mm: Floats  # per step: along rows and columns, [steps, 2]
     apart: tuple[Floats, ...]  # apart[k][i]: size between slices i and i + k, k from 1 to REACH
     mirrored: Floats  # per step: size, were the second slice mirrored, left to right or up to down
@@ -46,13 +45,10 @@ def differences(volume: NDArray[np.int16], pixel_mm: tuple[float, float]) -> Dif
     below, above = means[:-1], means[1:]
     step, high, low = above - below, np.maximum(below, above), np.minimum(below, above)
     planes = np.clip(means, *_SHOWN_HU)
-    air_hu, _ = _level(step, (low < _AIR_HU[1]) & (low > _AIR_HU[0]))
-    tissue_hu, spread_hu = _level(step, high > _TISSUE_HU)
     return Differences(
         planes=planes,
-        air_hu=air_hu,
-        tissue_hu=tissue_hu,
-        spread_hu=spread_hu,
+        air_hu=_level(step, _is_air(low, high)),
+        tissue_hu=_level(step, high > _TISSUE_HU),
         shift_mm=_shift(planes) * np.multiply(pixel_mm[::-1], each),
         apart=tuple(
             size_of(planes[k:], planes[: max(len(planes) - k, 0)]) for k in range(REACH + 1)
@@ -88,6 +84,12 @@ def size_of(some: Planes, others: Planes) -> Floats:
     apart = some - others
     squares = np.einsum("nij,nij->n", apart, apart, dtype=np.float64)
     return np.asarray(np.sqrt(squares / apart[0].size if len(apart) else squares))
+
+
+def _is_air(low: Planes, high: Planes) -> NDArray[np.bool_]:
+    """Blocks of air, not padding, with air all around: at the skin a block holds both."""
+    around = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in low])
+    return np.asarray((around < _AIR_HU[1]) & (high > _AIR_HU[0]))
 
 
 def _level(step: Planes, among: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -41,15 +41,14 @@ ORDER, DOUBLE, NOISE = "W_SLICE_ORDER", "W_SLICE_DOUBLE", "W_SLICE_NOISE"
 INTERLEAVED = "W_INTERLEAVED"
 
 _FEWEST = 8  # slices, to know what is usual between them
-_AIR_HU = 12.0
-_TISSUE_HU, _TISSUE_OF_SPREAD = 14.0, 0.35  # at least, and of what half of the blocks differ by
+_LEVEL_HU, _LEVEL_OF_SPREAD = 14.0, 0.35  # at least, and of the spread of half of the blocks
 _SHIFT_MM, _SHIFT_OF_STEP = 3.5, 0.42  # at least, and of the way along z; half a pixel, too
 _SIZE = 2.2  # times the median of the steps around
 _ODD = 2.4  # a slice's two steps, times the step past it; 2 where all is noise
-_ORDER = 1.2  # times as alike in another order
+_ORDER = 1.3  # times as alike in another order
 _ELSEWHERE = 0.6  # of its difference from its neighbours, at another place
 _MIRRORED = 1.2  # times more like the mirror image
-_NOISY = 1.9  # times the noise around
+_NOISY = 2.5  # times the noise around
 _SAME = 0.1  # of the stack's median step
 _SHIFTED = 0.75  # of its size, once the picture is moved back
 _IN_A_ROW = 6  # steps that jump, to be two stacks in one
@@ -129,9 +128,7 @@ def _finding(code: str, slices: Sequence[int], amount: float) -> Finding:
 
 def _jumps(found: Differences, gaps_mm: Floats, pixel_mm: float) -> _Jumps:
     wider = np.maximum(gaps_mm / np.median(gaps_mm), 1)  # where slices are missing
-    air, tissue = (of - _around(of) for of in (found.air_hu, found.tissue_hu))
-    usual = np.maximum(_TISSUE_HU, _TISSUE_OF_SPREAD * found.spread_hu)
-    of_air, of_tissue = np.abs(air) > _AIR_HU, np.abs(tissue) > usual
+    (air, of_air), (tissue, of_tissue) = (_levels(*of) for of in (found.air_hu, found.tissue_hu))
     moved = np.hypot(*(found.shift_mm - _around(found.shift_mm)).T)
     of_shift = moved > np.maximum(max(_SHIFT_MM, pixel_mm / 2), _SHIFT_OF_STEP * gaps_mm)
     size, of_size = _sizes(found, wider)
@@ -149,6 +146,12 @@ def _jumps(found: Differences, gaps_mm: Floats, pixel_mm: float) -> _Jumps:
             codes[step] = FOREIGN
     level = np.where(np.abs(tissue) >= np.abs(air), tissue, air)
     return _Jumps(codes, {OFFSET: level, SHIFT: moved, FOREIGN: size})
+
+
+def _levels(level: Floats, spread: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Per step: its level against those around it; and whether it is more than they allow."""
+    apart = level - _around(level)
+    return apart, np.abs(apart) > np.maximum(_LEVEL_HU, _LEVEL_OF_SPREAD * spread)
 
 
 def _sizes(found: Differences, wider: Floats) -> tuple[Floats, NDArray[np.bool_]]:

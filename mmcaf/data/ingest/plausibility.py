@@ -109,8 +109,9 @@ def _outline(plane: NDArray[np.float32]) -> _Outline:
     for rim in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         reaches[rim] = True
     reaches[0] = False
-    air = reaches[parts]
-    solid = cv2.morphologyEx((~air).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    outside = reaches[parts].astype(np.uint8)
+    air = cv2.erode(outside, np.ones((3, 3), np.uint8)) > 0  # without blocks that hold skin
+    solid = cv2.morphologyEx(1 - outside, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(solid)
     if count < 2:
         return _Outline(air, 0, 0, np.zeros_like(air))

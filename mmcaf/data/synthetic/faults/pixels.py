@@ -51,12 +51,8 @@ def _a_slice_is_shifted(of: Victim) -> None:
 
 
 @fault("W_SLICE_FOREIGN")
-def _a_slice_of_another_body(of: Victim) -> None:
-    def magnified(stored: Stored) -> Stored:
-        quarter = len(stored) // 4
-        return stored[quarter:-quarter, quarter:-quarter].repeat(2, axis=0).repeat(2, axis=1)
-
-    of.edit(_repainting(magnified), 6)
+def _a_slice_lies_on_its_side(of: Victim) -> None:
+    of.edit(_repainting(np.transpose), 6)
 
 
 @fault("W_SLICE_ORDER")
