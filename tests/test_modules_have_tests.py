@@ -27,6 +27,7 @@ COVERED = {  # module: the test file that covers it
     "mmcaf.data.ingest.sheet.table": "mmcaf/data/ingest/sheet/test_workbook.py",
     "mmcaf.data.ingest.run": "mmcaf/data/ingest/test_ingest.py",
     "mmcaf.data.synthetic.faults.files": "mmcaf/data/synthetic/test_faults.py",
+    "mmcaf.data.synthetic.faults.pixels": "mmcaf/data/synthetic/test_faults.py",
     "mmcaf.data.synthetic.faults.stacks": "mmcaf/data/synthetic/test_faults.py",
     "mmcaf.data.synthetic.faults.strike": "mmcaf/data/synthetic/test_faults.py",
     "mmcaf.data.synthetic.faults.tables": "mmcaf/data/synthetic/test_faults.py",
@@ -80,6 +81,7 @@ STRIKE = "mmcaf.data.synthetic.faults.strike"
 THROUGH = {  # module: what its test imports, or types as a command, to reach it
     "mmcaf.data.ingest.report_html": "mmcaf.data.ingest.run",
     "mmcaf.data.synthetic.faults.files": STRIKE,
+    "mmcaf.data.synthetic.faults.pixels": STRIKE,
     "mmcaf.data.synthetic.faults.stacks": STRIKE,
     "mmcaf.data.synthetic.faults.tables": STRIKE,
     "mmcaf.data.synthetic.faults.victim": STRIKE,

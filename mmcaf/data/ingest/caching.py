@@ -20,6 +20,8 @@ from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.decode import read_planes_apart
 from mmcaf.data.ingest.dicom import read_plane
 from mmcaf.data.ingest.discovery import located
+from mmcaf.data.ingest.neighbours import held_against_neighbours
+from mmcaf.data.ingest.plausibility import hu_statistics, oddities
 from mmcaf.data.ingest.values.stored import Plane
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
@@ -27,12 +29,10 @@ from mmcaf.errors import CohortError, DataError
 from mmcaf.files.atomic import write_json
 from mmcaf.files.untrusted import read_json
 
-__all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
+__all__ = ["StackTask", "cache_stack", "known_facts", "stack_task"]
 
 _READING = 2  # raised where the same file gives other HU than before
-_LUNG_HU = (-950, -500)
-_EVERY = 4  # voxels per axis, for statistics
-_THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
+_JUDGED = {"findings", "oddities"}  # facts that older versions lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class StackTask:
     volume: Path  # where the volume goes; the facts go beside it
     files: tuple[Path, ...]  # foot to head
     shape: tuple[int, int]
+    spacing_mm: tuple[float, float]  # y, x, of the files' pixels
     compressed: bool
     z_mm: tuple[float, ...]
     boxes: tuple[tuple[int, float, float, float, float], ...]  # z, x_min, y_min, x_max, y_max
@@ -67,6 +68,7 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
             located(sources[s], path) for s, path in slices.select("source", "path").iter_rows()
         ),
         shape=(first["rows"], first["columns"]),
+        spacing_mm=(first["spacing_y_mm"], first["spacing_x_mm"]),
         compressed=bool(slices["compressed"].any()),
         z_mm=tuple(chosen.stack.z_mm.tolist()),
         boxes=boxes,
@@ -82,12 +84,8 @@ def known_facts(task: StackTask) -> dict[str, Any] | None:
         volume = open_volume(task.volume, task.in_plane_px, case=case, slices=slices)
     except (OSError, DataError, CohortError):
         return None
-    return facts if volume_digest(volume) == facts.get("sha256") else None
-
-
-def is_thorax(facts: dict[str, Any]) -> bool:
-    """Air around the body, lung within, hardly any metal; else the HU cannot be right."""
-    return all(low <= facts[name] <= high for name, (low, high) in _THORAX.items())
+    whole = facts.keys() >= _JUDGED and volume_digest(volume) == facts.get("sha256")
+    return facts if whole else None
 
 
 def cache_stack(task: StackTask) -> dict[str, Any]:
@@ -114,10 +112,11 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
         "shape": list(volume.shape),
         "sha256": volume_digest(volume),
         "z_mm": list(task.z_mm),
-        **_statistics(volume),
+        **hu_statistics(volume),
         "lesion_hu": round(float(np.concatenate(inside).mean()), 2) if inside else None,
         "slice_digests": digests,
         "foreign_bits": foreign_bits,
+        **_judged(task, volume, digests),
     }
     write_json(task.facts, facts)
     return facts
@@ -152,9 +151,16 @@ def _core(plane: NDArray[np.int16], box: tuple[int, float, float, float, float])
     return plane[top:bottom, left:right].ravel()
 
 
-def _statistics(volume: NDArray[np.int16]) -> dict[str, float]:
-    some = volume[:: max(1, len(volume) // 64), ::_EVERY, ::_EVERY]
-    p01, p50, p99 = (float(value) for value in np.percentile(some, (1, 50, 99)))
-    low, high = _LUNG_HU
-    lung = float(((some > low) & (some < high)).mean())
-    return {"hu_p01": p01, "hu_p50": p50, "hu_p99": p99, "lung_share": round(lung, 4)}
+def _judged(
+    task: StackTask, volume: NDArray[np.int16], digests: list[str | None]
+) -> dict[str, list[Any]]:
+    """What the slices say of each other, and what is odd about the stack."""
+    pixels = zip(task.spacing_mm, task.shape, strict=True)
+    y_mm, x_mm = (mm * count / task.in_plane_px for mm, count in pixels)
+    found = held_against_neighbours(volume, (y_mm, x_mm), task.z_mm, digests)
+    return {
+        "findings": [
+            {"reason": one.code, "slices": list(one.slices), "amount": one.amount} for one in found
+        ],
+        "oddities": oddities(volume, (y_mm, x_mm), task.z_mm),
+    }

@@ -194,6 +194,13 @@ def _doubts(report: Mapping[str, Any]) -> str:
     rows = [(code, count, CODES[code]) for code, count in report["flags"].items()]
     download = report["download"]
     parts = [f"<h2>Doubts</h2>{_table(('code', 'patients', 'meaning'), rows)}"]
+    if report["doubtful_slices"]:
+        lines = [
+            (each["patient_id"], each["reason"], f"{each['amount']:g}", _listed(each["slices"]))
+            for each in report["doubtful_slices"]
+        ]
+        parts.append("<p>Slices that others of their stack contradict, from 0 at the feet:</p>")
+        parts.append(_table(("patient", "code", "by", "slices"), lines))
     if download["listed_series"]:
         parts.append(
             f"<p>The download's own list names {download['listed_series']} series; "
@@ -219,6 +226,17 @@ def _doubts(report: Mapping[str, Any]) -> str:
             f"(0.5 ± {probe['null_standard_error']:.3f} where they say nothing): {verdict}.</p>"
         )
     return "".join(parts)
+
+
+def _listed(slices: Sequence[int]) -> str:
+    """`3, 7-9`."""
+    runs: list[list[int]] = []
+    for z in slices:
+        if runs and runs[-1][-1] == z - 1:
+            runs[-1][1:] = [z]
+        else:
+            runs.append([z])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _clinical(told: Mapping[str, Any]) -> str:

@@ -214,6 +214,16 @@ CODES: dict[str, str] = {
     "W_LOSSY": "slices were compressed with loss once",
     "W_SPACING": "SliceThickness or SpacingBetweenSlices differ, or contradict the positions",
     "W_FIELD": "ReconstructionDiameter contradicts the pixels, or they or the slice are no squares",
+    "W_SLICE_OFFSET": "slices are brighter or darker than their neighbours say: rescaled otherwise",
+    "W_SLICE_SHIFT": "slices lie elsewhere in the plane than their neighbours say",
+    "W_SLICE_FOREIGN": "slices do not fit between their neighbours: of another body, or mirrored",
+    "W_SLICE_ORDER": "slices would fit their neighbours better in another order",
+    "W_SLICE_DOUBLE": "the same pixels at several positions",
+    "W_SLICE_NOISE": "slices are much noisier or smoother than their neighbours",
+    "W_INTERLEAVED": "slices of two acquisitions or bodies take turns",
+    "W_HU_SCALE": "air, lungs or soft tissue have not the HU they have: rescaling is doubtful",
+    "W_BODY_SIZE": "a body too small or too large for its pixel spacing",
+    "W_COVERAGE": "less than 50 mm, or lungs too short or long: slice spacing is doubtful",
     "W_SERIES_INCOMPLETE": "fewer images than the download's own list says",
 }
 

@@ -21,11 +21,12 @@ from mmcaf.data import cohort
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest import choose
 from mmcaf.data.ingest.annotations import Annotations, read_annotations
-from mmcaf.data.ingest.caching import StackTask, cache_stack, is_thorax, known_facts, stack_task
+from mmcaf.data.ingest.caching import StackTask, cache_stack, known_facts, stack_task
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.clinical import Clinical, read_sheets
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
+from mmcaf.data.ingest.plausibility import is_thorax
 from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec

@@ -20,13 +20,14 @@ import polars as pl
 from mmcaf.data import cohort
 from mmcaf.data.ingest import report
 from mmcaf.data.ingest.annotations import Annotations, box_flags, match
-from mmcaf.data.ingest.caching import StackTask, is_thorax
+from mmcaf.data.ingest.caching import StackTask
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.clinical import Clinical
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import read_table, write_table
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
+from mmcaf.data.ingest.plausibility import is_thorax
 from mmcaf.data.ingest.report_html import render
 from mmcaf.data.ingest.series.explanation import explained
 from mmcaf.data.volumes import VolumeSpec
@@ -112,6 +113,9 @@ def tell(found: Ingested, out: Path, spec: VolumeSpec) -> Told:
         ),
     )
     names = [] if patients.is_empty() else patients["patient_id"].to_list()
+    told["doubtful_slices"] = [
+        {"patient_id": name, **one} for name in names for one in found.facts[name]["findings"]
+    ]
     told["choices"] = explained({name: found.built.places[name] for name in names}, files)
     page = render(told, patients, found.built.chosen, out, spec)
     return Told(patients, files, found.annotations.boxes, told, page, spec.in_plane_px)
@@ -186,7 +190,7 @@ def _refuse_empty(told: Told) -> None:
 def _complete(
     found: Ingested, files: pl.DataFrame, where: Whereabouts, rejected: list[str], out: Path
 ) -> pl.DataFrame:
-    """The rows with what the pixels say (lesion HU, groups) and the names they go by."""
+    """The rows with what the pixels say (lesion HU, groups, doubts) and the names they go by."""
     rows = found.built.patients
     if len(rejected) == rows.height:
         return pl.DataFrame(schema={"patient_id": pl.String})
@@ -200,6 +204,7 @@ def _complete(
         [
             *of_stack,
             *doubts[name],
+            *_pixel_flags(found.facts[name]),
             *(["W_UNUSED_BITS"] if found.facts[name]["foreign_bits"] else []),
             *(["W_FILES_LACKING"] if name in where.lacking else []),
         ]
@@ -231,6 +236,11 @@ def _box_flags(found: Ingested, files: pl.DataFrame) -> dict[str, list[str]]:
         )
         for name, of in found.built.chosen.items()
     }
+
+
+def _pixel_flags(facts: dict[str, Any]) -> list[str]:
+    """Codes of what the pixels alone say, each once."""
+    return [*dict.fromkeys(one["reason"] for one in facts["findings"]), *facts["oddities"]]
 
 
 def _key(out: Path) -> bytes:

@@ -15,7 +15,6 @@ from mmcaf.data.ingest.annotations import BOXES
 from mmcaf.data.ingest.caching import (
     StackTask,
     cache_stack,
-    is_thorax,
     known_facts,
     stack_task,
 )
@@ -136,19 +135,3 @@ def test_a_volume_is_named_by_its_slices_and_boxes_not_by_its_folder(
     newer = replace(patient, stack=replace(patient.stack, slices=touched))
     changed = stack_task(newer, [dicom_folder], tmp_path / "a", 24)
     assert len({one.volume.name, marked.volume.name, changed.volume.name}) == 3
-
-
-@pytest.mark.parametrize(
-    ("change", "holds"),
-    [
-        ({}, True),
-        ({"hu_p01": -500.0}, False),  # no air round the body
-        ({"hu_p01": -2000.0}, False),
-        ({"hu_p99": 2500.0}, False),
-        ({"hu_p99": -950.0}, False),
-        ({"lung_share": 0.04}, False),
-        ({"lung_share": 0.05}, True),
-    ],
-)
-def test_a_thorax_has_air_lung_and_hardly_any_metal(change: dict[str, float], holds: bool) -> None:
-    assert is_thorax({"hu_p01": -1000.0, "hu_p99": 300.0, "lung_share": 0.3} | change) is holds
