@@ -15,7 +15,7 @@ import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
 from mmcaf.data.ingest.series.preference import Candidate, Place, ranked, rests_on_kernel
-from mmcaf.data.ingest.stacks import Stack, series_with_losses, stacks_of
+from mmcaf.data.ingest.series.stacks import Stack, series_with_losses, stacks_of
 from mmcaf.data.ingest.values.meaning import meaning_flags
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]

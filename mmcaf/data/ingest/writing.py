@@ -27,9 +27,9 @@ from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import read_table, write_table
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
-from mmcaf.data.ingest.plausibility import is_thorax
 from mmcaf.data.ingest.report_html import render
 from mmcaf.data.ingest.series.explanation import explained
+from mmcaf.data.ingest.values.plausibility import is_thorax
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json

@@ -17,7 +17,7 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.series.cases import case, heading
 from mmcaf.data.ingest.series.explanation import Choice, LeftOut, Told
-from mmcaf.data.ingest.stacks import Stack
+from mmcaf.data.ingest.series.stacks import Stack
 from support.dashboard_server import browser, chromium_path
 
 ROW: dict[str, Any] = {

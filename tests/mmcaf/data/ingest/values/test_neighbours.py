@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from mmcaf.data.ingest.neighbours import Finding, held_against_neighbours
 from mmcaf.data.ingest.rules import CODES
+from mmcaf.data.ingest.values.neighbours import Finding, held_against_neighbours
 from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, draw_phantom
 from support.anatomy import Hu, Stack, anatomy
 from support.planted import FAULTS, bodies, double, exchange, foreign, offset, shift, turn_round
