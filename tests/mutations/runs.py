@@ -1,0 +1,78 @@
+"""The three runs: an edit drawn from seed and number, done to a tree, and judged."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mmcaf.data.synthetic.write import SyntheticSpec
+from mutations import headers
+from mutations.bench import Bench, Found
+from mutations.endings import Ending, Endings, code_digest
+from mutations.judge import judged, stopped, worst
+from mutations.limits import limit_of
+
+__all__ = ["RUNS", "Headers", "run"]
+
+
+def _chance(seed: int, kind: str, number: int) -> random.Random:
+    return random.Random(f"{seed} {kind} {number}")  # noqa: S311 - no secret
+
+
+@dataclass
+class Headers:
+    """Edits of headers, on trees of several encodings, phases and layouts."""
+
+    folder: Path
+    seed: int
+    name: str = field(default="headers", init=False)
+
+    @cached_property
+    def benches(self) -> list[Bench]:
+        def bench(name: str, flat: bool = False, **spec: object) -> Bench:
+            of = SyntheticSpec(patients=4, size=64, slices=24, **spec)  # type: ignore[arg-type]
+            return Bench(self.folder / name, of, flat)
+
+        return [
+            bench("plain", seed=7),
+            bench("flat", flat=True, seed=8),
+            bench("hu-trap", variant="hu-trap", seed=9),
+            bench("multi-phase", variant="multi-phase", seed=10),
+        ]
+
+    def __call__(self, number: int) -> Ending:
+        """Do one and judge every patient of its tree."""
+        edit = headers.draw(self.benches, _chance(self.seed, self.name, number))
+        with edit.bench.harmed(headers.strike(edit)) as found:
+            words = edit.attribute, str(edit)
+            if ended := stopped(found, number, *words, allowed=False):
+                return ended
+            outcome, note = worst(self._of_patients(edit.bench, found))
+        if outcome == "SILENT" and (limit := limit_of(edit)):
+            outcome, note = "cannot be known", limit.what
+        return Ending(number, *words, outcome, note)
+
+    @staticmethod
+    def _of_patients(bench: Bench, found: Found) -> list[tuple[str, str]]:
+        endings = []
+        for name in bench.patients:
+            before = bench.clean.codes(f"Annotation/{name}/")
+            of_boxes = found.outcome.codes(f"Annotation/{name}/") - before
+            endings.append(judged(bench, found, name, of_boxes=of_boxes))
+        return endings
+
+
+def run(
+    of: Callable[[int], Ending], name: str, seed: int, count: int, kept: Path | None = None
+) -> Endings:
+    """So many edits; those whose endings are kept in a folder already are not done again."""
+    file = kept / f"{name}-{seed}-{code_digest()}.jsonl" if kept else None
+    endings = Endings(f"{name} {seed}", file)
+    endings.run(range(count), of)
+    return endings
+
+
+RUNS = {"headers": Headers}
