@@ -22,7 +22,7 @@ __all__ = ["CLINICAL", "Bench", "Found"]
 CLINICAL = ("label", "class", "sex", "age_years", "weight_kg", "t_ord", "n_ord", "m_ord", "smoker")
 _SPACING = ("spacing_z_mm", "spacing_y_mm", "spacing_x_mm")
 _NEAR = 1e-3  # of a spacing
-_SAME = 1e-6
+_SAME = 2e-3  # of a side: boxes are kept to a tenth of a pixel
 
 
 @dataclass

@@ -338,10 +338,10 @@ def _borrowed(
 def _table(chance: random.Random) -> tuple[str, Change]:
     """A lookup table beside the rescaling, or in its place."""
     table = {
-        "identity": [k for k in range(4096)],
+        "identity": list(range(4096)),
         "twice as steep": [(2 * k) % 2**16 for k in range(4096)],
         "to HU": [(k - 1024) % 2**16 for k in range(4096)],
-        "cut short": [k for k in range(16)],
+        "cut short": list(range(16)),
         "empty": [],
     }
     name = chance.choice([*table])

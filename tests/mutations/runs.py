@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 
 from mmcaf.data.synthetic.write import SyntheticSpec
-from mutations import headers
+from mutations import annotations, cells, headers
 from mutations.bench import Bench, Found
 from mutations.endings import Ending, Endings, code_digest
 from mutations.judge import judged, stopped, worst
 from mutations.limits import limit_of
+from support.true_tree import Tree
 
-__all__ = ["RUNS", "Headers", "run"]
+__all__ = ["RUNS", "run"]
 
 
 def _chance(seed: int, kind: str, number: int) -> random.Random:
@@ -65,6 +66,63 @@ class Headers:
         return endings
 
 
+@dataclass
+class Cells:
+    """Edits of the clinical sheet."""
+
+    folder: Path
+    seed: int
+    name: str = field(default="cells", init=False)
+
+    @cached_property
+    def bench(self) -> Bench:
+        return Bench(self.folder, SyntheticSpec(patients=8, size=64, slices=12, seed=11))
+
+    def __call__(self, number: int) -> Ending:
+        """Do one and judge every patient."""
+        edit = cells.draw(self.bench, _chance(self.seed, self.name, number))
+        path = Tree(self.bench.tree).sheet
+        files: dict[Path, bytes | None] = {path: edit.written()}
+        if edit.other:
+            files = {path: None, path.with_name(edit.other[0]): edit.other[1]}
+        with self.bench.harmed(files) as found:
+            words = edit.subject, edit.words
+            if ended := stopped(found, number, *words, allowed=True):
+                return ended
+            ending = cells.clinical_ending(self.bench, found, edit.expected)
+        return Ending(number, *words, *ending)
+
+
+@dataclass
+class Annotations:
+    """Edits of annotation files."""
+
+    folder: Path
+    seed: int
+    name: str = field(default="annotations", init=False)
+
+    @cached_property
+    def bench(self) -> Bench:
+        return Bench(self.folder, SyntheticSpec(patients=6, size=64, slices=16, seed=12))
+
+    def __call__(self, number: int) -> Ending:
+        """Do one and judge every patient."""
+        edit = annotations.draw(self.bench, _chance(self.seed, self.name, number))
+        with self.bench.harmed(edit.files) as found:
+            words = edit.subject, edit.words
+            if ended := stopped(found, number, *words, allowed=False):
+                return ended
+            ending = annotations.lesion_ending(self.bench, edit, found)
+        return Ending(number, *words, *ending)
+
+
+RUNS: dict[str, Callable[[Path, int], Callable[[int], Ending]]] = {
+    "headers": Headers,
+    "cells": Cells,
+    "annotations": Annotations,
+}
+
+
 def run(
     of: Callable[[int], Ending], name: str, seed: int, count: int, kept: Path | None = None
 ) -> Endings:
@@ -73,6 +131,3 @@ def run(
     endings = Endings(f"{name} {seed}", file)
     endings.run(range(count), of)
     return endings
-
-
-RUNS = {"headers": Headers}

@@ -111,8 +111,16 @@ class Outcome:
 
     def codes(self, part: str) -> set[str]:
         """Codes of the files with `part` in their path."""
-        of = self.files.filter(pl.col("path").str.contains(part, literal=True))
-        return {*of["reason"].drop_nulls(), *of["verdict"].drop_nulls()}
+        return _codes(self.files.filter(pl.col("path").str.contains(part, literal=True)))
+
+    def codes_at(self, path: str) -> set[str]:
+        """Codes of the file at this path, relative to its source."""
+        return _codes(self.files.filter(pl.col("path") == path))
+
+    def boxes(self, sop_uid: str) -> list[tuple[float, float, float, float]]:
+        """Corners of the boxes of a slice: x_min, y_min, x_max, y_max."""
+        table = pl.read_parquet(self.folder / "boxes.parquet").filter(pl.col("sop_uid") == sop_uid)
+        return table.select("x_min", "y_min", "x_max", "y_max").rows()
 
     def volume(self, name: str) -> Hu:
         """The cached volume of a patient."""
@@ -132,6 +140,10 @@ class Outcome:
         if name in self.excluded:
             return {self.excluded[name]}
         return set(self.patients[name]["qc_flags"]) if name in self.patients else set()
+
+
+def _codes(files: pl.DataFrame) -> set[str]:
+    return {*files["reason"].drop_nulls(), *files["verdict"].drop_nulls()}
 
 
 def read(tree: Tree, out: Path) -> Outcome:
