@@ -175,7 +175,18 @@ def _title(bench: Bench, rows: list[Row], chance: random.Random) -> CellEdit:
     expected: Expected = {}
     if kind == "spelling":
         table[0][place] = chance.choice(
-            [title.upper(), f" {title} ", title.replace("-", " "), title.replace(" ", "_"), f"{title}:", title.replace("-", "–"), f"{title}\n", title.lower(), f"{title}*", title + " (1)"]
+            [
+                title.upper(),
+                f" {title} ",
+                title.replace("-", " "),
+                title.replace(" ", "_"),
+                f"{title}:",
+                title.replace("-", "–"),
+                f"{title}\n",
+                title.lower(),
+                f"{title}*",
+                title + " (1)",
+            ]
         )
     elif kind == "lost":
         table[0][place] = chance.choice([None, "Column1", "?"])
