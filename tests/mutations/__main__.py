@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mutations.endings import Endings
+from mutations.endings import Endings, code_digest
 from mutations.runs import RUNS
 
 
@@ -14,7 +14,8 @@ def main() -> None:
     name, seed, numbers, folder = sys.argv[1:]
     begin, _, end = numbers.partition(":")
     run = RUNS[name](Path(folder), int(seed))
-    endings = Endings(f"{name} {seed}")
+    kept = Path(f"{folder}-{name}-{seed}-{code_digest()}.jsonl") if end else None
+    endings = Endings(f"{name} {seed}", kept)
     endings.run(range(int(begin), int(end or int(begin) + 1)), run)
     sys.stdout.write(f"{endings}\n")
     if not end:
