@@ -19,6 +19,7 @@ __all__ = ["CellEdit", "clinical_ending", "draw"]
 ID = "NewPatientID"
 Row = dict[str, Any]
 Expected = dict[str, dict[str, Reading]]  # patient -> column of the cohort -> reading
+MISSING = (None, -1)
 _SAME_VALUE = 0.02
 
 
@@ -77,7 +78,7 @@ def _formatted(
     )
     place = (rows.index(row) + 2, [*row].index(column) + 1)
     value = row[column]
-    reading = Reading(_before(bench, row[ID], COLUMNS[column]))
+    reading = _as_before(bench, row[ID], COLUMNS[column])
     expected = {row[ID]: {COLUMNS[column]: reading}} if isinstance(value, int) else {}
     edit = CellEdit(column, f"{row[ID]} {value!r} formatted {form}", _table(rows), expected)
     edit.formats[place] = form
@@ -98,26 +99,23 @@ def _id(bench: Bench, rows: list[Row], chance: random.Random) -> CellEdit:
     spellings += [f"{old[0]} {old[1:]}", f"{old[0]}-{old[1:]}", f"{old}*", f"Ａ{old[1:]}", old[1:]]
     spellings += [int(old[1:]), None, f"{old}, {other}", f"{old}.0", f"{old}\n", "A0123", other]
     row[ID] = chance.choice(spellings)
-    expected = {old: _all_or_flagged(bench, old)}
+    expected = {old: _all_as_before(bench, old)}
     if row[ID] == other:
-        expected[other] = _doubted(bench, other)
+        expected[other] = _all_as_before(bench, other, doubt=True)
     return CellEdit(ID, f"{old!r} -> {row[ID]!r}", _table(rows), expected)
 
 
-def _before(bench: Bench, name: str, column: str) -> tuple[float, ...]:
+def _as_before(bench: Bench, name: str, column: str, *, doubt: bool = False) -> Reading:
+    """What the unharmed sheet says; nothing, where it says nothing."""
     value = bench.clean.patients[name][column]
-    return () if value is None else (value,)
+    if value in MISSING:
+        return Reading(missing="silent", doubt=doubt)
+    return Reading((value,), doubt=doubt)
 
 
-def _all_or_flagged(bench: Bench, name: str) -> dict[str, Reading]:
-    """The row is found, or it is said that there is none."""
-    return {column: Reading(_before(bench, name, column)) for column in COLUMNS.values()}
-
-
-def _doubted(bench: Bench, name: str) -> dict[str, Reading]:
-    return {
-        column: Reading(_before(bench, name, column), doubt=True) for column in COLUMNS.values()
-    }
+def _all_as_before(bench: Bench, name: str, *, doubt: bool = False) -> dict[str, Reading]:
+    """Likewise of all columns: the row is found, or it is said that there is none."""
+    return {column: _as_before(bench, name, column, doubt=doubt) for column in COLUMNS.values()}
 
 
 def _column(bench: Bench, rows: list[Row], chance: random.Random) -> CellEdit:
@@ -217,7 +215,7 @@ def _file(bench: Bench, rows: list[Row], chance: random.Random) -> CellEdit:
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows(_table(rows))
     name = chance.choice(["statistics-clinical-20201221.csv", "clinical.csv"])
-    expected = {row[ID]: _all_or_flagged(bench, row[ID]) for row in rows}
+    expected = {row[ID]: _all_as_before(bench, row[ID]) for row in rows}
     edit = CellEdit("file csv", f"{name} {delimiter!r} {encoding}", _table(rows), expected)
     edit.other = (name, text.getvalue().encode(encoding))
     return edit
@@ -241,7 +239,7 @@ def clinical_ending(bench: Bench, found: Found, expected: Expected) -> tuple[str
                 if value != before[column]:
                     return "SILENT", f"{name} {column} {value}, not {before[column]}"
             elif not _right(value, reading):
-                missed = value in (None, -1) and reading.missing != "never"
+                missed = value in MISSING and reading.missing != "never"
                 if not (words and (missed or reading.doubt)) and not (
                     missed and reading.missing == "silent"
                 ):
@@ -252,5 +250,5 @@ def clinical_ending(bench: Bench, found: Found, expected: Expected) -> tuple[str
 
 def _right(value: float | None, reading: Reading) -> bool:
     if not reading.values and reading.missing == "silent":
-        return value in (None, -1)
+        return value in MISSING
     return value is not None and any(abs(value - one) <= _SAME_VALUE for one in reading.values)
