@@ -98,6 +98,8 @@ def _age(chance: random.Random, old: Any) -> tuple[Any, Reading]:
     if drawn < 0.75:
         new = chance.choice([age + 1, age - 20, age + 0.5, 18, 99])
         return chance.choice([new, f"{new}", f"{new}".replace(".", ",")]), _sure(new)
+    if drawn < 0.77:  # of a child, who has no such tumour: read as it stands, or missed
+        return chance.choice([0.58, "0.58", 7]), Reading(doubt=True)
     if drawn < 0.8:
         return chance.choice([f"{age} months", f"{age}M", f"0{age}M"]), _sure(age / 12)
     odd = [
@@ -112,7 +114,7 @@ def _age(chance: random.Random, old: Any) -> tuple[Any, Reading]:
         "1961-03-05",
     ]
     odd += ["05.03.1961", f"{age} {age}", f"{str(age)[0]}_{str(age)[1]}", "M", f">{age}", f"<{age}"]
-    odd += [f"{age} or {age + 3}", 0.58, "5 8", f"{age}?", f"~{age}", "0x3A", "N61", 19610305]
+    odd += [f"{age} or {age + 3}", "5 8", f"{age}?", f"~{age}", "0x3A", "N61", 19610305]
     return chance.choice(odd), UNREADABLE
 
 
