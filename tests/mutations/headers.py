@@ -161,6 +161,14 @@ class HeaderEdit:
             f"({len(self.files)} slices): {first[0]} -> {told}"
         )
 
+    @property
+    def changes_meaning(self) -> bool:
+        """Whether the values of its slices cannot be taken for HU any more without a word."""
+        if self.attribute == "ModalityLUTSequence":
+            return True
+        units = [after[0] for after in self.after if after and not isinstance(after, bytes)]
+        return self.attribute == "RescaleType" and any(str(u).strip() != "HU" for u in units)
+
     def factors(self) -> list[float] | None:
         """New over old, of every part of every slice; None where one is no number."""
         return self._numbers(lambda old, new: new / old if old else float("nan"))

@@ -52,6 +52,8 @@ class Headers:
             if ended := stopped(found, number, *words, allowed=False):
                 return ended
             outcome, note = worst(self._of_patients(edit.bench, found))
+            if (outcome, note) == ("exact", "") and edit.changes_meaning and _used(edit, found):
+                outcome, note = "SILENT", "stored values mean something else, and no code says so"
         if outcome == "SILENT" and (limit := limit_of(edit)):
             outcome, note = "cannot be known", limit.what
         return Ending(number, *words, outcome, note)
@@ -64,6 +66,13 @@ class Headers:
             of_boxes = found.outcome.codes(f"Annotation/{name}/") - before
             endings.append(judged(bench, found, name, of_boxes=of_boxes))
         return endings
+
+
+def _used(edit: headers.HeaderEdit, found: Found) -> bool:
+    """Whether a slice of an edit is in a chosen stack."""
+    files = found.outcome.files
+    chosen = {*files.filter(use="chosen")["path"]}
+    return any(path.relative_to(edit.bench.tree).as_posix() in chosen for path in edit.files)
 
 
 @dataclass
