@@ -49,7 +49,7 @@ def judged(
 def worst(endings: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """What the tree ended in: of all its patients, the one that ended worst."""
     order = ("exact", "named", "flagged", "SILENT")
-    return max(endings, key=lambda ending: order.index(ending[0]))
+    return max(endings, key=lambda ending: (order.index(ending[0]), ending[1]))
 
 
 def stopped(found: Found, number: int, subject: str, edit: str, allowed: bool) -> Ending | None:
