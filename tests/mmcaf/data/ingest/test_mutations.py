@@ -16,9 +16,9 @@ from mmcaf.data.ingest import dicom
 from mmcaf.data.synthetic.write import SyntheticSpec
 from mutations import annotations, cells, headers
 from mutations.bench import Bench
-from mutations.elements import Elements
+from mutations.elements import Elements, Value
 from mutations.endings import Ending, Endings
-from mutations.judge import judged
+from mutations.judge import judged, worst
 from mutations.limits import LIMITS, limit_of
 from mutations.runs import RUNS, run
 
@@ -133,6 +133,67 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert done == [0, 1, 2, 3, 4]
     assert len(again.faults) == 5
     assert "SILENT x 1 4: 64 -> 32; half a picture" in str(again)
+
+
+FOUND: list[tuple[str, Value | None, slice]] = [
+    # attribute, what was written, of which slices from foot to head; all were silent once
+    ("BitsAllocated", [32], slice(0, 1)),
+    ("BitsStored", [8], slice(None)),
+    ("BitsStored", [10], slice(None)),
+    ("BitsStored", [6], slice(7, 8)),
+    ("Columns", [63], slice(0, 11)),
+    ("ImageOrientationPatient", ["0", "1", "0", "-1", "0", "0"], slice(23, 24)),
+    ("ImagePositionPatient", None, slice(0, 6)),
+    ("PatientID", None, slice(20, 24)),
+    ("PatientID", ["Lung_Dx-G9001"], slice(18, 24)),
+    ("PhotometricInterpretation", [], slice(0, 1)),
+    ("PixelPaddingValue", [24], slice(None)),
+    ("PixelPaddingValue", [1064], slice(9, 10)),
+    ("PixelRepresentation", [65535], slice(0, 9)),
+    ("PixelSpacing", ["2.8125", "2.8125"], slice(None)),
+    ("PixelSpacing", ["32768", "5.625"], slice(None)),
+    ("PixelSpacing", ["2.8125", "2.8125"], slice(20, 24)),
+    ("RescaleIntercept", ["-1000"], slice(11, 12)),
+    ("RescaleIntercept", ["-1000"], slice(0, 10)),
+    ("RescaleIntercept", ["-960"], slice(None)),
+    ("RescaleIntercept", ["0"], slice(23, 24)),
+    ("RescaleIntercept", ["-8192"], slice(3, 4)),
+    ("RescaleIntercept", ["-99999999"], slice(0, 17)),
+    ("RescaleIntercept", None, slice(5, 6)),
+    ("RescaleSlope", ["0.5"], slice(None)),
+    ("RescaleSlope", ["0.5"], slice(0, 1)),
+    ("RescaleSlope", ["-1"], slice(4, 5)),
+    ("Rows", [63], slice(None)),
+    ("Rows", [128], slice(0, 5)),
+    ("SamplesPerPixel", [], slice(18, 24)),
+    ("SeriesInstanceUID", [], slice(0, 1)),
+    ("TransferSyntaxUID", None, slice(23, 24)),
+    ("TransferSyntaxUID", ["1.2.840.10008.1.2.2"], slice(0, 9)),
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Of 24 slices, so that a patient stays who loses half of them; nothing else names patients."""
+    spec = SyntheticSpec(patients=4, size=64, slices=24, seed=8)
+    return Bench(tmp_path_factory.mktemp("mutations") / "whole", spec, flat=True)
+
+
+@pytest.mark.parametrize(("attribute", "value", "places"), FOUND)
+def test_an_edit_that_ended_silently_once_does_not(
+    whole: Bench, attribute: str, value: Value | None, places: slice
+) -> None:
+    stack = next(one for one in whole.stacks if one.patient == "A9002")
+    written = {}
+    for path in stack.files[places]:
+        elements = Elements.read(path.read_bytes())
+        elements.set(attribute, value)
+        written[path] = elements.written()
+    with whole.harmed(written) as found:
+        assert not found.stopped
+        assert not found.crashed
+        outcome, note = worst(judged(whole, found, name) for name in whole.patients)
+    assert outcome != "SILENT", note
 
 
 def edit(
