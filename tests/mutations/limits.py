@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mutations.headers import HeaderEdit
+import polars as pl
 
-__all__ = ["LIMITS", "Limit", "limit_of"]
+from mutations.headers import HeaderEdit
+from support.true_tree import Outcome
+
+__all__ = ["LIMITS", "Limit", "limit_of", "nameless"]
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,15 @@ def limit_of(edit: HeaderEdit) -> Limit | None:
     if edit.scope != "all":
         return None
     return next((of for of in LIMITS if of.attribute == edit.attribute and of.holds(edit)), None)
+
+
+def nameless(edit: HeaderEdit, found: Outcome) -> bool:
+    """Whether all that was edited has a code, and names neither patient nor series any more.
+
+    A header that cannot be read at all, in a folder of several patients, may be anybody's: the code
+    of the file is all that can be said.
+    """
+    places = [path.relative_to(edit.bench.tree).as_posix() for path in edit.files]
+    files = found.files.filter(pl.col("path").is_in(places))
+    unknown = files["patient_id"].is_null() & files["series_uid"].is_null()
+    return edit.bench.flat and bool((unknown & files["reason"].is_not_null()).all())

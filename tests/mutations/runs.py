@@ -13,7 +13,7 @@ from mutations import annotations, cells, headers
 from mutations.bench import Bench, Found
 from mutations.endings import Ending, Endings, code_digest
 from mutations.judge import judged, stopped, worst
-from mutations.limits import limit_of
+from mutations.limits import limit_of, nameless
 from support.true_tree import Tree
 
 __all__ = ["RUNS", "run"]
@@ -54,6 +54,8 @@ class Headers:
             outcome, note = worst(self._of_patients(edit.bench, found))
             if (outcome, note) == ("exact", "") and edit.changes_meaning and _used(edit, found):
                 outcome, note = "SILENT", "stored values mean something else, and no code says so"
+            if outcome == "SILENT" and nameless(edit, found.outcome):
+                outcome, note = "cannot be known", "unreadable, in a folder of several patients"
         if outcome == "SILENT" and (limit := limit_of(edit)):
             outcome, note = "cannot be known", limit.what
         return Ending(number, *words, outcome, note)

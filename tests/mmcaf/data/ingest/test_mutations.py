@@ -165,10 +165,10 @@ FOUND: list[tuple[str, Value | None, slice]] = [
     ("RescaleSlope", ["-1"], slice(4, 5)),
     ("Rows", [63], slice(None)),
     ("Rows", [128], slice(0, 5)),
+    ("SOPInstanceUID", [], slice(0, 1)),
     ("SamplesPerPixel", [], slice(18, 24)),
     ("SeriesInstanceUID", [], slice(0, 1)),
     ("TransferSyntaxUID", None, slice(23, 24)),
-    ("TransferSyntaxUID", ["1.2.840.10008.1.2.2"], slice(0, 9)),
 ]
 
 
