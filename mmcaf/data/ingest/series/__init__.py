@@ -1,1 +1,1 @@
-"""Which of a patient's series is taken, why, and how the report shows it."""
+"""Files to slices, slices to stacks, and which of a patient's stacks is taken, and why."""

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.differences import REACH, Differences, differences, size_of
+from mmcaf.data.ingest.values.differences import REACH, Differences, differences, size_of
 
 __all__ = ["Finding", "held_against_neighbours"]
 
