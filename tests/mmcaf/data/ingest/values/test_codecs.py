@@ -126,6 +126,15 @@ def test_a_stream_of_other_sides_is_no_slice(a_slice: Path) -> None:
         read_hu(a_slice, SIDES)
 
 
+def test_rle_of_more_rows_than_the_header_says_is_no_slice(a_slice: Path) -> None:
+    stored(a_slice, 12, signed=False)
+    compress(a_slice, SYNTAXES[0])
+    edit_slice(a_slice, lambda slice_: setattr(slice_, "Rows", SIDES[0] - 1))
+    assert header_reason(a_slice) is None
+    with pytest.raises(DataError, match="RLE gives 1920 values, the header's sides need 1872"):
+        read_hu(a_slice, (SIDES[0] - 1, SIDES[1]))
+
+
 def test_fewer_bits_than_a_sign_needs_are_no_slice(a_slice: Path) -> None:
     raw = stored(a_slice, 16, signed=True)
     put_stream(a_slice, FIRST_ORDER, jpeg_lossless(raw, 12))
