@@ -27,6 +27,7 @@ _AROUND = 5  # steps that say what is usual here
 _UNEVEN, _UNEVEN_MM = 0.1, 0.11  # of the spacing; positions may be written with one decimal
 _USUAL = 0.8  # quantile of the gaps: every fifth slice may be missing
 _FEW_SHORT = 2  # gaps: a seam between two halves, a slice scanned again between two others
+_MOST_PASSES = 64  # bolus tracking makes dozens, of one slice each
 _RESTARTED, _NO_LABEL = 2, 1  # how far a label is trusted
 _DAY_S, _HALF_DAY_S = 86_400.0, 43_200.0
 
@@ -62,8 +63,10 @@ class _Reading:
     @property
     def merit(self) -> tuple[int, int, int]:
         """Slices it puts into passes, then the label's trust, then how finely it tells apart."""
+        if not self.bodies:
+            return 0, int(self.trust == _NO_LABEL), 0
         told = [len(part) for part in (*self.bodies, *self.scraps) if len(part) >= _TOLD]
-        return sum(told) if self.bodies else 0, self.trust, len(self.bodies)
+        return sum(told), self.trust, len(self.bodies)
 
 
 def passes_of(slices: pl.DataFrame) -> Passes:
@@ -187,14 +190,15 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
     begin, way = 0, 0.0  # where the last run begins, and whether it goes up or down
     for before, group, end in zip(groups, groups[1:], ends, strict=False):
         turn = float(np.sign(z[group].mean() - z[before].mean()))
-        if not _is_next(_distance(z[order[begin:end]], z[group]), usual[end - 1]):
-            runs.append([group])
+        step = usual[end - 1]
+        if turn * way < 0 and _is_next(_distance(z[before], z[group]), step):
+            runs[-1:] = [runs[-1][:-1], [before], [group]]
             begin, way = end, 0.0
-        elif turn * way >= 0:
+        elif _is_next(_distance(z[order[begin:end]], z[group]), step):
             runs[-1].append(group)
             way = turn
         else:
-            runs[-1:] = [runs[-1][:-1], [before], [group]]
+            runs.append([group])
             begin, way = end, 0.0
     return [np.concatenate(run) for run in runs if run]
 
@@ -221,6 +225,8 @@ def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:
             fitting[0].append(number)
         else:
             passes.append([number])
+        if len(passes) > _MOST_PASSES:  # such a label says nothing
+            return runs
     return [np.concatenate([runs[number] for number in one]) for one in passes]
 
 
