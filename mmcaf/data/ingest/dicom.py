@@ -24,7 +24,7 @@ from pydicom.uid import UID
 from mmcaf.data.ingest.rules import CT_IMAGE, PET_IMAGE, reason_of
 from mmcaf.errors import DataError
 
-__all__ = ["AIR_HU", "HEADER", "MAX_HU", "read_header", "read_hu"]
+__all__ = ["AIR_HU", "HEADER", "MAX_HU", "read_header", "read_hu", "read_stored"]
 
 AIR_HU, MAX_HU = -1024, 3071
 # Values are checked here, and its warnings would repeat whatever text a file holds.
@@ -158,6 +158,19 @@ def read_hu(path: Path, shape: tuple[int, int]) -> NDArray[np.int16]:
         raise DataError(f"{path.name} has pixels of shape {pixels.shape}, its header says {shape}.")
     hu[_padding(dataset, pixels)] = AIR_HU  # before any resampling could smear it
     return np.clip(hu, AIR_HU, MAX_HU).astype(np.int16)
+
+
+def read_stored(path: Path) -> bytes:
+    """The pixels as the file holds them, undecoded; the whole file where it shows none.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        return bytes(pydicom.dcmread(BytesIO(content), specific_tags=["PixelData"]).PixelData)
+    except (Exception, RecursionError):  # malformed files raise anything
+        return content
 
 
 def _header(path: Path) -> tuple[FileDataset, int]:

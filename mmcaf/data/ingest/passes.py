@@ -217,7 +217,8 @@ def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:
     """
     passes: list[list[int]] = []  # numbers of runs
     for number in sorted(range(len(runs)), key=lambda n: -len(runs[n])):
-        fitting = [one for one in passes if _fits(z, runs, one, number)]
+        seam = len(passes) == 1  # of several passes, none goes on nearer than its spacing
+        fitting = [one for one in passes if _fits(z, runs, one, number, seam=seam)]
         if len(fitting) > 1:
             away = [_away(label, runs, one, number) for one in fitting]
             fitting = [one for one, far in zip(fitting, away, strict=True) if far == min(away)]
@@ -240,11 +241,14 @@ def _away(label: Numbers, runs: list[Indices], members: list[int], number: int) 
     )
 
 
-def _fits(z: Numbers, runs: list[Indices], members: list[int], number: int) -> bool:
+def _fits(z: Numbers, runs: list[Indices], members: list[int], number: int, *, seam: bool) -> bool:
+    """Whether a run keeps its distance from a pass; at a seam between two halves it need not."""
     here, new = z[np.concatenate([runs[n] for n in members])], z[runs[number]]
-    if new.min() - here.max() >= SAME_MM or here.min() - new.max() >= SAME_MM:
+    between = max(new.min() - here.max(), here.min() - new.max())
+    if between >= SAME_MM and (seam or len(here) < _TOLD):
         return True
-    return _distance(here, new) >= _KEPT * min(_spacing(here), _spacing(new))
+    spacing = min(_spacing(here), _spacing(new))
+    return between >= spacing or _distance(here, new) >= _KEPT * spacing
 
 
 def _spacing(z: Numbers) -> float:
