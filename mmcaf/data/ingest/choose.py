@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
-from mmcaf.data.ingest.stacks import Stack, series_with_losses, stacks_of
+from mmcaf.data.ingest.series.stacks import Stack, series_with_losses, stacks_of
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from mmcaf.data.ingest.dicom import HEADER, read_header
 from mmcaf.data.ingest.discovery import Found, find_files
-from mmcaf.data.ingest.identity import verdicts_of_copies
+from mmcaf.data.ingest.series.identity import verdicts_of_copies
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.passes import MIN_SLICES, SAME_MM, Passes, passes_of, since_midnight
+from mmcaf.data.ingest.series.passes import MIN_SLICES, SAME_MM, Passes, passes_of, since_midnight
 
 __all__ = ["MIN_SLICES", "Stack", "series_with_losses", "stacks_of"]
 

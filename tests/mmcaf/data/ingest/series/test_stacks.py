@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcaf.data.ingest.index import INSTANCES
-from mmcaf.data.ingest.stacks import Stack, series_with_losses, stacks_of
+from mmcaf.data.ingest.series.stacks import Stack, series_with_losses, stacks_of
 
 AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 

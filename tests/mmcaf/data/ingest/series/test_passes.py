@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.passes import MIN_SLICES, Passes, passes_of, since_midnight
+from mmcaf.data.ingest.series.passes import MIN_SLICES, Passes, passes_of, since_midnight
 
 N = 24
 
