@@ -34,7 +34,15 @@ from mmcaf.data.ingest.values.codecs import (
 from mmcaf.data.ingest.values.stored import AIR_HU, MAX_HU, Plane, StoredValues, hounsfield
 from mmcaf.errors import DataError
 
-__all__ = ["AIR_HU", "HEADER", "MAX_HU", "read_header", "read_hu", "read_plane"]
+__all__ = [
+    "AIR_HU",
+    "HEADER",
+    "MAX_HU",
+    "read_header",
+    "read_hu",
+    "read_plane",
+    "read_stored",
+]
 
 # Values are checked here, and its warnings would repeat whatever text a file holds.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -212,6 +220,19 @@ def read_plane(path: Path, shape: tuple[int, int]) -> Plane:
     if pixels.shape != shape:
         raise DataError(f"{path.name} has pixels of shape {pixels.shape}, its header says {shape}.")
     return plane
+
+
+def read_stored(path: Path) -> bytes:
+    """The pixels as the file holds them, undecoded; the whole file where it shows none.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        return bytes(pydicom.dcmread(BytesIO(content), specific_tags=["PixelData"]).PixelData)
+    except (Exception, RecursionError):  # malformed files raise anything
+        return content
 
 
 def _header(path: Path) -> tuple[FileDataset, dict[str, Any]]:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pydicom
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.decode import read_planes_apart
-from mmcaf.data.ingest.dicom import HEADER, read_hu
+from mmcaf.data.ingest.dicom import HEADER, read_hu, read_stored
 from mmcaf.data.ingest.discovery import located
 from mmcaf.errors import DataError
 
@@ -164,11 +161,11 @@ def _digest(plane: NDArray[np.int16] | None, copy: _Copy, sources: Sequence[Path
 
 
 def _stored(path: Path) -> bytes:
-    """Digest of the pixels as they are stored; of the whole file where it has none."""
-    content = _bytes(path)
-    with suppress(Exception, RecursionError):  # malformed files raise anything
-        content = pydicom.dcmread(BytesIO(content), specific_tags=["PixelData"]).PixelData
-    return hashlib.sha256(content).digest()
+    """Digest of the pixels as they are stored."""
+    try:
+        return hashlib.sha256(read_stored(path)).digest()
+    except OSError as error:
+        raise _vanished(path, error) from error
 
 
 def _path(copy: _Copy, sources: Sequence[Path]) -> Path:

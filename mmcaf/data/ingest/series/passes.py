@@ -27,6 +27,7 @@ _AROUND = 5  # steps that say what is usual here
 _UNEVEN, _UNEVEN_MM = 0.1, 0.11  # of the spacing; positions may be written with one decimal
 _USUAL = 0.8  # quantile of the gaps: every fifth slice may be missing
 _FEW_SHORT = 2  # gaps: a seam between two halves, a slice scanned again between two others
+_MOST_PASSES = 64  # bolus tracking makes dozens, of one slice each
 _RESTARTED, _NO_LABEL = 2, 1  # how far a label is trusted
 _DAY_S, _HALF_DAY_S = 86_400.0, 43_200.0
 
@@ -62,8 +63,10 @@ class _Reading:
     @property
     def merit(self) -> tuple[int, int, int]:
         """Slices it puts into passes, then the label's trust, then how finely it tells apart."""
+        if not self.bodies:
+            return 0, int(self.trust == _NO_LABEL), 0
         told = [len(part) for part in (*self.bodies, *self.scraps) if len(part) >= _TOLD]
-        return sum(told) if self.bodies else 0, self.trust, len(self.bodies)
+        return sum(told), self.trust, len(self.bodies)
 
 
 def passes_of(slices: pl.DataFrame) -> Passes:
@@ -187,14 +190,15 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
     begin, way = 0, 0.0  # where the last run begins, and whether it goes up or down
     for before, group, end in zip(groups, groups[1:], ends, strict=False):
         turn = float(np.sign(z[group].mean() - z[before].mean()))
-        if not _is_next(_distance(z[order[begin:end]], z[group]), usual[end - 1]):
-            runs.append([group])
+        step = usual[end - 1]
+        if turn * way < 0 and _is_next(_distance(z[before], z[group]), step):
+            runs[-1:] = [runs[-1][:-1], [before], [group]]
             begin, way = end, 0.0
-        elif turn * way >= 0:
+        elif _is_next(_distance(z[order[begin:end]], z[group]), step):
             runs[-1].append(group)
             way = turn
         else:
-            runs[-1:] = [runs[-1][:-1], [before], [group]]
+            runs.append([group])
             begin, way = end, 0.0
     return [np.concatenate(run) for run in runs if run]
 
@@ -213,7 +217,8 @@ def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:
     """
     passes: list[list[int]] = []  # numbers of runs
     for number in sorted(range(len(runs)), key=lambda n: -len(runs[n])):
-        fitting = [one for one in passes if _fits(z, runs, one, number)]
+        seam = len(passes) == 1  # of several passes, none goes on nearer than its spacing
+        fitting = [one for one in passes if _fits(z, runs, one, number, seam=seam)]
         if len(fitting) > 1:
             away = [_away(label, runs, one, number) for one in fitting]
             fitting = [one for one, far in zip(fitting, away, strict=True) if far == min(away)]
@@ -221,6 +226,8 @@ def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:
             fitting[0].append(number)
         else:
             passes.append([number])
+        if len(passes) > _MOST_PASSES:  # such a label says nothing
+            return runs
     return [np.concatenate([runs[number] for number in one]) for one in passes]
 
 
@@ -234,11 +241,14 @@ def _away(label: Numbers, runs: list[Indices], members: list[int], number: int) 
     )
 
 
-def _fits(z: Numbers, runs: list[Indices], members: list[int], number: int) -> bool:
+def _fits(z: Numbers, runs: list[Indices], members: list[int], number: int, *, seam: bool) -> bool:
+    """Whether a run keeps its distance from a pass; at a seam between two halves it need not."""
     here, new = z[np.concatenate([runs[n] for n in members])], z[runs[number]]
-    if new.min() - here.max() >= SAME_MM or here.min() - new.max() >= SAME_MM:
+    between = max(new.min() - here.max(), here.min() - new.max())
+    if between >= SAME_MM and (seam or len(here) < _TOLD):
         return True
-    return _distance(here, new) >= _KEPT * min(_spacing(here), _spacing(new))
+    spacing = min(_spacing(here), _spacing(new))
+    return between >= spacing or _distance(here, new) >= _KEPT * spacing
 
 
 def _spacing(z: Numbers) -> float:

@@ -12,8 +12,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
-from mmcaf.data.ingest.series import identity
 from mmcaf.data.ingest.index import scan
+from mmcaf.data.ingest.series import identity
 from mmcaf.data.synthetic.write import edit_slice
 
 
