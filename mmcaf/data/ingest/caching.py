@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.decode import read_hu_apart
 from mmcaf.data.ingest.dicom import read_hu
-from mmcaf.data.ingest.neighbours import held_against_neighbours
-from mmcaf.data.ingest.plausibility import hu_statistics, oddities
+from mmcaf.data.ingest.voxels.neighbours import held_against_neighbours
+from mmcaf.data.ingest.voxels.plausibility import hu_statistics, oddities
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError

@@ -22,7 +22,7 @@ from mmcaf.data.ingest.annotations import Annotations, read_annotations
 from mmcaf.data.ingest.caching import StackTask, cache_stack, known_facts, stack_task
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.index import Progress, scan
-from mmcaf.data.ingest.plausibility import is_thorax
+from mmcaf.data.ingest.voxels.plausibility import is_thorax
 from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, record
 from mmcaf.data.volumes import VolumeSpec

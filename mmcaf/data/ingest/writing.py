@@ -24,8 +24,8 @@ from mmcaf.data.ingest.caching import StackTask
 from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.groups import group_ids
 from mmcaf.data.ingest.index import write_table
-from mmcaf.data.ingest.plausibility import is_thorax
 from mmcaf.data.ingest.report_html import render
+from mmcaf.data.ingest.voxels.plausibility import is_thorax
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json

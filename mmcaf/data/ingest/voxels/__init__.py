@@ -1,0 +1,1 @@
+"""What the voxels of a stack prove, whatever its headers say: slices by slices, stacks by bodies."""
