@@ -1,1 +1,1 @@
-"""What the voxels of a stack prove, whatever its headers say: slices by slices, stacks by bodies."""
+"""What voxels prove, whatever headers say: slices by their neighbours, stacks by what a chest is."""
