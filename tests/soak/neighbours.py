@@ -28,8 +28,8 @@ from mmcaf.data.ingest.choose import build
 from mmcaf.data.ingest.clinical import CLINICAL_SHEET
 from mmcaf.data.ingest.dicom import read_hu
 from mmcaf.data.ingest.index import scan
-from mmcaf.data.ingest.values.neighbours import held_against_neighbours
-from mmcaf.data.ingest.values.plausibility import oddities
+from mmcaf.data.ingest.voxels.neighbours import held_against_neighbours
+from mmcaf.data.ingest.voxels.plausibility import oddities
 from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, SLICE_MM, draw_phantom
 from mmcaf.data.volumes import resized
 from support.anatomy import Hu, Stack, anatomy

@@ -155,7 +155,7 @@ def bodies(stack: Stack, chance: Chance) -> tuple[Hu, set[int]]:
 FAULTS = {
     **{f"offset of {hu:+} HU": Planted(offset(hu), (OFFSET,)) for hu in (20, -20, 50, -50, 100)},
     "offset of +1024 HU": Planted(offset(1024), (OFFSET,)),
-    "offset of -1024 HU": Planted(offset(-1024), (OFFSET,)),
+    "offset of -1024 HU": Planted(offset(-1024), (OFFSET, FOREIGN)),
     "offset of +50 HU, three slices": Planted(offset(50, 3), (OFFSET,)),
     "offset of +50 HU, an end": Planted(offset(50, 0), (OFFSET,)),
     "offset of +1024 HU, an end": Planted(offset(1024, 0), (OFFSET,)),

@@ -20,9 +20,9 @@ from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.decode import read_planes_apart
 from mmcaf.data.ingest.dicom import read_plane
 from mmcaf.data.ingest.discovery import located
-from mmcaf.data.ingest.values.neighbours import held_against_neighbours
-from mmcaf.data.ingest.values.plausibility import hu_statistics, oddities
 from mmcaf.data.ingest.values.stored import Plane
+from mmcaf.data.ingest.voxels.neighbours import held_against_neighbours
+from mmcaf.data.ingest.voxels.plausibility import hu_statistics, oddities
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError

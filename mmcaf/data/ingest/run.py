@@ -26,7 +26,7 @@ from mmcaf.data.ingest.choose import Built
 from mmcaf.data.ingest.clinical import Clinical, read_sheets
 from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
-from mmcaf.data.ingest.values.plausibility import is_thorax
+from mmcaf.data.ingest.voxels.plausibility import is_thorax
 from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec

@@ -29,7 +29,7 @@ from mmcaf.data.ingest.index import read_table, write_table
 from mmcaf.data.ingest.patients.whereabouts import Whereabouts, whereabouts
 from mmcaf.data.ingest.report_html import render
 from mmcaf.data.ingest.series.explanation import explained
-from mmcaf.data.ingest.values.plausibility import is_thorax
+from mmcaf.data.ingest.voxels.plausibility import is_thorax
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing, write_json

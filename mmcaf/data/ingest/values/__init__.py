@@ -1,1 +1,1 @@
-"""What stored values mean, and whether they can be those of a chest and of neighbours."""
+"""What stored values mean: compressed, kept as integers, turned into Hounsfield units."""

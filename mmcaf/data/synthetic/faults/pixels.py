@@ -72,7 +72,7 @@ def _a_slice_is_noisy(of: Victim) -> None:
     random = np.random.default_rng(0)
 
     def noisy(stored: Stored) -> Stored:
-        noise = np.rint(random.normal(0, 80, stored.shape)).astype(np.int32)
+        noise = np.rint(random.normal(0, 150, stored.shape)).astype(np.int32)
         return stored + noise * (stored > _SOFT_FROM)
 
     of.edit(_repainting(noisy), 6)

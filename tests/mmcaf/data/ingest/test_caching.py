@@ -95,6 +95,34 @@ def test_facts_are_known_only_of_a_whole_volume(task: StackTask) -> None:
     assert known_facts(task) is None
 
 
+def test_facts_of_a_version_that_did_not_judge_are_made_anew(task: StackTask) -> None:
+    facts = cache_stack(task)
+    for lost in ("findings", "oddities"):
+        task.facts.write_text(json.dumps({k: v for k, v in facts.items() if k != lost}))
+        assert known_facts(task) is None
+    assert cache_stack(task) == facts == known_facts(task)
+
+
+def test_what_the_pixels_contradict_is_a_fact(task: StackTask) -> None:
+    facts = cache_stack(task)
+    assert (facts["findings"], facts["oddities"]) == ([], [])
+    files = (*task.files[:4], task.files[3], *task.files[5:])
+    assert {"reason": "W_SLICE_DOUBLE", "slices": [3, 4], "amount": 2.0} in cache_stack(
+        replace(task, files=files)
+    )["findings"]
+    backwards = (*task.files[1::-1], *task.files[2:])
+    (found,) = cache_stack(replace(task, files=backwards))["findings"]
+    assert (found["reason"], found["slices"]) == ("W_SLICE_ORDER", [0, 1])
+
+
+def test_pixels_are_measured_at_the_cached_size(task: StackTask) -> None:
+    assert task.spacing_mm == (7.5, 7.5)
+    wide = replace(task, spacing_mm=(15.0, 15.0))
+    assert cache_stack(wide)["oddities"] == ["W_BODY_SIZE"]
+    finer = replace(task, volume=task.volume.with_name("finer.npy"), in_plane_px=48)
+    assert cache_stack(finer)["oddities"] == []
+
+
 def test_slices_that_cannot_be_read_are_said_and_nothing_is_written(
     task: StackTask, tmp_path: Path
 ) -> None:

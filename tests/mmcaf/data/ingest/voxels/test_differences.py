@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcaf.data.ingest.values.differences import REACH, block_means, differences, size_of
+from mmcaf.data.ingest.voxels.differences import REACH, block_means, differences, size_of
 from support.anatomy import Stack, anatomy
 from support.planted import shift
 

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.values.differences import REACH, Differences, differences, size_of
+from mmcaf.data.ingest.voxels.differences import REACH, Differences, differences, size_of
 
 __all__ = ["Finding", "held_against_neighbours"]
 
@@ -114,12 +114,11 @@ class _Jumps:
             if steps:
                 borders = [0, *(step + 1 for step in steps), len(self.codes) + 1]
                 parts = [range(*pair) for pair in pairwise(borders)]
-                even, odd = (
-                    [z for part in some for z in part] for some in (parts[::2], parts[1::2])
-                )
-                slices = odd if len(odd) <= len(even) else even
-                amounts = self.amounts[code][steps]
-                yield _finding(code, slices, amounts[np.abs(amounts).argmax()])
+                even, odd = ([z for part in of for z in part] for of in (parts[::2], parts[1::2]))
+                into_odd = np.resize([1.0, -1.0], len(steps)) * self.amounts[code][steps]
+                slices, into = (odd, into_odd) if len(odd) <= len(even) else (even, -into_odd)
+                amount = into[np.abs(into).argmax()]
+                yield _finding(code, slices, amount if code == OFFSET else abs(amount))
 
 
 def _finding(code: str, slices: Sequence[int], amount: float) -> Finding:

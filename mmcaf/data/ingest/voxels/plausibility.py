@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.data.ingest.values.differences import block_means
+from mmcaf.data.ingest.voxels.differences import block_means
 from mmcaf.data.volumes import HU_RANGE
 
 __all__ = ["hu_statistics", "is_thorax", "oddities"]

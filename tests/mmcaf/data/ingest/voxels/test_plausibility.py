@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcaf.data.ingest.values.plausibility import hu_statistics, is_thorax, oddities
+from mmcaf.data.ingest.voxels.plausibility import hu_statistics, is_thorax, oddities
 from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, draw_phantom
 from support.anatomy import Hu, Stack, anatomy
 
