@@ -168,6 +168,7 @@ FOUND: list[tuple[str, Value | None, slice]] = [
     ("SOPInstanceUID", [], slice(0, 1)),
     ("SamplesPerPixel", [], slice(18, 24)),
     ("SeriesInstanceUID", [], slice(0, 1)),
+    ("SeriesInstanceUID", ["UNKNOWN"], slice(0, 1)),
     ("TransferSyntaxUID", None, slice(23, 24)),
 ]
 
