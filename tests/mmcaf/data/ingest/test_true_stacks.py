@@ -265,7 +265,7 @@ def two_phases_that_nothing_tells_apart(body: Body) -> None:
 # Numbers that differ by rounding are one.
 
 
-@given()
+@given("W_FIELD", "W_BODY_SIZE")  # a body of 50 mm
 def spacing_on_the_border_of_rounding(body: Body) -> None:
     def noise(of: Any, n: int) -> None:
         of.PixelSpacing = ["0.7812499" if n % 3 == 0 else "0.7812501"] * 2
@@ -273,7 +273,7 @@ def spacing_on_the_border_of_rounding(body: Body) -> None:
     body.each(noise)
 
 
-@given()
+@given("W_FIELD", "W_BODY_SIZE")  # a body of 50 mm
 def spacing_with_three_and_with_nine_digits(body: Body) -> None:
     def noise(of: Any, n: int) -> None:
         of.PixelSpacing = ["0.781" if n % 2 else "0.781250000"] * 2
@@ -376,7 +376,7 @@ def two_downloads_with_other_intercepts(body: Body) -> None:
     body.download(lambda of, n: brighter(of, 10))
 
 
-@given("W_Z_GAP", "W_SLICES_LEFT_OUT", whole=False)
+@given("W_Z_GAP", "W_SLICES_LEFT_OUT", "W_BOX_LOST", whole=False)
 def two_downloads_of_which_one_has_a_slice_elsewhere(body: Body) -> None:
     body.download(setting(StudyDescription="cleaned"))
     body.download(lambda of, n: moved(of, z=1), slice(9, 10))
@@ -458,7 +458,7 @@ def last_slice_unreadable(body: Body) -> None:
     body.slices[-1].write_bytes(body.slices[-1].read_bytes()[:200])
 
 
-@given("W_SLICES_LEFT_OUT", "W_Z_GAP", "W_MULTI_PHASE", whole=False)
+@given("W_SLICES_LEFT_OUT", "W_BOX_LOST", "W_Z_GAP", "W_MULTI_PHASE", whole=False)
 def one_position_twice_and_nothing_tells_which(body: Body) -> None:
     body.again(lambda of, n: brighter(of, 50), slice(9, 10))
 

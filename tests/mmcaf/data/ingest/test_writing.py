@@ -115,7 +115,7 @@ def test_nobody_left_is_told_with_where_the_files_ended(
     folder: Path, dicom_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "is_thorax", lambda _: False)
-    with pytest.raises(DataError, match=r"No patient .* E_HU.*ingest/rules\.py"):
+    with pytest.raises(DataError, match=r"No patient .* E_HU.*mmstudy data check"):
         ingest([dicom_folder], folder, in_plane_px=48)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.choose import Chosen
+from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.ingest.series.cases import case, heading
 from mmcaf.data.ingest.series.explanation import Choice, LeftOut, Told
 from mmcaf.data.ingest.series.stacks import Stack
@@ -167,7 +168,7 @@ def test_slices_left_out_and_doubts_are_told_with_their_meaning() -> None:
     left_out = [LeftOut(series="…-12345", codes={"E_DUP_POSITION": 2, "E_SIZE": 1})]
     html = shown(air(12), stack(12, 5.0), choice(left_out=left_out))
     assert "…-12345: 2 <code" in html
-    assert 'title="a second slice at a position">E_DUP_POSITION' in html
+    assert f'title="{CODES["E_DUP_POSITION"]}">E_DUP_POSITION' in html
     assert ">W_TILT</code>" in html
     assert "left out" not in shown(air(12), stack(12, 5.0))
 
