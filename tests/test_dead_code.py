@@ -18,7 +18,6 @@ from support.house import ROOT, modules
 
 ALLOWED = {
     "dashboards.server.app": "what `streamlit run` serves of that file",
-    "mmcaf.data.ingest.dicom.read_hu": "one slice, as a notebook asks for it",
     "mmcaf.net.reference.load_reference": "the proof that our network is the authors'",
     "mmcaf.stats.roc.decision_curve": "net benefit; a report of a study has to show it",
 }

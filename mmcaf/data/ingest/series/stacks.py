@@ -119,9 +119,14 @@ def series_with_losses(images: pl.DataFrame) -> set[str]:
         & ~pl.col("reason").is_in(_NO_LOSS)
         & upright.fill_null(value=True)
         & pl.col("series_uid").is_in(used["series_uid"].unique().implode())
-        & ~pl.col("sop_uid").is_in(used["sop_uid"].unique().implode())
+        & ~pl.col("sop_uid").is_in(used["sop_uid"].unique().implode()).fill_null(value=False)
     )
-    return {*turned_away["series_uid"], *beside["series_uid"]}
+    # Which of the patient's series a slice without UIDs is of, only its folder can say.
+    of_none = folders.filter(pl.col("reason") == "E_NO_UID").select(
+        "source", "folder", "patient_id"
+    )
+    near = used.join(of_none, on=["source", "folder", "patient_id"], how="semi")
+    return {*turned_away["series_uid"], *beside["series_uid"], *near["series_uid"]}
 
 
 def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.DataFrame]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mmcaf.data.ingest.values.stored import MAX_HU, StoredValues
+from mmcaf.data.ingest.values.stored import AIR_HU, MAX_HU, StoredValues
 
 __all__ = ["meaning_flags"]
 
@@ -22,7 +22,6 @@ _USUAL = {
     (True, 0.0): "HU themselves: Canon, and most programs that write anew",
     (False, -8192.0): "Siemens, extended CT scale: HU + 8192 in 16 bits",
 }
-_TISSUE_HU = -1000  # air is the least that a scanner measures, give or take noise
 _NEAR = 0.05  # relative; slices counted apart by one would differ by far more
 _NEAR_MM = 0.02  # rounding of what is written
 _MOST_OVERLAP = 0.3  # least distance of reconstructed slices, in thicknesses
@@ -74,7 +73,7 @@ def _pads_tissue(slices: pl.DataFrame) -> bool:
     for kind in _kinds(slices, *stored, "pixel_representation"):
         signed = kind.pop("pixel_representation") == 1
         declared = StoredValues(**kind, signed=signed).padding_hu()
-        if declared is not None and declared[1] > _TISSUE_HU and declared[0] <= MAX_HU:
+        if declared is not None and declared[1] > AIR_HU and declared[0] <= MAX_HU:
             return True
     return False
 

@@ -13,9 +13,10 @@ from mmcaf.data.synthetic.write import edit_slice
 
 @fault("W_Z_GAP")
 def _a_slice_is_missing(of: Victim) -> None:
-    spare = {path.stem for path in of.boxes}
-    path = next(p for p in of.slices[2:] if _sop_uid(p) not in spare)
-    path.unlink()
+    marked = {path.stem: path for path in of.boxes}
+    gone = of.slices[3]
+    marked.get(_sop_uid(gone), gone).unlink()
+    gone.unlink(missing_ok=True)
 
 
 def _sop_uid(path: Path) -> str:

@@ -104,7 +104,7 @@ def test_what_no_scanner_writes_is_a_flag_though_all_slices_agree(
         ({"rescale_type": "hu "}, 5.0),
         ({"padding": 63536}, 5.0),
         ({"padding": 63536, "bits_stored": 16}, 5.0),
-        ({"padding": 0, "padding_limit": 20}, 5.0),
+        ({"padding": 0, "padding_limit": 0}, 5.0),
         ({"between_mm": -5.0}, 5.0),
         ({"thickness_mm": None, "between_mm": None, "diameter_mm": None}, 3.0),
         ({"thickness_mm": 1.0, "between_mm": 0.7}, 0.7),
