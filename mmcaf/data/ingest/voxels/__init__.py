@@ -1,1 +1,1 @@
-"""What voxels prove, whatever headers say: slices by their neighbours, stacks by what a chest is."""
+"""What voxels prove, whatever headers say: slices by neighbours, stacks by what a chest is."""
