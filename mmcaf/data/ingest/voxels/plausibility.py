@@ -33,7 +33,7 @@ _LUNG_HU = (-950, -500)
 _EVERY = 4  # voxels per axis, for statistics
 _THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
 
-_LOOKED_AT = 16  # slices
+_LOOKED_AT, _LOOKED_AT_MM = (6, 16), 12.0  # slices, and how far apart where that allows it
 _BLOCKS = 32  # along a side
 _BODY_HU = -500  # at least, or enclosed by it
 _AIR_HU, _AIR_OFF = (-1020, -700), 30  # where it is looked for; how far from -1000
@@ -77,7 +77,8 @@ def oddities(
         pixel_mm: size of its pixels, y and x.
         z_mm: positions of the slices.
     """
-    looked_at = np.unique(np.linspace(0, len(volume) - 1, _LOOKED_AT).round().astype(int))
+    count = int(np.clip((z_mm[-1] - z_mm[0]) / _LOOKED_AT_MM, *_LOOKED_AT))
+    looked_at = np.unique(np.linspace(0, len(volume) - 1, count).round().astype(int))
     means, each = block_means(volume[looked_at], _BLOCKS)
     outlines = [_outline(plane) for plane in means]
     where = np.asarray(z_mm)[looked_at]
@@ -142,13 +143,13 @@ def _soft_tissue_fits(volume: NDArray[np.int16]) -> bool:
     The highest peak is theirs or that of fat: fat that is scaled to their place does not pass.
     """
     every = max(1, volume.shape[1] // _BLOCKS)
-    some = volume[:: max(1, len(volume) // _LOOKED_AT), ::every, ::every]
+    some = volume[:: max(1, len(volume) // _LOOKED_AT[1]), ::every, ::every]
     low, high = _BODY_VOXELS_HU
-    body = some[(some > low) & (some < high)]
+    body = some[some > low]
     soft = body[(body > _SOFT_HU[0]) & (body < _SOFT_HU[1])]
     if soft.size < _SOFT_LEAST * body.size or not soft.size:
         return False
-    highest, of_soft = _peak(body, low, high), _peak(soft, *_SOFT_HU)
+    highest, of_soft = _peak(body[body < high], low, high), _peak(soft, *_SOFT_HU)
     is_soft, is_fat = (
         low <= peak <= high
         for peak, (low, high) in ((of_soft, _SOFT_PEAK_HU), (highest, _FAT_PEAK_HU))
