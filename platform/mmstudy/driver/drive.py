@@ -24,11 +24,10 @@ from mmcaf.files.remote import address_of, from_home, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
-from mmstudy.driver.judgement import mend
+from mmstudy.driver.judgement import Mended, mend
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.search.importance import keep_importance
-from mmstudy.search.journal import Storage
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.search.rebuild import Known
 from mmstudy.search.warm_start import known_trials
@@ -167,7 +166,7 @@ def run_study(
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         check(plan.cohort, plan.in_plane_px, progress)
         known = _known(plan)
-        journal = mend(
+        mended = mend(
             plan.folder,
             plan.spec,
             len(plan.split.folds),
@@ -179,7 +178,7 @@ def run_study(
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
-            conductor = _conductor(plan, resources, notify, journal, known)
+            conductor = _conductor(plan, resources, notify, mended, known)
             try:
                 with stoppable(plan.folder, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
@@ -215,7 +214,7 @@ def _conductor(
     plan: Plan,
     resources: ResourceSpec,
     notify: Callable[[Standing], None],
-    journal: Storage,
+    mended: Mended,
     known: Sequence[Known],
 ) -> StudyConductor:
     launch = uuid.uuid4().hex
@@ -237,7 +236,8 @@ def _conductor(
     return StudyConductor(
         ledger=FolderLedger(plan.folder),
         spec=plan.spec,
-        search=Search(journal, plan.spec, known),
+        search=Search(mended.journal, plan.spec, known),
+        rows=mended.rows,
         folds=len(plan.split.folds),
         task=task,
         notify=notify,
