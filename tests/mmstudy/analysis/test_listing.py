@@ -148,7 +148,7 @@ def opened() -> Iterator[list[str]]:
     _OPENED.pop()
 
 
-def test_of_many_studies_each_opens_one_file_and_all_tables_are_one_scan(
+def test_of_many_studies_each_file_is_opened_once_and_all_tables_are_one_scan(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(30):
@@ -167,4 +167,19 @@ def test_of_many_studies_each_opens_one_file_and_all_tables_are_one_scan(
     assert all(line.standing is not None for line in lines)
     assert scans["all"] == 1
     ours = Counter(Path(path).name for path in files if path.startswith(str(tmp_path)))
-    assert ours == {"study.json": 31}
+    assert ours == dict.fromkeys(("study.json", *(f"0000{n}.parquet" for n in range(3))), 31)
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "is there twice"), (1, "rows of trial 1")])
+def test_no_row_of_one_study_counts_for_another(number: int, told: str, tmp_path: Path) -> None:
+    """Whatever rows its files hold: too many in the last one, none in the next study's first."""
+    many, none = (made_study(tmp_path, scores=[LOW], name=name) for name in ("many", "none"))
+    row = pl.read_parquet(none.folder.trial(0))
+    row.clear().write_parquet(none.folder.trial(0))
+    forged = row.with_columns(number=pl.lit(number, pl.Int32), value=pl.lit(0.99))
+    pl.concat([pl.read_parquet(many.folder.trial(0)), forged]).write_parquet(many.folder.trial(0))
+    lines = {line.name: line for line in listed(tmp_path)}
+    assert told in (lines["many"].fault or "")
+    found = lines["none"].standing
+    assert found is not None
+    assert (found.trial, found.counts["complete"]) == (None, 0)
