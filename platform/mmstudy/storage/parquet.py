@@ -169,7 +169,7 @@ def _scan(paths: Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
     sources = [untrusted.read_if_small(path, _SMALL) or path for path in paths]
     parts = [
         pl.scan_parquet(
-            [*alike],
+            [*alike],  # type: ignore[arg-type] # of one type
             schema=schema,
             missing_columns="insert",
             extra_columns="ignore",
