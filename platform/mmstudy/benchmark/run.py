@@ -28,7 +28,7 @@ from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import Plan, plan_study, run_study
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import MMStudyError, TooManyFailures, UsageError
-from mmstudy.followup.confirm import confirm
+from mmstudy.followup.confirm import MOST_RUNS, confirm
 from mmstudy.spec.reading import find_spec, load_spec
 from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.parquet import read_json
@@ -57,6 +57,10 @@ class Budget:
     gpu: float = 0.0
     cpu: int = 1
     settings: tuple[str, ...] = ()  # path=value, for all rows
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seeds <= MOST_RUNS:
+            raise UsageError(f"seeds must be from 1 to {MOST_RUNS}, got {self.seeds}.")
 
 
 @dataclass(frozen=True, slots=True)

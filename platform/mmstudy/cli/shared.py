@@ -32,6 +32,7 @@ __all__ = [
     "print_table",
     "say",
     "short",
+    "study_place",
     "trial_number",
     "user_path",
 ]
@@ -87,10 +88,15 @@ def opened_study(name: str, root: Path) -> Study:
     """The study in the folder `name` or at that address, or of that name under `root`."""
     from mmstudy.study import open_study
 
+    return open_study(study_place(name, root))
+
+
+def study_place(name: str, root: Path) -> Path | str:
+    """The folder `name` or that address, or the folder of that name under `root`."""
     if "://" in name:
-        return open_study(name)
+        return name
     path = user_path(name)
-    return open_study(path if (path / "study.json").is_file() else root / name)
+    return path if (path / "study.json").is_file() else root / name
 
 
 def trial_number(study: Study, trial: str) -> int:

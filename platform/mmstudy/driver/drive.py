@@ -36,8 +36,10 @@ from mmstudy.storage.about import check_continues, write_about
 from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.folder import StudyFolder, working_root
 from mmstudy.storage.ledger import FolderLedger
+from mmstudy.storage.leftovers import sweep
 from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.origin import Origin
+from mmstudy.storage.schema import State
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import open_study
 from mmstudy.trial.compute import derive_seed
@@ -173,6 +175,7 @@ def run_study(
             say=lambda finding: say(str(finding)),
             adopted=known,
         )
+        sweep(plan.folder, [n for n, row in mended.rows.items() if row.state is State.RUNNING])
         if len(plan.folder.files(plan.folder.trials, "[0-9]*")) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)

@@ -22,17 +22,27 @@ from mmcaf.errors import CohortError
 from mmcaf.files.atomic import StorageError
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import adapted
-from mmstudy.errors import Interrupted, MMStudyError, StudyHalted, TooManyFailures, TrialFailed
+from mmstudy.errors import (
+    Interrupted,
+    MMStudyError,
+    StudyHalted,
+    TooManyFailures,
+    TrialFailed,
+    UsageError,
+)
 from mmstudy.followup.rerun import split_of, task_of
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.schema import CONFIRMATIONS, RATES, EpochRow
+from mmstudy.storage.schema import CONFIRMATIONS, MOST_TRIALS, RATES, EpochRow
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
 from mmstudy.trial.task import FoldEpoch, TrialTask
 
-__all__ = ["confirm", "run_confirmation"]
+__all__ = ["MOST_RUNS", "confirm", "run_confirmation"]
+
+MOST_RUNS = 1000
+"""Of one trial: its interval would be no narrower in any way that matters."""
 
 
 def confirm(
@@ -51,9 +61,12 @@ def confirm(
         MMStudyError: there is no complete trial, or nothing can be written any more.
         CohortError: a volume is not what was ingested.
         TooManyFailures: a run failed; the others were made.
-        UsageError: a driver runs the study.
+        UsageError: a driver runs the study, or a number is out of range.
         Interrupted: the user stopped it; the same call goes on from there.
     """
+    for name, number, most in (("top", top, MOST_TRIALS), ("seeds", seeds, MOST_RUNS)):
+        if not 1 <= number <= most:
+            raise UsageError(f"{name} must be from 1 to {most}, got {number}.")
     spec = study.about.spec
     complete = study.trials().filter(state="complete")
     if not complete.height:

@@ -303,6 +303,23 @@ def test_a_damaged_piece_of_a_running_trial_never_fails_it(
     assert not again.folder.checkpoint(1).exists()
 
 
+def test_what_a_killed_driver_left_beside_a_trial_is_swept_by_the_next_one(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    study = interrupted(cohort, tmp_path, 1)
+    left = [
+        path.with_name(f".{path.name}.tmp-host-1-0f3a9c1e")
+        for path in (study.folder.checkpoint(1), study.folder.trial_metrics(1))
+    ]
+    fresh = left[0].with_name(left[0].name.replace("-1-", "-2-"))
+    for path in (*left, fresh):
+        path.touch()
+    for path in left:
+        os.utime(path, times=(0, 0))
+    run_quick(cohort, tmp_path, 2)
+    assert [path for path in (*left, fresh) if path.exists()] == [fresh]
+
+
 def test_a_checkpoint_newer_than_the_metrics_is_not_gone_on_from(
     cohort: Cohort, tmp_path: Path
 ) -> None:

@@ -110,6 +110,13 @@ def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
         )
 
 
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"top": 10**9}, {"seeds": 0}, {"seeds": 10**9}])
+def test_no_number_of_runs_is_beyond_all_sense(study: Study, wrong: dict[str, int]) -> None:
+    ((name, number),) = wrong.items()
+    with pytest.raises(UsageError, match=rf"{name} must be from 1 to 1\d+, got {number}\."):
+        confirm(study, InlineRunner(), **wrong)
+
+
 def test_a_confirming_run_is_the_trial_trained_on_those_folds(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
