@@ -21,6 +21,7 @@ from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
+from mmstudy.storage.known_cohorts import note_cohort
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
@@ -287,6 +288,8 @@ class Study:
                     f"or copy it to where it lay beside the study. {error}"
                 ) from error
         self.about.check_cohort(found)
+        if given is not None:
+            note_cohort(found)
         return found
 
     def refresh(self) -> None:

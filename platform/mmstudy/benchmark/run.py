@@ -72,6 +72,7 @@ class BenchmarkPlan:
     budget: Budget
     plans: dict[str, Plan]
     faults: dict[str, str]  # row -> why it cannot be reproduced here
+    sam: Path | None = None  # folder of SAM's weights
 
 
 def plan_benchmark(
@@ -107,7 +108,7 @@ def plan_benchmark(
         plans[key] = plan_study(
             spec, cohort=cohort, root=root, name=study_name(key), shared=root / _SHARED
         )
-    return BenchmarkPlan(root, cohort, budget, plans, faults)
+    return BenchmarkPlan(root, cohort, budget, plans, faults, sam)
 
 
 def row_spec(key: str, budget: Budget, more: Sequence[str] = ()) -> StudySpec:
@@ -200,6 +201,7 @@ def _run_row(
             cohort=plan.cohort,
             top=_CONFIRMED,
             seeds=plan.budget.seeds,
+            weights=plan.sam,
             progress=progress,
             say=say,
         )

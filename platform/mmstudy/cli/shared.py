@@ -23,6 +23,7 @@ __all__ = [
     "RootOption",
     "StudyArgument",
     "TrialArgument",
+    "WeightsOption",
     "app",
     "cohort_place",
     "data",
@@ -72,6 +73,10 @@ RootOption = Annotated[
 CohortOption = Annotated[
     Path | None,
     typer.Option(help="The cohort, a folder or s3://…, if it was moved.", parser=cohort_place),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of SAM's weights, for a trial with them.", parser=user_path),
 ]
 InlineOption = Annotated[bool, typer.Option("--inline", help="Without Ray, one by one.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study folder, or its name under --root.")]

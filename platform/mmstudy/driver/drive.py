@@ -35,6 +35,7 @@ from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
 from mmstudy.storage.about import check_continues, write_about
 from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.folder import StudyFolder, working_root
+from mmstudy.storage.known_cohorts import note_cohort
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.leftovers import sweep
 from mmstudy.storage.lock import driver_lock
@@ -47,7 +48,7 @@ from mmstudy.trial.folds import split_cohort
 from mmstudy.trial.run import run_trial
 from mmstudy.trial.task import Objective, TrialTask
 
-__all__ = ["Plan", "adapted", "plan_study", "run_study"]
+__all__ = ["Plan", "adapted", "plan_study", "run_study", "weights_of"]
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -179,6 +180,7 @@ def run_study(
         if len(plan.folder.files(plan.folder.trials, "[0-9]*")) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
+        note_cohort(plan.cohort)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
             conductor = _conductor(plan, resources, notify, mended, known)
@@ -234,6 +236,7 @@ def _conductor(
             gpu=resources.gpu,
             epoch_seconds=plan.spec.limits.epoch_minutes * 60,
             launch=launch,
+            weights=weights_of(plan.spec, proposal),
         )
 
     return StudyConductor(
@@ -246,6 +249,18 @@ def _conductor(
         notify=notify,
         cohort_digest=plan.cohort.digest,
     )
+
+
+def weights_of(spec: StudySpec, proposal: Proposal) -> str | None:
+    """The folder of weights that the user's own spec names for these params.
+
+    A journal from elsewhere may propose another one.
+    """
+    path, fixed = "model.weights", spec.model.get("weights")
+    searched = spec.space.get(path)
+    allowed = (fixed,) if searched is None else searched.probes()
+    named = proposal.params.get(path, fixed)
+    return named if named in allowed else None
 
 
 def _known(plan: Plan) -> Sequence[Known]:

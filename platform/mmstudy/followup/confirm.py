@@ -52,13 +52,17 @@ def confirm(
     cohort: str | Path | None = None,
     top: int = 3,
     seeds: int = 5,
+    weights: str | Path | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Run what is missing of `seeds` runs of the `top` trials; one row per confirmed trial.
 
+    Trials that need SAM's weights have them from the folder `weights`.
+
     Raises:
-        MMStudyError: there is no complete trial, or nothing can be written any more.
+        MMStudyError: there is no complete trial, one needs weights, or nothing can be written any
+            more.
         CohortError: a volume is not what was ingested.
         TooManyFailures: a run failed; the others were made.
         UsageError: a driver runs the study, or a number is out of range.
@@ -80,7 +84,7 @@ def confirm(
         device = "cuda" if resources.gpu else "cpu"
         tasks = [
             replace(task, device=device, gpu=resources.gpu, threads=resources.cpu)
-            for task in _tasks(Study(folder, study.about), own, chosen, seeds)
+            for task in _tasks(Study(folder, study.about), own, chosen, seeds, weights)
         ]
         conductor = _Conductor(tasks, progress)
         try:
@@ -154,14 +158,16 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
         yield epoch.row(task.number)
 
 
-def _tasks(study: Study, cohort: Cohort, numbers: list[int], seeds: int) -> Iterator[TrialTask]:
+def _tasks(
+    study: Study, cohort: Cohort, numbers: list[int], seeds: int, weights: str | Path | None
+) -> Iterator[TrialTask]:
     index, spec = 0, study.about.spec
     for run in range(seeds):
         for number in numbers:
             rows = study.folder.rows(study.folder.confirmation(number, run), CONFIRMATIONS)
             if len({row["fold"] for row in rows}) < study.folds:
                 yield replace(
-                    task_of(study, number, cohort),
+                    task_of(study, number, cohort, weights=weights),
                     number=index,
                     seed=derive_seed(spec.search.seed, "confirm", number, run),
                     split_seed=derive_seed(spec.protocol.seed, "confirm", run),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from mmstudy.storage.schema import CONFIRMATIONS, TRIALS, State, TrialRow
 from mmstudy.study import Study, found_studies, list_studies, open_study
 from support.broken_study import BREAKS
 from support.made_study import MMCAF_SCORES, NOW, made_study
+from support.opened_files import opened
 
 LOW = np.random.default_rng(0).permutation(MMCAF_SCORES)
 
@@ -127,25 +125,6 @@ def test_what_is_no_study_is_left_out(study: Study, tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to("nowhere")
     assert [line.name for line in listed(tmp_path)] == ["good"]
     assert [*listed(tmp_path / "nowhere")] == []
-
-
-_OPENED: list[list[str]] = []
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _OPENED and isinstance(arguments[0], str):
-        _OPENED[-1].append(arguments[0])
-
-
-sys.addaudithook(_note)
-
-
-@contextmanager
-def opened() -> Iterator[list[str]]:
-    """The files that Python opens meanwhile."""
-    _OPENED.append([])
-    yield _OPENED[-1]
-    _OPENED.pop()
 
 
 def test_of_many_studies_each_file_is_opened_once_and_all_tables_are_one_scan(
