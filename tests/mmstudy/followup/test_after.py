@@ -39,6 +39,7 @@ from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
 from mmstudy.trial.folds import split_cohort
 from support.damaged_cohort import damaged_copy
+from support.keyed import keyed
 from support.opened_files import opened
 from support.tiny_spec import TINY_SPEC
 
@@ -53,7 +54,7 @@ SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("larger")
     write(folder / "dicom", SyntheticSpec(patients=20, size=48, slices=12, seed=6))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
 
 
 @pytest.fixture(scope="module")
