@@ -34,6 +34,7 @@ ALLOWED = {  # module, function: why
     ("mmcaf.files.checkpoint", "load"): FIRST_CHECKED,
     ("mmcaf.files.untrusted", "open_array"): "of what open_regular gave",
     ("mmcaf.files.untrusted", "open_regular"): "the one that does it",
+    ("mmcaf.files.untrusted", "read_if_small"): "another one, for thousands of files",
     ("mmcaf.net.comparators.sam_msca.network", "load_encoder"): FIRST_CHECKED,
     ("mmstudy.analysis.listing", "_rows"): FIRST_CHECKED,
     ("mmstudy.cluster.probe", "mark"): TEMPORARY,
@@ -49,8 +50,8 @@ ALLOWED = {  # module, function: why
     ("mmstudy.storage.folder", "StudyFolder.delete"): "links are unlinked, not followed",
     ("mmstudy.storage.folder", "StudyFolder.put_aside"): "a link is copied as a link",
     ("mmstudy.storage.mirror", "pull"): "in this program's own cache",
-    ("mmstudy.storage.parquet", "ask_tables"): FIRST_CHECKED,
     ("mmstudy.storage.parquet", "_readable"): FIRST_CHECKED,
+    ("mmstudy.storage.parquet", "_scan"): FIRST_CHECKED,
 }
 ELSEWHERE = ("mmcaf.data.cohort", "mmcaf.data.node_cache", "mmcaf.data.volumes")
 """Whose openings their own tests are about."""

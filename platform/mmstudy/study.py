@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
+from mmstudy.storage.known_cohorts import note_cohort
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
@@ -287,6 +288,8 @@ class Study:
                     f"or copy it to where it lay beside the study. {error}"
                 ) from error
         self.about.check_cohort(found)
+        if given is not None:
+            note_cohort(found)
         return found
 
     def refresh(self) -> None:
@@ -355,16 +358,17 @@ def open_study(folder: Path | str) -> Study:
     return Study(found, read_about(found))
 
 
-def found_studies(root: Path) -> list[Found]:
+def found_studies(root: Path) -> Iterator[Found]:
     """Every folder under `root` that looks like a study's, by name; also those half-copied."""
     refresh_root(root)
     if not root.is_dir():
-        return []
+        return
     stored = StudyFolder(root).stored
     with os.scandir(root) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
-    looked = (_found(root / name, stored=stored) for name in names)
-    return [one for one in looked if one is not None]
+    for name in names:
+        if (one := _found(root / name, stored=stored)) is not None:
+            yield one
 
 
 def _found(folder: Path, *, stored: bool) -> Found | None:

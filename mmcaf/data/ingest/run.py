@@ -31,14 +31,19 @@ from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
+<<<<<<< HEAD
 from mmcaf.files.atomic import flocked, make_folder, open_for_locking
 from mmcaf.files.home import home_path
+=======
+from mmcaf.files.atomic import flocked, is_temporary, make_folder, open_for_locking
+>>>>>>> leftovers
 from mmcaf.files.names import folder_fault
 from mmcaf.files.remote import cache_folder
 from mmcaf.files.untrusted import straight
 
 __all__ = ["check", "ingest"]
 
+_MOST_WORKERS = 1000
 _MANY_SLICES = 500  # worth starting processes for
 Facts = dict[str, dict[str, Any]]  # patient -> facts of the cached volume
 
@@ -84,6 +89,15 @@ def ingest(
     spec = VolumeSpec(in_plane_px)
     if fault := folder_fault(out):
         raise DataError(fault)
+<<<<<<< HEAD
+=======
+    workers = workers or available_cores()
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise DataError(f"workers must be from 1 to {_MOST_WORKERS}, got {workers}.")
+    folders = list(sources)
+    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
+        folders.append(annotation_folder)
+>>>>>>> leftovers
     existed = out.exists()
     try:
         with _alone(out):
@@ -275,7 +289,8 @@ def _alone(out: Path) -> Iterator[None]:
         for folder in (out / "index", out / "volumes", *sizes):
             straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):
-            leftover.unlink(missing_ok=True)
+            if is_temporary(leftover.name):
+                leftover.unlink(missing_ok=True)
         yield
 
 

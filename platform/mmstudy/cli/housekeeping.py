@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+<<<<<<< HEAD
 from mmcaf.files.home import from_home
+=======
+from mmcaf.errors import DataError
+>>>>>>> leftovers
 from mmstudy.cli.shared import (
     ROOT,
     FormatOption,
@@ -19,9 +23,13 @@ from mmstudy.cli.shared import (
     opened_study,
     print_rows,
     say,
+    study_place,
     user_path,
 )
-from mmstudy.errors import UsageError
+from mmstudy.errors import MMStudyError, UsageError
+
+if TYPE_CHECKING:
+    from mmstudy.storage.folder import StudyFolder
 
 __all__ = ["compact", "doctor", "export", "remove"]
 
@@ -82,18 +90,40 @@ def remove(
     study: StudyArgument,
     root: RootOption = ROOT,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Also if it cannot be read.")] = False,
 ) -> None:
     """Delete a study's folder; refused while a driver runs it."""
     from mmstudy.storage.lock import driver_lock
 
-    opened = opened_study(study, root)
-    trials = sum(opened.counts().values())
+    try:
+        opened = opened_study(study, root)
+        folder, trials = opened.folder, f"{sum(opened.counts().values())} trials"
+    except (MMStudyError, DataError) as error:
+        if not damaged:
+            raise MMStudyError(f"{error} To delete the study all the same: --damaged.") from error
+        folder, trials = _damaged(study_place(study, root)), "no trial that can be read"
     if not yes:
-        typer.confirm(f"Delete {opened.folder.address} with {trials} trials?", abort=True, err=True)
-    with driver_lock(opened.folder):
-        opened.folder.delete()
-    opened.folder.root.rmdir()
-    say(f"Deleted {opened.name}, {trials} trials.")
+        typer.confirm(f"Delete {folder.address} with {trials}?", abort=True, err=True)
+    with driver_lock(folder):
+        folder.delete()
+    folder.root.rmdir()
+    say(f"Deleted {folder.name}, {trials}.")
+
+
+def _damaged(place: Path | str) -> StudyFolder:
+    """The folder of a study that cannot be read, told by the names in it; no file is believed.
+
+    Raises:
+        UsageError: it is in a store, no study, or holds something else.
+    """
+    from mmstudy.storage.folder import StudyFolder
+
+    folder = StudyFolder.at(str(place))
+    if folder.stored:
+        raise UsageError(f"{folder.address} is in a store; delete it with the tools of the store.")
+    if fault := folder.foreign():
+        raise UsageError(f"{folder.root} {fault}, so it is not deleted. Look what it is.")
+    return folder
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isnan, prod
 from typing import Any, Literal
@@ -24,18 +24,23 @@ from mmstudy.spec.space import Choice, Dimension, Floats, Ints
 from mmstudy.spec.study_spec import StudySpec
 
 __all__ = [
+    "Encoder",
     "Halving",
     "Tpe",
     "decode",
     "directions",
     "distribution",
     "encode",
+    "encoder",
     "grid_size",
     "pruner",
     "quiet",
     "rungs",
     "sampler",
 ]
+
+Encoder = Callable[[str, Any], Any]
+"""Path and value -> the value as Optuna keeps it."""
 
 _RUNG = "completed_rung_"  # Optuna's name
 
@@ -274,6 +279,23 @@ def grid_size(spec: StudySpec) -> int:
 def encode(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna keeps it: its choices must be scalars, so a list travels as JSON text."""
     return json.dumps(value) if isinstance(dimension, Choice) else value
+
+
+def encoder(space: Mapping[str, Dimension]) -> Encoder:
+    """`encode` for thousands of values of `space`, each given with its path: choices are ready."""
+    known = {
+        path: {repr(option): encode(choice, option) for option in choice.options}
+        for path, choice in space.items()
+        if isinstance(choice, Choice)
+    }
+
+    def encoded(path: str, value: Any) -> Any:
+        texts = known.get(path)
+        if texts is None:
+            return value
+        return texts.get(repr(value)) or encode(space[path], value)
+
+    return encoded
 
 
 def decode(dimension: Dimension, value: Any) -> Any:

@@ -13,6 +13,7 @@ import pytest
 
 from mmstudy.storage.lock import driver_lock
 from mmstudy.study import Study
+from support.broken_study import BREAKS
 from support.made_study import MMCAF_SCORES, made_study
 
 Command = Callable[..., tuple[int, str, str]]
@@ -73,6 +74,38 @@ def test_a_study_is_deleted_when_it_is_said_twice(ask: Command, study: Study) ->
     assert (code, out) == (0, "")
     assert "Deleted s, 2 trials." in err
     assert not study.folder.root.exists()
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_damaged_study_is_deleted_when_that_is_said(
+    what: str, ask: Command, study: Study
+) -> None:
+    BREAKS[what](study.folder.root)
+    code, _, err = ask("rm", "s", "--yes")
+    if code == 0:  # nothing that is damaged had to be read
+        return
+    assert "To delete the study all the same: --damaged." in err
+    assert study.folder.root.is_dir()
+    code, _, err = ask("rm", "s", "--damaged", "--yes")
+    assert (code, err) == (0, "Deleted s, no trial that can be read.\n")
+    assert not study.folder.root.exists()
+
+
+def test_what_a_study_did_not_make_is_never_deleted_with_it(
+    ask: Command, study: Study, tmp_path: Path
+) -> None:
+    """Whatever its files say of where they lie."""
+    study.folder.study.unlink()
+    study.folder.trial(0).write_bytes(b"")
+    (study.folder.root / "thesis.tex").write_text("years of work")
+    code, _, err = ask("rm", "s", "--damaged", "--yes")
+    assert (code, "holds 'thesis.tex', which is of no study" in err) == (2, True)
+    assert study.folder.trial(1).is_file()
+    (tmp_path / "root" / "photos").mkdir()
+    (tmp_path / "root" / "photos" / "1.png").touch()
+    code, _, err = ask("rm", "photos", "--damaged", "--yes")
+    assert (code, "is no study" in err) == (2, True)
+    assert (tmp_path / "root" / "photos" / "1.png").is_file()
 
 
 def test_without_yes_it_asks_and_does_nothing(

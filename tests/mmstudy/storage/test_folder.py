@@ -32,6 +32,7 @@ from mmstudy.storage import explanations, lease, mirror, parquet, stop
 from mmstudy.storage.compaction import compact
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, open_study
+from support.keyed import keyed
 from support.object_store import object_store
 from support.tiny_spec import TINY_SPEC
 
@@ -58,7 +59,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Other patients."""
     folder = tmp_path_factory.mktemp("others")
     write(folder / "dicom", SyntheticSpec(patients=6, size=48, slices=12, seed=77))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
 
 
 @pytest.fixture(scope="module", params=["file", "s3"])

@@ -107,6 +107,13 @@ def test_a_cohort_inside_its_source_is_no_part_of_it(dicom_folder: Path, tmp_pat
     assert (tree / "cohort" / "ingest_report.json").read_text() == first
 
 
+@pytest.mark.parametrize("workers", [-1, 10**6])
+def test_no_number_of_processes_is_beyond_all_sense(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(DataError, match=f"workers must be from 1 to 1000, got {workers}"):
+        ingest([tmp_path], tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
 def test_annotations_and_sheet_may_lie_elsewhere(
     dicom_folder: Path, cohort: Cohort, tmp_path: Path
 ) -> None:
