@@ -31,12 +31,8 @@ from mmcaf.data.ingest.workers import available_cores, spread
 from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
-<<<<<<< HEAD
-from mmcaf.files.atomic import flocked, make_folder, open_for_locking
-from mmcaf.files.home import home_path
-=======
 from mmcaf.files.atomic import flocked, is_temporary, make_folder, open_for_locking
->>>>>>> leftovers
+from mmcaf.files.home import home_path
 from mmcaf.files.names import folder_fault
 from mmcaf.files.remote import cache_folder
 from mmcaf.files.untrusted import straight
@@ -89,20 +85,11 @@ def ingest(
     spec = VolumeSpec(in_plane_px)
     if fault := folder_fault(out):
         raise DataError(fault)
-<<<<<<< HEAD
-=======
-    workers = workers or available_cores()
-    if not 1 <= workers <= _MOST_WORKERS:
-        raise DataError(f"workers must be from 1 to {_MOST_WORKERS}, got {workers}.")
-    folders = list(sources)
-    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
-        folders.append(annotation_folder)
->>>>>>> leftovers
     existed = out.exists()
     try:
         with _alone(out):
             given = _Given.of(sources, annotation_folder, sheet)
-            found = _found(given, out, spec, workers or available_cores(), progress)
+            found = _found(given, out, spec, _processes(workers), progress)
             record(tell(found, out, spec), out)
             shutil.rmtree(out / "index", ignore_errors=True)
             _remove_stale(out, {task.volume.stem for task in found.tasks.values()})
@@ -143,8 +130,15 @@ def check(
     spec = VolumeSpec(in_plane_px)
     given = _Given.of(sources, annotation_folder, sheet)
     with _aside() as place, _alone(place):
-        found = _found(given, place, spec, workers or available_cores(), progress)
+        found = _found(given, place, spec, _processes(workers), progress)
         return tell(found, place, spec)
+
+
+def _processes(asked: int | None) -> int:
+    found = asked or available_cores()
+    if not 1 <= found <= _MOST_WORKERS:
+        raise DataError(f"workers must be from 1 to {_MOST_WORKERS}, got {found}.")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

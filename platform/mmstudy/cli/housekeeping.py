@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-<<<<<<< HEAD
-from mmcaf.files.home import from_home
-=======
 from mmcaf.errors import DataError
->>>>>>> leftovers
+from mmcaf.files.home import from_home
 from mmstudy.cli.shared import (
     ROOT,
     FormatOption,
