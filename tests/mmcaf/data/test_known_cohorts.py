@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmstudy.storage.known_cohorts import known_cohort, note_cohort
+from mmcaf.data.known_cohorts import known_cohort, note_cohort
 
 
 @pytest.fixture(autouse=True)
