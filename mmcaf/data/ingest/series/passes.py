@@ -80,11 +80,12 @@ def passes_of(slices: pl.DataFrame) -> Passes:
     readings = [_read(z, instance, label, trust) for label, trust in _labels(slices)]
     best = max(readings, key=lambda reading: reading.merit)  # the first of equals
     complete = [r for r in readings if r.trust and r.merit[0] == best.merit[0]]
+    doubled = best.trust == _NO_LABEL and 1 < len(np.unique(instance)) <= len(z) / 2
     return Passes(
         bodies=[slices[found] for found in best.bodies],
         scraps=[slices[found] for found in best.scraps],
         untold=slices[best.untold],
-        contradicted=any(len(r.bodies) > len(best.bodies) for r in complete),
+        contradicted=doubled or any(len(r.bodies) > len(best.bodies) for r in complete),
     )
 
 

@@ -131,6 +131,26 @@ def test_numbers_at_random_are_no_reason_for_leaving_out() -> None:
     assert sizes(passes_of(together(*parts))) == ([], [], 800)
 
 
+def test_numbers_that_restart_say_nothing_of_passes_in_opposite_directions() -> None:
+    numbers = list(range(N, 0, -1))
+    assert sizes(passes_of(together(slices(grid()), slices(grid(first=2), instance=numbers)))) == (
+        [],
+        [],
+        2 * N,
+    )
+    half_way = together(slices(grid()), slices(grid(first=2.5), instance=numbers))
+    assert passes_of(half_way).contradicted  # as even as one body: only the numbers come twice
+
+
+def test_slices_missing_at_one_place_in_two_phases_part_neither() -> None:
+    kept = [n for n in range(N) if n not in (6, 7)]
+    early, late = [100 + n for n in kept], [200 + n for n in kept]
+    parts = [slices(grid()[kept], instance=numbers) for numbers in (early, late)]
+    found = passes_of(together(*parts))
+    assert sizes(found) == ([N - 2, N - 2], [], 0)
+    assert all(body["of"].n_unique() == 1 for body in found.bodies)
+
+
 def test_one_position_twice_costs_this_position_only() -> None:
     found = passes_of(together(slices(grid()), slices([35.0], instance=8)))
     assert sizes(found) == ([N - 1], [], 2)
