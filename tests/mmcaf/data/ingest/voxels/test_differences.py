@@ -98,6 +98,11 @@ def test_noise_is_of_pixels_side_by_side(stack: Stack) -> None:
     assert noise[5] > 3 * np.delete(noise, 5).max()
 
 
+def test_noise_is_a_median() -> None:
+    volume = np.random.default_rng(0).normal(40, 20, (3, 96, 96)).round().astype(np.int16)
+    assert differences(volume, (4.0, 4.0)).noise == pytest.approx(0.6745 * np.sqrt(2) * 20, abs=1.5)
+
+
 def test_a_long_shift_is_not_taken_for_a_short_one(stack: Stack) -> None:
     far, (struck,) = shift(40)(stack, np.random.default_rng(0))
     found = differences(far, (stack.pixel_mm, stack.pixel_mm))

@@ -67,6 +67,11 @@ def test_fat_in_the_place_of_soft_tissue_does_not_pass(stack: Stack) -> None:
     ]
 
 
+def test_lungs_that_are_air_are_odd(stack: Stack) -> None:
+    lung = (stack.volume > -930) & (stack.volume < -700)
+    assert odd(stack, np.where(lung, -990, stack.volume).astype(np.int16)) == ["W_HU_SCALE"]
+
+
 def test_padding_is_no_air(stack: Stack) -> None:
     volume = stack.volume.copy()
     volume[:, :12] = volume[:, -12:] = -1024
