@@ -125,9 +125,9 @@ def unrecorded(
     """Params of trials that ended in the journal, but have no row: their rows were lost."""
     found = {}
     for trial in _trials(storage) or ():
-        ours = not {ADOPTED, LOST} & trial.user_attrs.keys()
-        lost = trial.state.is_finished() and ours and trial.number not in recorded
-        if lost and _fits(spec, trial):
+        lost = trial.number not in recorded and trial.state.is_finished()
+        ours = lost and not {ADOPTED, LOST} & trial.user_attrs.keys()
+        if ours and _fits(spec, trial):
             found[trial.number] = {
                 path: decode(spec.space[path], value) for path, value in trial.params.items()
             }
@@ -228,7 +228,7 @@ def _params(spec: StudySpec, row: TrialRow, encoded: Encoder) -> dict[str, Any] 
     params = params_of(row.params, row.number)
     if not params.keys() <= spec.space.keys():
         return None
-    return {path: encoded(path, value) for path, value in params.items()}
+    return encoded(params)
 
 
 def _recorded(

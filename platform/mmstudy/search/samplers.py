@@ -39,8 +39,8 @@ __all__ = [
     "sampler",
 ]
 
-Encoder = Callable[[str, Any], Any]
-"""Path and value -> the value as Optuna keeps it."""
+Encoder = Callable[[dict[str, Any]], dict[str, Any]]
+"""Params -> as Optuna keeps them."""
 
 _RUNG = "completed_rung_"  # Optuna's name
 
@@ -282,18 +282,19 @@ def encode(dimension: Dimension, value: Any) -> Any:
 
 
 def encoder(space: Mapping[str, Dimension]) -> Encoder:
-    """`encode` for thousands of values of `space`, each given with its path: choices are ready."""
+    """`encode` for the params of thousands of trials of `space`: choices are ready."""
     known = {
         path: {repr(option): encode(choice, option) for option in choice.options}
         for path, choice in space.items()
         if isinstance(choice, Choice)
     }
 
-    def encoded(path: str, value: Any) -> Any:
-        texts = known.get(path)
-        if texts is None:
-            return value
-        return texts.get(repr(value)) or encode(space[path], value)
+    def encoded(params: dict[str, Any]) -> dict[str, Any]:
+        return params | {
+            path: texts.get(repr(params[path])) or encode(space[path], params[path])
+            for path, texts in known.items()
+            if path in params
+        }
 
     return encoded
 

@@ -174,7 +174,7 @@ def _curves(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def _counts(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Counted by runs of one number first: rows lie in order of trials, millions of them."""
-    runs = rows.select(pl.col("number").rle().struct.unnest())
+    runs = rows.select(pl.col("number").rle()).unnest("number")
     return runs.group_by(number="value").agg(predicted=pl.sum("len"))
 
 

@@ -92,6 +92,15 @@ def test_the_rows_of_a_mended_study_are_those_that_lie_there(what: str, study: S
     assert states == expected
 
 
+def test_rows_of_a_segment_may_lie_in_any_order(study: Study) -> None:
+    compact(study.folder)
+    for file in study.folder.segments.glob("*.parquet"):
+        table = pl.read_parquet(file)
+        table.sample(fraction=1, shuffle=True, seed=1).write_parquet(file)
+    assert said(study) == []
+    assert examine(study.folder, FOLDS).whole
+
+
 def test_rows_without_a_number_are_told_beside_those_of_others(study: Study) -> None:
     file = study.folder.trial_metrics(2)
     table = pq.read_table(file)
