@@ -9,7 +9,8 @@ import pytest
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError
-from mmcaf.files.remote import Remote, address_of, cache_folder, from_home, origin, place
+from mmcaf.files.home import from_home
+from mmcaf.files.remote import Remote, address_of, cache_folder, origin, place
 
 
 @pytest.fixture(autouse=True)
