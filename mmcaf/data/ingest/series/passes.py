@@ -181,32 +181,36 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
     """
     if not len(order):
         return []
-    steps = np.abs(np.diff(z[order]))
+    places = z[order]
+    steps = np.abs(np.diff(places))
     padded = np.pad(steps, _AROUND // 2, mode="edge") if len(steps) else np.ones(_AROUND)
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, _AROUND), axis=1)
-    groups = np.split(order, np.flatnonzero(np.diff(rank[order])) + 1)
-    ends = np.cumsum([len(group) for group in groups])
-    runs: list[list[Indices]] = [groups[:1]]
+    around = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)
+    usual = np.median(around, axis=1).tolist()
+    borders = np.flatnonzero(np.diff(rank[order], prepend=-1, append=-1)).tolist()  # of labels
+    groups = [slice(*ends) for ends in pairwise(borders)]
+    middles = (np.add.reduceat(places, borders[:-1]) / np.diff(borders)).tolist()
+    runs: list[list[slice]] = [groups[:1]]
     begin, way = 0, 0.0  # where the last run begins, and whether it goes up or down
-    for before, group, end in zip(groups, groups[1:], ends, strict=False):
-        turn = float(np.sign(z[group].mean() - z[before].mean()))
-        step = usual[end - 1]
-        if turn * way < 0 and _is_next(_distance(z[before], z[group]), step):
+    for number, (before, group) in enumerate(pairwise(groups)):
+        turn = middles[number + 1] - middles[number]
+        step = usual[group.start - 1]
+        if turn * way < 0 and _is_next(_distance(places[before], places[group]), step):
             runs[-1:] = [runs[-1][:-1], [before], [group]]
-            begin, way = end, 0.0
-        elif _is_next(_distance(z[order[begin:end]], z[group]), step):
+            begin, way = group.start, 0.0
+        elif _is_next(_distance(places[begin : group.start], places[group]), step):
             runs[-1].append(group)
             way = turn
         else:
             runs.append([group])
-            begin, way = end, 0.0
-    return [np.concatenate(run) for run in runs if run]
+            begin, way = group.start, 0.0
+    return [np.concatenate([order[group] for group in run]) for run in runs if run]
 
 
 def _is_next(step: float, usual: float) -> bool:
     """Whether a step is the usual one, or one over a slice or two that are missing."""
-    times = np.clip(np.round(step / usual), 1, _MISSING + 1) if usual > 0 else 1
-    return bool(abs(step - times * usual) <= max(_UNEVEN * usual, _UNEVEN_MM))
+    most = _MISSING + 1
+    times = max(round(min(step / usual, most)), 1) if usual > 0 else 1
+    return abs(step - times * usual) <= max(_UNEVEN * usual, _UNEVEN_MM)
 
 
 def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:

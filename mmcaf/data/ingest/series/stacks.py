@@ -26,6 +26,10 @@ _APART = 3  # spacings; a wider gap parts a stack in two
 _MAX_TILT_DEGREES = 1.0
 _MAX_SHIFT_MM = 1.0  # of the origin in the plane, from where a uniform drift would have it
 _SHAPE = ("rows", "columns", "spacing_y_mm", "spacing_x_mm")
+_TOLD = (  # columns that decide
+    *("row", "sop_uid", "series_uid", "acquisition", "acquired_s", "instance"),
+    *(*_SHAPE, "orientation", "position_mm"),
+)
 _SAME_SPACING = 1e-3  # relative: half a pixel over 512
 _SAME_COSINE = 5e-3  # 0.3 degrees
 _UPRIGHT = 0.5  # cosine; what stands steeper is a scout, and no slice of the body
@@ -74,7 +78,8 @@ def stacks_of(
     """
     stacks: list[Stack] = []
     reasons: dict[int, str] = {}
-    for (uid,), series in slices.sort("sop_uid").group_by("series_uid", maintain_order=True):
+    told = slices.select(_TOLD).with_row_index("at").sort("sop_uid")
+    for (uid,), series in told.group_by("series_uid", maintain_order=True):
         verdicts = _Verdicts()
         found = [passes_of(placed) for placed in _of_one_shape(series, verdicts)]
         bodies = sorted((body for passes in found for body in passes.bodies), key=_begin)
@@ -86,7 +91,7 @@ def stacks_of(
             "W_SLICES_LEFT_OUT": bool(verdicts.of) or uid in losses,
         }
         of_series_stacks = [
-            _stack(str(uid), phase, part, of_series)
+            _stack(slices[part["at"]], phase, part, of_series)
             for phase, parts in enumerate(parted)
             for part in parts
         ]
@@ -200,7 +205,9 @@ def _parts(body: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.DataFrame]:
             verdicts.give(part, "E_FEW_SLICES")
 
 
-def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, bool]) -> Stack:
+def _stack(
+    slices: pl.DataFrame, phase: int, part: pl.DataFrame, of_series: dict[str, bool]
+) -> Stack:
     z = part["z"].to_numpy()
     gaps = np.diff(z)
     tilt, shift = _tilt_degrees_and_shift_mm(part)
@@ -213,10 +220,10 @@ def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, boo
         "W_INSTANCE_ORDER": not _follows(part["instance"].to_list()),
     }
     return Stack(
-        series_uid=series,
+        series_uid=part["series_uid"][0],
         acquisition=numbers[0] if len(numbers) == 1 else None,
         phase=phase,
-        slices=part.drop("z"),
+        slices=slices,
         z_mm=z,
         flags=tuple(code for code, holds in flags.items() if holds),
         tilt_deg=round(tilt, 3),
