@@ -119,6 +119,8 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
         ((acquisition, instance), 3),
         ((time, instance), 3),
     ):
+        if len(parts) > 1 and any((part == part[0]).all() for part in parts):
+            continue  # says no more than the other part alone, which is trusted more
         label = np.column_stack(parts)
         complete = not np.isnan(label).any()
         label = np.nan_to_num(label, nan=-1.0)  # missing is a value too
