@@ -102,7 +102,8 @@ def _marked(stack: Stack, boxes: pl.DataFrame) -> Chosen:
         pl.col("y_min", "y_max").clip(0, pl.col("rows")),
     )
     inside = (pl.col("x_max") > pl.col("x_min")) & (pl.col("y_max") > pl.col("y_min"))
-    return Chosen(stack, clipped.filter(inside).sort("z", "x_min", "y_min", "x_max", "y_max"))
+    ordered = clipped.select("z", "x_min", "y_min", "x_max", "y_max").filter(inside)
+    return Chosen(stack, ordered.sort(pl.all()))
 
 
 def _candidate(of: Chosen) -> Candidate:
