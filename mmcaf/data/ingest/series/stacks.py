@@ -28,8 +28,9 @@ _MAX_SHIFT_MM = 1.0  # of the origin in the plane, from where a uniform drift wo
 _SHAPE = ("rows", "columns", "spacing_y_mm", "spacing_x_mm")
 _TOLD = (  # columns that decide
     *("row", "sop_uid", "series_uid", "acquisition", "acquired_s", "instance"),
-    *(*_SHAPE, "orientation", "position_mm"),
+    *_SHAPE,
 )
+_IN_SPACE = (pl.col("orientation").list.to_array(6), pl.col("position_mm").list.to_array(3))
 _SAME_SPACING = 1e-3  # relative: half a pixel over 512
 _SAME_COSINE = 5e-3  # 0.3 degrees
 _UPRIGHT = 0.5  # cosine; what stands steeper is a scout, and no slice of the body
@@ -78,7 +79,7 @@ def stacks_of(
     """
     stacks: list[Stack] = []
     reasons: dict[int, str] = {}
-    told = slices.select(_TOLD).with_row_index("at").sort("sop_uid")
+    told = slices.select(*_TOLD, *_IN_SPACE).with_row_index("at").sort("sop_uid")
     for (uid,), series in told.group_by("series_uid", maintain_order=True):
         verdicts = _Verdicts()
         found = [passes_of(placed) for placed in _of_one_shape(series, verdicts)]
@@ -148,9 +149,7 @@ def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.Data
 
 def _most_common(slices: pl.DataFrame) -> NDArray[np.bool_]:
     """Which slices have the shape that most others agree with, give or take what rounding does."""
-    shapes = np.column_stack(
-        [slices.select(_SHAPE).to_numpy(), *np.array(slices["orientation"].to_list()).T]
-    )
+    shapes = np.hstack([slices.select(_SHAPE).to_numpy(), slices["orientation"].to_numpy()])
     kinds, kind, times = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
     sizes, spacings, axes = np.split(kinds, [2, 4], axis=1)
     near = np.ones((len(kinds), len(kinds)), dtype=bool)
@@ -166,9 +165,9 @@ def _most_common(slices: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def _placed(slices: pl.DataFrame) -> pl.DataFrame:
-    axes = np.median(np.array(slices["orientation"].to_list()), axis=0).reshape(2, 3)
+    axes = np.median(slices["orientation"].to_numpy(), axis=0).reshape(2, 3)
     normal = np.cross(*axes)
-    positions = np.array(slices["position_mm"].to_list())
+    positions = slices["position_mm"].to_numpy()
     return slices.with_columns(z=positions @ (normal / np.linalg.norm(normal)))
 
 
@@ -245,8 +244,8 @@ def _tilt_degrees_and_shift_mm(part: pl.DataFrame) -> tuple[float, float]:
 
     Measured from positions, because the gantry tilt in the header is only nominal.
     """
-    axes = np.median(np.array(part["orientation"].to_list()), axis=0).reshape(2, 3)
-    origin = np.array(part["position_mm"].to_list()) @ axes.T  # in the plane: along rows, columns
+    axes = np.median(part["orientation"].to_numpy(), axis=0).reshape(2, 3)
+    origin = part["position_mm"].to_numpy() @ axes.T  # in the plane: along rows, columns
     z = part["z"].to_numpy()[:, None]
     drift = np.median(np.diff(origin, axis=0) / np.diff(z, axis=0), axis=0)
     shift = np.ptp(origin - drift * z, axis=0).max()
