@@ -123,7 +123,7 @@ def _marked(stack: Stack, drawn: Mapping[str, Sequence[_Corners]]) -> Chosen:
 
 def _candidate(of: Chosen) -> Candidate:
     stack = of.stack
-    kernels = stack.slices["kernel"].drop_nulls().unique().sort()
+    kernels = sorted({*stack.slices["kernel"]} - {None})
     return Candidate(
         series_uid=stack.series_uid,
         begin_mm=float(stack.z_mm[0]),

@@ -94,8 +94,8 @@ def since_midnight(seconds: pl.Series) -> pl.Series:
     >>> since_midnight(pl.Series([86390.0, 20.0])).to_list()
     [86390.0, 86420.0]
     """
-    known = seconds.drop_nulls().to_list()
-    if not known or max(known) - min(known) <= _HALF_DAY_S:
+    known = seconds.drop_nulls().to_numpy()
+    if not len(known) or np.ptp(known) <= _HALF_DAY_S:
         return seconds
     late = pl.when(pl.col("s") < _HALF_DAY_S).then(pl.col("s") + _DAY_S).otherwise(pl.col("s"))
     return pl.DataFrame({"s": seconds}).select(late)["s"]
@@ -135,7 +135,7 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
 
 
 def _numbers(slices: pl.DataFrame, column: str) -> Numbers:
-    return slices[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return slices[column].to_numpy().astype(np.float64)  # nulls are NaN
 
 
 def _again(label: Numbers, z: Numbers) -> Numbers:

@@ -138,8 +138,8 @@ def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.Data
     left = series.with_columns(acquired_s=since_midnight(series["acquired_s"]))
     first = True
     while left.height:
-        fits = pl.Series(_most_common(left))
-        alike, left = left.filter(fits), left.filter(~fits)
+        fits = _most_common(left)
+        alike, left = left[np.flatnonzero(fits)], left[np.flatnonzero(~fits)]
         if first or alike.height >= MIN_SLICES:
             yield _placed(alike)
         else:
@@ -168,7 +168,7 @@ def _placed(slices: pl.DataFrame) -> pl.DataFrame:
     axes = np.median(slices["orientation"].to_numpy(), axis=0).reshape(2, 3)
     normal = np.cross(*axes)
     positions = slices["position_mm"].to_numpy()
-    return slices.with_columns(z=positions @ (normal / np.linalg.norm(normal)))
+    return slices.hstack([pl.Series("z", positions @ (normal / np.linalg.norm(normal)))])
 
 
 def _begin(body: pl.DataFrame) -> tuple[float, ...]:
@@ -193,7 +193,7 @@ def _leave_out(passes: Passes, verdicts: _Verdicts) -> None:
 
 def _parts(body: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.DataFrame]:
     """The body from foot to head, parted at wide gaps; long enough parts only."""
-    stack = body.sort("z")
+    stack = body[body["z"].arg_sort()]
     gaps = np.diff(stack["z"].to_numpy())
     wide = np.flatnonzero(gaps > _APART * np.median(gaps)) + 1
     for begin, end in pairwise([0, *wide.tolist(), stack.height]):
@@ -210,7 +210,7 @@ def _stack(
     z = part["z"].to_numpy()
     gaps = np.diff(z)
     tilt, shift = _tilt_degrees_and_shift_mm(part)
-    numbers = part["acquisition"].drop_nulls().unique().to_list()
+    numbers = [*{*part["acquisition"]} - {None}]
     flags = {
         "W_Z_GAP": bool((np.abs(gaps - np.median(gaps)) > _UNEVEN * np.median(gaps)).any()),
         "W_TILT": tilt > _MAX_TILT_DEGREES,
