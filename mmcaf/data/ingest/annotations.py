@@ -206,11 +206,12 @@ def _read(path: Path) -> _Drawn:
         raise _Refused("E_XML_PARSE") from error
     except (defusedxml.DefusedXmlException, RecursionError) as error:
         raise _Refused("E_XML_PARSE") from error
+    objects = [*root.iter("object")]
     return _Drawn(
         boxes=[_corners(node) for node in root.iter("bndbox")],
-        labels=[node.findtext("name") or "" for node in root.iter("object")],
+        labels=[node.findtext("name") or "" for node in objects],
         size=_size(root),
-        objects=sum(1 for _ in root.iter("object")),
+        objects=len(objects),
     )
 
 

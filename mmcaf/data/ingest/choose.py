@@ -6,7 +6,7 @@ are kept as alternatives. What depends on the cache (sizes, digests) lies beside
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,14 @@ _FIRST_SYNTHETIC = 9001
 _MAX_AGE_DIFFERENCE = 2  # years, between sheet and images
 
 
+_CORNERS = ("x_min", "y_min", "x_max", "y_max")
+_BOXES: dict[str, Any] = {"z": pl.Int64, **dict.fromkeys(_CORNERS, pl.Float64)}
+
+
 _EXCLUDED: dict[str, Any] = {"patient_id": pl.String, "reason": pl.String}
+
+
+_Corners = tuple[float, float, float, float]  # values of `_CORNERS`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +75,7 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
     numbered = instances.with_row_index("row").filter(pl.col("kind") == "image")
     usable = numbered.filter(pl.col("reason").is_null())
     losses = series_with_losses(numbered)
+    drawn = _of_slices(boxes)
     rows: list[dict[str, Any]] = []
     excluded: dict[str, str] = {}
     built = Built(pl.DataFrame(), pl.DataFrame())
@@ -81,7 +89,7 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
         built.reasons |= reasons
         if not stacks:
             continue
-        marked = [_marked(stack, boxes) for stack in stacks]
+        marked = [_marked(stack, drawn) for stack in stacks]
         places = ranked([_candidate(of) for of in marked])
         first, *others = (marked[place.index] for place in places)
         built.chosen[name], built.alternatives[name] = first, others
@@ -94,20 +102,28 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
     return built
 
 
-def _marked(stack: Stack, boxes: pl.DataFrame) -> Chosen:
-    marked = stack.slices.with_row_index("z").join(boxes, on="sop_uid")
-    clipped = marked.select(
-        pl.col("z").cast(pl.Int64),
-        pl.col("x_min", "x_max").clip(0, pl.col("columns")),
-        pl.col("y_min", "y_max").clip(0, pl.col("rows")),
+def _of_slices(boxes: pl.DataFrame) -> dict[str, list[_Corners]]:
+    """SOPInstanceUID -> its boxes."""
+    drawn: dict[str, list[_Corners]] = {}
+    for uid, x_min, y_min, x_max, y_max in boxes.select("sop_uid", *_CORNERS).iter_rows():
+        drawn.setdefault(uid, []).append((x_min, y_min, x_max, y_max))
+    return drawn
+
+
+def _marked(stack: Stack, drawn: Mapping[str, Sequence[_Corners]]) -> Chosen:
+    slices = stack.slices.select("sop_uid", "columns", "rows").iter_rows()
+    boxes = sorted(
+        (z, max(x_min, 0.0), max(y_min, 0.0), min(x_max, float(columns)), min(y_max, float(rows)))
+        for z, (uid, columns, rows) in enumerate(slices)
+        for x_min, y_min, x_max, y_max in drawn.get(uid, ())
     )
-    inside = (pl.col("x_max") > pl.col("x_min")) & (pl.col("y_max") > pl.col("y_min"))
-    return Chosen(stack, clipped.filter(inside).sort("z", "x_min", "y_min", "x_max", "y_max"))
+    inside = [box for box in boxes if box[3] > box[1] and box[4] > box[2]]
+    return Chosen(stack, pl.DataFrame(inside, schema=_BOXES, orient="row"))
 
 
 def _candidate(of: Chosen) -> Candidate:
     stack = of.stack
-    kernels = stack.slices["kernel"].drop_nulls().unique().sort()
+    kernels = sorted({*stack.slices["kernel"]} - {None})
     return Candidate(
         series_uid=stack.series_uid,
         begin_mm=float(stack.z_mm[0]),

@@ -332,7 +332,7 @@ def _of_pixels(dataset: Dataset, syntax: str) -> dict[str, Any]:
     """What decides the meaning of a stored value."""
     lossy = _text(dataset, "LossyImageCompression")
     padding, limit = (_whole(dataset, name) for name in _PADDING)
-    said = [_get(dataset, name) not in (None, "", b"") for name in _PADDING]
+    said = [_get(dataset, name) not in (None, b"") for name in _PADDING]
     lut = dataset.get_item(_TAG["ModalityLUTSequence"])
     return {
         "rows": _integer(dataset, "Rows"),
@@ -372,26 +372,24 @@ def _of_space(dataset: Dataset) -> dict[str, Any]:
 
 
 def _get(dataset: Dataset, name: str) -> Any:
-    """A value, or None where its element is absent or cannot be converted."""
-    tag = _TAG[name]
-    if dataset.get_item(tag) is None:
-        return None
+    """A value, or None where its element is absent, empty or cannot be converted."""
     try:
-        return dataset[tag].value
+        value = dataset[_TAG[name]].value
     except Exception:  # values are converted when first asked for, and raise anything
         return None
+    return None if isinstance(value, str) and not value else value
 
 
 def _text(dataset: Dataset, name: str, most: int | None = 64) -> str | None:
     value = _get(dataset, name)
     if isinstance(value, MultiValue):
         value = "\\".join(map(str, value))
-    return str(value)[:most] if value not in (None, "") else None
+    return str(value)[:most] if value is not None else None
 
 
 def _integer(dataset: Dataset, name: str, absent: int | None = None) -> int | None:
     value = _get(dataset, name)
-    if value in (None, ""):
+    if value is None:
         return absent
     try:
         number = int(value)
@@ -402,7 +400,7 @@ def _integer(dataset: Dataset, name: str, absent: int | None = None) -> int | No
 
 def _numbers(dataset: Dataset, name: str, count: int) -> list[float] | None:
     value = _get(dataset, name)
-    if value in (None, ""):
+    if value is None:
         return None
     try:
         numbers = [float(each) for each in (value if isinstance(value, MultiValue) else [value])]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import cv2
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
@@ -151,13 +150,15 @@ class _Picture:
 def _axial(volume: NDArray[np.int16], of: Chosen) -> _Picture:
     """The slice with the largest box, or the middle one."""
     first = of.stack.slices.row(0, named=True)
-    areas = (of.boxes["x_max"] - of.boxes["x_min"]) * (of.boxes["y_max"] - of.boxes["y_min"])
-    largest = areas.arg_max()
-    z = len(volume) // 2 if largest is None else int(of.boxes["z"][largest])
+    boxes = of.boxes.select("z", "x_min", "y_min", "x_max", "y_max").rows()
+    areas = [(x1 - x0) * (y1 - y0) for _, x0, y0, x1, y1 in boxes]
+    z = boxes[areas.index(max(areas))][0] if boxes else len(volume) // 2
     small = cv2.resize(_grey(volume[z]), (_THUMBNAIL_PX, _THUMBNAIL_PX))
     picture = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
-    for box in _on(of.boxes, z):
-        x0, y0, x1, y1 = box * _THUMBNAIL_PX / np.tile((first["columns"], first["rows"]), 2)
+    for _, *box in (box for box in boxes if box[0] == z):
+        x0, y0, x1, y1 = (
+            np.array(box) * _THUMBNAIL_PX / np.tile((first["columns"], first["rows"]), 2)
+        )
         start, end = (round(float(x0)), round(float(y0))), (round(float(x1)), round(float(y1)))
         cv2.rectangle(picture, start, end, color=(60, 200, 255), thickness=1)
     return _picture("axial", picture)
@@ -199,8 +200,3 @@ def _picture(plane: str, pixels: NDArray[Any]) -> _Picture:
         raise ValueError("OpenCV could not write a JPEG.")
     height, width = pixels.shape[:2]
     return _Picture(plane, width, height, base64.b64encode(encoded.tobytes()).decode("ascii"))
-
-
-def _on(boxes: pl.DataFrame, z: int) -> Iterator[NDArray[np.float64]]:
-    for row in boxes.filter(pl.col("z") == z).select("x_min", "y_min", "x_max", "y_max").rows():
-        yield np.array(row)

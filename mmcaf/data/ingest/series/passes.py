@@ -95,8 +95,8 @@ def since_midnight(seconds: pl.Series) -> pl.Series:
     >>> since_midnight(pl.Series([86390.0, 20.0])).to_list()
     [86390.0, 86420.0]
     """
-    known = seconds.drop_nulls().to_list()
-    if not known or max(known) - min(known) <= _HALF_DAY_S:
+    known = seconds.drop_nulls().to_numpy()
+    if not len(known) or np.ptp(known) <= _HALF_DAY_S:
         return seconds
     late = pl.when(pl.col("s") < _HALF_DAY_S).then(pl.col("s") + _DAY_S).otherwise(pl.col("s"))
     return pl.DataFrame({"s": seconds}).select(late)["s"]
@@ -120,6 +120,8 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
         ((acquisition, instance), 3),
         ((time, instance), 3),
     ):
+        if len(parts) > 1 and any((part == part[0]).all() for part in parts):
+            continue  # says no more than the other part alone, which is trusted more
         label = np.column_stack(parts)
         complete = not np.isnan(label).any()
         label = np.nan_to_num(label, nan=-1.0)  # missing is a value too
@@ -134,7 +136,7 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
 
 
 def _numbers(slices: pl.DataFrame, column: str) -> Numbers:
-    return slices[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return slices[column].to_numpy().astype(np.float64)  # nulls are NaN
 
 
 def _again(label: Numbers, z: Numbers) -> Numbers:
@@ -182,32 +184,36 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
     """
     if not len(order):
         return []
-    steps = np.abs(np.diff(z[order]))
+    places = z[order]
+    steps = np.abs(np.diff(places))
     padded = np.pad(steps, _AROUND // 2, mode="edge") if len(steps) else np.ones(_AROUND)
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, _AROUND), axis=1)
-    groups = np.split(order, np.flatnonzero(np.diff(rank[order])) + 1)
-    ends = np.cumsum([len(group) for group in groups])
-    runs: list[list[Indices]] = [groups[:1]]
+    around = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)
+    usual = np.median(around, axis=1).tolist()
+    borders = np.flatnonzero(np.diff(rank[order], prepend=-1, append=-1)).tolist()  # of labels
+    groups = [slice(*ends) for ends in pairwise(borders)]
+    middles = (np.add.reduceat(places, borders[:-1]) / np.diff(borders)).tolist()
+    runs: list[list[slice]] = [groups[:1]]
     begin, way = 0, 0.0  # where the last run begins, and whether it goes up or down
-    for before, group, end in zip(groups, groups[1:], ends, strict=False):
-        turn = float(np.sign(z[group].mean() - z[before].mean()))
-        step = usual[end - 1]
-        if turn * way < 0 and _is_next(_distance(z[before], z[group]), step):
+    for number, (before, group) in enumerate(pairwise(groups)):
+        turn = middles[number + 1] - middles[number]
+        step = usual[group.start - 1]
+        if turn * way < 0 and _is_next(_distance(places[before], places[group]), step):
             runs[-1:] = [runs[-1][:-1], [before], [group]]
-            begin, way = end, 0.0
-        elif _is_next(_distance(z[order[begin:end]], z[group]), step):
+            begin, way = group.start, 0.0
+        elif _is_next(_distance(places[begin : group.start], places[group]), step):
             runs[-1].append(group)
             way = turn
         else:
             runs.append([group])
-            begin, way = end, 0.0
-    return [np.concatenate(run) for run in runs if run]
+            begin, way = group.start, 0.0
+    return [np.concatenate([order[group] for group in run]) for run in runs if run]
 
 
 def _is_next(step: float, usual: float) -> bool:
     """Whether a step is the usual one, or one over a slice or two that are missing."""
-    times = np.clip(np.round(step / usual), 1, _MISSING + 1) if usual > 0 else 1
-    return bool(abs(step - times * usual) <= max(_UNEVEN * usual, _UNEVEN_MM))
+    most = _MISSING + 1
+    times = max(round(min(step / usual, most)), 1) if usual > 0 else 1
+    return abs(step - times * usual) <= max(_UNEVEN * usual, _UNEVEN_MM)
 
 
 def _joined(z: Numbers, label: Numbers, runs: list[Indices]) -> list[Indices]:

@@ -26,6 +26,11 @@ _APART = 3  # spacings; a wider gap parts a stack in two
 _MAX_TILT_DEGREES = 1.0
 _MAX_SHIFT_MM = 1.0  # of the origin in the plane, from where a uniform drift would have it
 _SHAPE = ("rows", "columns", "spacing_y_mm", "spacing_x_mm")
+_TOLD = (  # columns that decide
+    *("row", "sop_uid", "series_uid", "acquisition", "acquired_s", "instance"),
+    *_SHAPE,
+)
+_IN_SPACE = (pl.col("orientation").list.to_array(6), pl.col("position_mm").list.to_array(3))
 _SAME_SPACING = 1e-3  # relative: half a pixel over 512
 _SAME_COSINE = 5e-3  # 0.3 degrees
 _UPRIGHT = 0.5  # cosine; what stands steeper is a scout, and no slice of the body
@@ -74,7 +79,8 @@ def stacks_of(
     """
     stacks: list[Stack] = []
     reasons: dict[int, str] = {}
-    for (uid,), series in slices.sort("sop_uid").group_by("series_uid", maintain_order=True):
+    told = slices.select(*_TOLD, *_IN_SPACE).with_row_index("at").sort("sop_uid")
+    for (uid,), series in told.group_by("series_uid", maintain_order=True):
         verdicts = _Verdicts()
         found = [passes_of(placed) for placed in _of_one_shape(series, verdicts)]
         bodies = sorted((body for passes in found for body in passes.bodies), key=_begin)
@@ -86,7 +92,7 @@ def stacks_of(
             "W_SLICES_LEFT_OUT": bool(verdicts.of) or uid in losses,
         }
         of_series_stacks = [
-            _stack(str(uid), phase, part, of_series)
+            _stack(slices[part["at"]], phase, part, of_series)
             for phase, parts in enumerate(parted)
             for part in parts
         ]
@@ -137,8 +143,8 @@ def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.Data
     left = series.with_columns(acquired_s=since_midnight(series["acquired_s"]))
     first = True
     while left.height:
-        fits = pl.Series(_most_common(left))
-        alike, left = left.filter(fits), left.filter(~fits)
+        fits = _most_common(left)
+        alike, left = left[np.flatnonzero(fits)], left[np.flatnonzero(~fits)]
         if first or alike.height >= MIN_SLICES:
             yield _placed(alike)
         else:
@@ -148,9 +154,7 @@ def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.Data
 
 def _most_common(slices: pl.DataFrame) -> NDArray[np.bool_]:
     """Which slices have the shape that most others agree with, give or take what rounding does."""
-    shapes = np.column_stack(
-        [slices.select(_SHAPE).to_numpy(), *np.array(slices["orientation"].to_list()).T]
-    )
+    shapes = np.hstack([slices.select(_SHAPE).to_numpy(), slices["orientation"].to_numpy()])
     kinds, kind, times = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
     sizes, spacings, axes = np.split(kinds, [2, 4], axis=1)
     near = np.ones((len(kinds), len(kinds)), dtype=bool)
@@ -166,10 +170,10 @@ def _most_common(slices: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def _placed(slices: pl.DataFrame) -> pl.DataFrame:
-    axes = np.median(np.array(slices["orientation"].to_list()), axis=0).reshape(2, 3)
+    axes = np.median(slices["orientation"].to_numpy(), axis=0).reshape(2, 3)
     normal = np.cross(*axes)
-    positions = np.array(slices["position_mm"].to_list())
-    return slices.with_columns(z=positions @ (normal / np.linalg.norm(normal)))
+    positions = slices["position_mm"].to_numpy()
+    return slices.hstack([pl.Series("z", positions @ (normal / np.linalg.norm(normal)))])
 
 
 def _begin(body: pl.DataFrame) -> tuple[float, ...]:
@@ -194,7 +198,7 @@ def _leave_out(passes: Passes, verdicts: _Verdicts) -> None:
 
 def _parts(body: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.DataFrame]:
     """The body from foot to head, parted at wide gaps; long enough parts only."""
-    stack = body.sort("z")
+    stack = body[body["z"].arg_sort()]
     gaps = np.diff(stack["z"].to_numpy())
     wide = np.flatnonzero(gaps > _APART * np.median(gaps)) + 1
     for begin, end in pairwise([0, *wide.tolist(), stack.height]):
@@ -205,11 +209,13 @@ def _parts(body: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.DataFrame]:
             verdicts.give(part, "E_FEW_SLICES")
 
 
-def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, bool]) -> Stack:
+def _stack(
+    slices: pl.DataFrame, phase: int, part: pl.DataFrame, of_series: dict[str, bool]
+) -> Stack:
     z = part["z"].to_numpy()
     gaps = np.diff(z)
     tilt, shift = _tilt_degrees_and_shift_mm(part)
-    numbers = part["acquisition"].drop_nulls().unique().to_list()
+    numbers = [*{*part["acquisition"]} - {None}]
     flags = {
         "W_Z_GAP": bool((np.abs(gaps - np.median(gaps)) > _UNEVEN * np.median(gaps)).any()),
         "W_TILT": tilt > _MAX_TILT_DEGREES,
@@ -218,10 +224,10 @@ def _stack(series: str, phase: int, part: pl.DataFrame, of_series: dict[str, boo
         "W_INSTANCE_ORDER": not _follows(part["instance"].to_list()),
     }
     return Stack(
-        series_uid=series,
+        series_uid=part["series_uid"][0],
         acquisition=numbers[0] if len(numbers) == 1 else None,
         phase=phase,
-        slices=part.drop("z"),
+        slices=slices,
         z_mm=z,
         flags=tuple(code for code, holds in flags.items() if holds),
         tilt_deg=round(tilt, 3),
@@ -243,8 +249,8 @@ def _tilt_degrees_and_shift_mm(part: pl.DataFrame) -> tuple[float, float]:
 
     Measured from positions, because the gantry tilt in the header is only nominal.
     """
-    axes = np.median(np.array(part["orientation"].to_list()), axis=0).reshape(2, 3)
-    origin = np.array(part["position_mm"].to_list()) @ axes.T  # in the plane: along rows, columns
+    axes = np.median(part["orientation"].to_numpy(), axis=0).reshape(2, 3)
+    origin = part["position_mm"].to_numpy() @ axes.T  # in the plane: along rows, columns
     z = part["z"].to_numpy()[:, None]
     drift = np.median(np.diff(origin, axis=0) / np.diff(z, axis=0), axis=0)
     shift = np.ptp(origin - drift * z, axis=0).max()

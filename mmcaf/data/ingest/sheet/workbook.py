@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from datetime import date, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 import openpyxl
@@ -111,6 +112,7 @@ def _value(cell: Any) -> Cell:
     return f"{number} {words}" if words else number
 
 
+@lru_cache(maxsize=1024)
 def _words_of(number_format: str) -> str:
     """Letters that a number's format adds to it, such as `lb`, or its percent sign."""
     first = re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', number_format or "")[0]

@@ -6,6 +6,7 @@ right; but nobody can tell from it any more. Such stacks are kept, each with a c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,14 @@ _NEAR_MM = 0.02  # rounding of what is written
 _MOST_OVERLAP = 0.3  # least distance of reconstructed slices, in thicknesses
 _FIELD_NEAR = 0.02  # relative; diameters are rounded to millimetres
 _SQUARE = 1e-3
+_STORED = ("bits_allocated", "bits_stored", "slope", "intercept", "padding", "padding_limit")
+_TOLD = [
+    *_STORED,
+    *("rescale_type", "pixel_representation", "photometric", "lossy"),
+    *("thickness_mm", "between_mm", "diameter_mm"),
+]
+
+_Kind = dict[str, Any]  # what slices have in common that say the same: values of `_TOLD`
 
 
 def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
@@ -35,47 +44,41 @@ def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
     Args:
         slices: columns of `HEADER` of usable slices, in the order of their positions.
     """
+    kinds = [
+        dict(zip(_TOLD, values, strict=True))
+        for values in dict.fromkeys(slices.select(_TOLD).iter_rows())
+    ]
     flags = {
-        "W_RESCALE_VARIES": _varies(slices, "slope", "intercept", "rescale_type"),
-        "W_RESCALE_UNUSUAL": _is_unusual(slices),
+        "W_RESCALE_VARIES": _varies(kinds, "slope", "intercept", "rescale_type"),
+        "W_RESCALE_UNUSUAL": any(_is_unusual(kind) for kind in kinds),
         "W_BITS_VARY": _varies(
-            slices, "bits_allocated", "bits_stored", "pixel_representation", "photometric"
+            kinds, "bits_allocated", "bits_stored", "pixel_representation", "photometric"
         ),
-        "W_PADDING_VARIES": _varies(slices, "padding", "padding_limit"),
-        "W_PADDING_HU": _pads_tissue(slices),
-        "W_LOSSY": bool(slices["lossy"].any()),
-        "W_SPACING": _varies(slices, "thickness_mm", "between_mm") or _contradicts(slices),
-        "W_FIELD": _varies(slices, "diameter_mm") or _has_odd_field(slices),
+        "W_PADDING_VARIES": _varies(kinds, "padding", "padding_limit"),
+        "W_PADDING_HU": any(_pads_tissue(kind) for kind in kinds),
+        "W_LOSSY": any(kind["lossy"] for kind in kinds),
+        "W_SPACING": _varies(kinds, "thickness_mm", "between_mm") or _contradicts(slices),
+        "W_FIELD": _varies(kinds, "diameter_mm") or _has_odd_field(slices),
     }
     return tuple(code for code, holds in flags.items() if holds)
 
 
-def _varies(slices: pl.DataFrame, *columns: str) -> bool:
-    return slices.select(columns).n_unique() > 1
+def _varies(kinds: Sequence[_Kind], *columns: str) -> bool:
+    return len({tuple(kind[name] for name in columns) for kind in kinds}) > 1
 
 
-def _kinds(slices: pl.DataFrame, *columns: str) -> list[dict[str, Any]]:
-    return slices.select(columns).unique(maintain_order=True).to_dicts()
-
-
-def _is_unusual(slices: pl.DataFrame) -> bool:
-    kinds = _kinds(slices, "slope", "intercept", "pixel_representation", "rescale_type")
-    return any(
+def _is_unusual(kind: _Kind) -> bool:
+    return (
         kind["slope"] != 1
         or (kind["pixel_representation"] == 1, kind["intercept"]) not in _USUAL
         or (kind["rescale_type"] or "").strip().upper() == "US"
-        for kind in kinds
     )
 
 
-def _pads_tissue(slices: pl.DataFrame) -> bool:
-    stored = ("bits_allocated", "bits_stored", "slope", "intercept", "padding", "padding_limit")
-    for kind in _kinds(slices, *stored, "pixel_representation"):
-        signed = kind.pop("pixel_representation") == 1
-        declared = StoredValues(**kind, signed=signed).padding_hu()
-        if declared is not None and declared[1] > AIR_HU and declared[0] <= MAX_HU:
-            return True
-    return False
+def _pads_tissue(kind: _Kind) -> bool:
+    stored = {name: kind[name] for name in _STORED}
+    declared = StoredValues(**stored, signed=kind["pixel_representation"] == 1).padding_hu()
+    return declared is not None and declared[1] > AIR_HU and declared[0] <= MAX_HU
 
 
 def _contradicts(slices: pl.DataFrame) -> bool:

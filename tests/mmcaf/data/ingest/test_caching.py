@@ -43,6 +43,10 @@ def task(patient: Chosen, dicom_folder: Path, tmp_path: Path) -> StackTask:
     return replace(made, boxes=((3, 8.0, 8.0, 24.0, 24.0),))
 
 
+def patient_of(chosen: Chosen) -> str:
+    return str(chosen.stack.slices["patient_id"][0])
+
+
 def planes(task: StackTask) -> np.ndarray:
     return np.stack([read_hu(path, task.shape) for path in task.files])
 
@@ -68,6 +72,17 @@ def test_the_lesion_s_hu_is_the_mean_of_the_middle_half_of_its_boxes(task: Stack
     cores = np.concatenate([full[3, 12:20, 12:20].ravel(), full[5, 1:3, 1:3].ravel()])
     assert cache_stack(two)["lesion_hu"] == pytest.approx(cores.mean(), abs=0.01)
     assert cache_stack(replace(task, boxes=()))["lesion_hu"] is None
+
+
+def test_a_box_is_where_the_annotation_has_it(
+    patient: Chosen, dicom_folder: Path, tmp_path: Path
+) -> None:
+    marks = [(patient.stack.slices["sop_uid"][3], 4.0, 20.0, 36.0, 28.0)]  # x, y, x, y
+    files, sheet = scan([dicom_folder]), pl.DataFrame(schema=CLINICAL_SHEET)
+    built = build(files, pl.DataFrame(marks, schema=BOXES, orient="row"), sheet)
+    task = stack_task(built.chosen[patient_of(patient)], [dicom_folder], tmp_path, 24)
+    middle = planes(task)[3, 22:26, 12:28]
+    assert cache_stack(task)["lesion_hu"] == pytest.approx(middle.mean(), abs=0.01)
 
 
 def test_a_box_of_a_pixel_still_has_a_middle(task: StackTask) -> None:
