@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.known_cohorts import note_cohort
 from mmcaf.data.volumes import VolumeSpec, open_volumes
 from mmstudy.analysis.cases import HU_WINDOWS, case_slices
 from mmstudy.errors import MMStudyError
@@ -22,6 +23,7 @@ OLD = Path(__file__).parents[2] / "fixtures" / "study_v1"
 def study(tmp_path: Path, cohort: Cohort) -> Study:
     about = json.loads((OLD / "study.json").read_text())
     about |= {"cohort": str(cohort.folder), "cohort_digest": cohort.digest}
+    note_cohort(cohort)  # a study's word alone does not lead there
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.json").write_text(json.dumps(about))
     return open_study(tmp_path / "s")
