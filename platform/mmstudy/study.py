@@ -14,14 +14,13 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort, load_patients
+from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
-from mmstudy.storage.known_cohorts import note_cohort
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables

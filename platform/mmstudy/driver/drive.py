@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort, make_volumes
+from mmcaf.data.node_cache import load_cohort, make_volumes, note_cohort
 from mmcaf.data.splits import Split
 from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
@@ -25,6 +25,7 @@ from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.judgement import Mended, mend
+from mmstudy.driver.leftovers import sweep
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.search.importance import keep_importance
@@ -35,9 +36,7 @@ from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
 from mmstudy.storage.about import check_continues, write_about
 from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.folder import StudyFolder, working_root
-from mmstudy.storage.known_cohorts import note_cohort
 from mmstudy.storage.ledger import FolderLedger
-from mmstudy.storage.leftovers import sweep
 from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.schema import State

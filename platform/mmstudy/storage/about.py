@@ -17,12 +17,12 @@ import msgspec
 from msgspec import Meta
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.node_cache import known_cohort
 from mmcaf.data.splits import Split
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.known_cohorts import known_cohort
 from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmcaf.files.atomic import replacing
+from mmstudy.driver.leftovers import sweep
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.leftovers import sweep
 
 
 def aged(path: Path, hours: float = 2) -> Path:
