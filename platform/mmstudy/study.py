@@ -14,8 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.known_cohorts import note_cohort
-from mmcaf.data.node_cache import load_cohort, load_patients
+from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.known_cohorts import note_cohort
-from mmcaf.data.node_cache import load_cohort, make_volumes
+from mmcaf.data.node_cache import load_cohort, make_volumes, note_cohort
 from mmcaf.data.splits import Split
 from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec

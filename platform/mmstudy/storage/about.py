@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.known_cohorts import known_cohort
+from mmcaf.data.node_cache import known_cohort
 from mmcaf.data.splits import Split
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
