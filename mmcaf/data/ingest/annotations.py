@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
 import polars as pl
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
 from mmcaf.data.ingest.clinical import ALIASES
 from mmcaf.data.ingest.patients.patient_ids import patient_id
@@ -197,9 +197,11 @@ def _cut(box: Box, size: Size | None) -> Box | None:
 
 def _read(path: Path) -> _Drawn:
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
             raise _Refused("E_XML_SIZE")
-        root: Element = parse(path).getroot()  # type: ignore[assignment] # None only if empty
+        root: Element = fromstring(content)
     except OSError as error:
         raise _Refused("E_UNREADABLE") from error
     except (ParseError, ValueError, LookupError) as error:  # also unknown encodings

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import polars as pl
@@ -186,9 +187,10 @@ def _runs(z: Numbers, rank: Indices, order: Indices) -> list[Indices]:
         return []
     places = z[order]
     steps = np.abs(np.diff(places))
-    padded = np.pad(steps, _AROUND // 2, mode="edge") if len(steps) else np.ones(_AROUND)
-    around = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)
-    usual = np.median(around, axis=1).tolist()
+    middle = _AROUND // 2
+    around = np.arange(len(steps))[:, None] + np.arange(-middle, middle + 1)
+    around = np.clip(around, 0, max(len(steps) - 1, 0))
+    usual = np.sort(steps[around], axis=1)[:, middle].tolist()  # the median
     borders = np.flatnonzero(np.diff(rank[order], prepend=-1, append=-1)).tolist()  # of labels
     groups = [slice(*ends) for ends in pairwise(borders)]
     middles = (np.add.reduceat(places, borders[:-1]) / np.diff(borders)).tolist()
@@ -282,7 +284,7 @@ def _is_even(z: Numbers, instance: Numbers) -> bool:
 
 
 def _few_short(gaps: Numbers) -> bool:
-    usual = np.quantile(gaps, _USUAL, method="higher")
+    usual = np.sort(gaps)[ceil(_USUAL * (len(gaps) - 1))]
     slack = max(_UNEVEN * usual, _UNEVEN_MM)
     like = np.append(np.append(False, np.abs(np.diff(gaps)) <= slack), False)
     lone = ~(like[:-1] & like[1:])  # a stretch scanned more finely is one, not every gap of it

@@ -80,7 +80,8 @@ def stacks_of(
     stacks: list[Stack] = []
     reasons: dict[int, str] = {}
     told = slices.select(*_TOLD, *_IN_SPACE).with_row_index("at").sort("sop_uid")
-    for (uid,), series in told.group_by("series_uid", maintain_order=True):
+    for series in told.partition_by("series_uid", maintain_order=True):
+        uid = series["series_uid"][0]
         verdicts = _Verdicts()
         found = [passes_of(placed) for placed in _of_one_shape(series, verdicts)]
         bodies = sorted((body for passes in found for body in passes.bodies), key=_begin)
@@ -155,6 +156,8 @@ def _of_one_shape(series: pl.DataFrame, verdicts: _Verdicts) -> Iterator[pl.Data
 def _most_common(slices: pl.DataFrame) -> NDArray[np.bool_]:
     """Which slices have the shape that most others agree with, give or take what rounding does."""
     shapes = np.hstack([slices.select(_SHAPE).to_numpy(), slices["orientation"].to_numpy()])
+    if (shapes == shapes[0]).all():
+        return np.ones(len(shapes), dtype=bool)
     kinds, kind, times = np.unique(shapes, axis=0, return_inverse=True, return_counts=True)
     sizes, spacings, axes = np.split(kinds, [2, 4], axis=1)
     near = np.ones((len(kinds), len(kinds)), dtype=bool)

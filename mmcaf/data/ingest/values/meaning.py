@@ -35,7 +35,7 @@ _TOLD = [
     *("thickness_mm", "between_mm", "diameter_mm"),
 ]
 
-_Kind = dict[str, Any]  # what slices have in common that say the same: values of `_TOLD`
+_Values = dict[str, Any]  # column -> value
 
 
 def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
@@ -44,6 +44,7 @@ def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
     Args:
         slices: columns of `HEADER` of usable slices, in the order of their positions.
     """
+    first = slices.row(0, named=True)
     kinds = [
         dict(zip(_TOLD, values, strict=True))
         for values in dict.fromkeys(slices.select(_TOLD).iter_rows())
@@ -57,17 +58,17 @@ def meaning_flags(slices: pl.DataFrame) -> tuple[str, ...]:
         "W_PADDING_VARIES": _varies(kinds, "padding", "padding_limit"),
         "W_PADDING_HU": any(_pads_tissue(kind) for kind in kinds),
         "W_LOSSY": any(kind["lossy"] for kind in kinds),
-        "W_SPACING": _varies(kinds, "thickness_mm", "between_mm") or _contradicts(slices),
-        "W_FIELD": _varies(kinds, "diameter_mm") or _has_odd_field(slices),
+        "W_SPACING": _varies(kinds, "thickness_mm", "between_mm") or _contradicts(first, slices),
+        "W_FIELD": _varies(kinds, "diameter_mm") or _has_odd_field(first),
     }
     return tuple(code for code, holds in flags.items() if holds)
 
 
-def _varies(kinds: Sequence[_Kind], *columns: str) -> bool:
+def _varies(kinds: Sequence[_Values], *columns: str) -> bool:
     return len({tuple(kind[name] for name in columns) for kind in kinds}) > 1
 
 
-def _is_unusual(kind: _Kind) -> bool:
+def _is_unusual(kind: _Values) -> bool:
     return (
         kind["slope"] != 1
         or (kind["pixel_representation"] == 1, kind["intercept"]) not in _USUAL
@@ -75,17 +76,16 @@ def _is_unusual(kind: _Kind) -> bool:
     )
 
 
-def _pads_tissue(kind: _Kind) -> bool:
+def _pads_tissue(kind: _Values) -> bool:
     stored = {name: kind[name] for name in _STORED}
     declared = StoredValues(**stored, signed=kind["pixel_representation"] == 1).padding_hu()
     return declared is not None and declared[1] > AIR_HU and declared[0] <= MAX_HU
 
 
-def _contradicts(slices: pl.DataFrame) -> bool:
+def _contradicts(first: _Values, slices: pl.DataFrame) -> bool:
     """Whether what is written of distances is not what the positions say."""
     if slices.height < 2:
         return False
-    first = slices.row(0, named=True)
     normal = np.cross(*np.array(first["orientation"]).reshape(2, 3))
     gaps = np.abs(np.diff(np.array(slices["position_mm"].to_list()) @ normal))
     distance = float(np.median(gaps))
@@ -96,8 +96,7 @@ def _contradicts(slices: pl.DataFrame) -> bool:
     return bool(thickness) and not _MOST_OVERLAP * thickness <= distance <= thickness + slack
 
 
-def _has_odd_field(slices: pl.DataFrame) -> bool:
-    first = slices.row(0, named=True)
+def _has_odd_field(first: _Values) -> bool:
     across, down = first["spacing_x_mm"], first["spacing_y_mm"]
     if abs(across - down) > _SQUARE * down or first["rows"] != first["columns"]:
         return True
