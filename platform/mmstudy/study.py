@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort, load_patients
+from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
@@ -287,6 +287,8 @@ class Study:
                     f"or copy it to where it lay beside the study. {error}"
                 ) from error
         self.about.check_cohort(found)
+        if given is not None:
+            note_cohort(found)
         return found
 
     def refresh(self) -> None:
@@ -355,16 +357,17 @@ def open_study(folder: Path | str) -> Study:
     return Study(found, read_about(found))
 
 
-def found_studies(root: Path) -> list[Found]:
+def found_studies(root: Path) -> Iterator[Found]:
     """Every folder under `root` that looks like a study's, by name; also those half-copied."""
     refresh_root(root)
     if not root.is_dir():
-        return []
+        return
     stored = StudyFolder(root).stored
     with os.scandir(root) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
-    looked = (_found(root / name, stored=stored) for name in names)
-    return [one for one in looked if one is not None]
+    for name in names:
+        if (one := _found(root / name, stored=stored)) is not None:
+            yield one
 
 
 def _found(folder: Path, *, stored: bool) -> Found | None:

@@ -61,6 +61,11 @@ def root(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_budget_beyond_all_sense_is_refused_before_any_row_runs() -> None:
+    with pytest.raises(UsageError, match=r"seeds must be from 1 to 1000, got 1000001\."):
+        Budget(trials=1, seeds=1_000_001)
+
+
 def test_each_row_is_complete_or_says_why_not(root: Path) -> None:
     found = read_benchmark(root)
     assert found is not None
