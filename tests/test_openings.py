@@ -19,6 +19,7 @@ SOURCE = "images and tables to be ingested: found by a walk that follows no link
 OWN = "a file of this package, or of the machine"
 TEMPORARY = "a new file that this function has made"
 ALLOWED = {  # module, function: why
+    ("mmcaf.data.ingest.annotations", "_read"): SOURCE,
     ("mmcaf.data.ingest.decode", "_limit_memory"): OWN,
     ("mmcaf.data.ingest.dicom", "_header"): SOURCE,
     ("mmcaf.data.ingest.dicom", "read_plane"): SOURCE,

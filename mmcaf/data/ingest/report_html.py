@@ -35,7 +35,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 p, figcaption { color: var(--soft); } .warn { color: var(--warn); font-weight: 600; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem 1rem .2rem 0;
+.wide { overflow-x: auto; } table { border-collapse: collapse; }
+th, td { text-align: left; padding: .2rem 1rem .2rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n { font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 2rem; }
@@ -268,7 +269,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         return "<p>None.</p>"
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _cell(value: Any) -> str:

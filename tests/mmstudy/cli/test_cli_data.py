@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from mmcaf.data.cohort import Cohort, load
+from mmcaf.data.ingest.rules import CODES
 from mmcaf.files.atomic import flocked, open_for_locking
 from mmstudy.cli.main import app, told
 from mmstudy.study import open_study
@@ -150,7 +151,7 @@ def test_a_check_ends_with_4_and_names_patient_reason_and_remedy(
     assert code == 4
     (line,) = [line for line in out.splitlines() if line.startswith("A9002 ")]
     assert "E_PIXEL_LEN" in line
-    assert "fewer pixel bytes than its size needs" in line
+    assert CODES["E_PIXEL_LEN"] in line
     assert "Download or copy the files again." in line
     assert "1 patients left out" in err
 

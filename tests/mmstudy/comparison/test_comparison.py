@@ -110,9 +110,11 @@ def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:
 
 
 def test_a_study_that_lost_its_cohort_is_compared_without_baselines(
-    study: Study, tmp_path: Path
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = shutil.copytree(study.folder.root, tmp_path / "elsewhere" / "s")
+    assert compare(open_study(alone)).against_baselines  # the user named the cohort here
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "of another machine"))
     found = compare(open_study(alone))
     assert len(found.rows) == len(found.sections[0].rows) + len(published())
     assert found.against_baselines == ()

@@ -78,9 +78,13 @@ def passes_of(slices: pl.DataFrame) -> Passes:
     """
     z = slices["z"].to_numpy()
     instance = _numbers(slices, "instance")
-    readings = [_read(z, instance, label, trust) for label, trust in _labels(slices)]
+    labels = [*_labels(slices)]
+    readings = [_read(z, instance, label, trust) for label, trust in labels if trust]
     best = max(readings, key=lambda reading: reading.merit)  # the first of equals
-    complete = [r for r in readings if r.trust and r.merit[0] == best.merit[0]]
+    if best.merit[0] < len(z):  # else those that some slices lack say nothing better
+        lacking = [_read(z, instance, label, trust) for label, trust in labels if not trust]
+        best = max([best, *lacking], key=lambda reading: reading.merit)
+    complete = [reading for reading in readings if reading.merit[0] == best.merit[0]]
     doubled = best.trust == _NO_LABEL and 1 < len(np.unique(instance)) <= len(z) / 2
     return Passes(
         bodies=[slices[found] for found in best.bodies],
@@ -128,10 +132,11 @@ def _labels(slices: pl.DataFrame) -> Iterator[tuple[NDArray[np.float64], int]]:
         label = np.nan_to_num(label, nan=-1.0)  # missing is a value too
         if not (label != label[0]).any():
             continue
-        again = _again(label, slices["z"].to_numpy()) if parts[-1] is instance else None
-        if again is None or not complete:
+        if not complete or parts[-1] is not instance:
             yield label, trust if complete else 0
-        elif np.isfinite(again).all():
+            continue
+        again = _again(label, slices["z"].to_numpy())
+        if np.isfinite(again).all():
             yield np.column_stack([again, label]), _RESTARTED if again.any() else trust
     yield np.zeros((slices.height, 1)), _NO_LABEL
 
