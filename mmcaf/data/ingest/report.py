@@ -25,8 +25,8 @@ from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.logistic import out_of_fold
-from mmcaf.stats.metrics import auroc
 
 __all__ = ["compose", "confound_probe", "file_counts", "incomplete_series", "read_report"]
 

@@ -127,7 +127,8 @@ def predict(
 ) -> None:
     """The trial's networks on patients of another cohort: metrics with n, or every case."""
     from mmcaf.data.node_cache import load_cohort
-    from mmcaf.stats.metrics import auroc_interval, auroc_standard_error, rates
+    from mmcaf.stats.areas import auroc_interval, auroc_standard_error
+    from mmcaf.stats.metrics import rates
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.predict import predict as predict_other
     from mmstudy.storage.origin import Origin

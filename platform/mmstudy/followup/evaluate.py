@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmcaf.stats.metrics import auroc_interval, rates
+from mmcaf.stats.areas import auroc_interval
+from mmcaf.stats.metrics import rates
 from mmstudy.errors import UsageError
 from mmstudy.followup.predict import predict_test
 from mmstudy.provenance import code_version

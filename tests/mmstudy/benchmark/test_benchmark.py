@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
 from mmstudy.benchmark import run as benchmark_run
 from mmstudy.benchmark.read import read_benchmark

@@ -27,7 +27,7 @@ from mmcaf.data.splits import Fold, Protocol, assign
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.registry import NETWORKS, config_class, reads_image, table_columns
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.paired import holm
 from mmcaf.training.loop import fit
 from mmcaf.training.stages import LastStage, last_stage

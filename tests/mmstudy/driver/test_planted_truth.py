@@ -13,7 +13,7 @@ import pytest
 
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.tally import Standing

@@ -21,8 +21,8 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import corrected_interval
-from mmcaf.stats.metrics import auroc
 from mmstudy.analysis.optimism import outcomes_of
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
