@@ -175,10 +175,9 @@ def read_if_small(path: Path | str, most: int) -> bytes | None:
         now = os.fstat(handle)
         if not stat.S_ISREG(now.st_mode):
             raise DataError(_refusal(Path(path), _kind(now.st_mode)))
-        content = os.read(handle, most + 1) if now.st_size <= most else None
+        return os.read(handle, now.st_size) if now.st_size <= most else None
     finally:
         os.close(handle)
-    return None if content is None or len(content) > most else content
 
 
 def open_array(path: Path, *, mode: Literal["r", "c"] = "r") -> NDArray[Any]:

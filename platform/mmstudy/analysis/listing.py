@@ -30,7 +30,7 @@ from mmstudy.study import Found, Study, found_studies
 
 __all__ = ["Listed", "Standing", "listed", "standing"]
 
-_STUDIES_AT_ONCE, _FILES_AT_ONCE, _MOST_BYTES = 500, 4000, 1 << 20
+_STUDIES_AT_ONCE, _FILES_AT_ONCE, _MOST_BYTES = 250, 2000, 1 << 20
 _FOLDERS = {"trials", "segments", "confirmations"}
 _LOOSE = re.compile(r"/trials/(\d{5,9})\.parquet$")
 _SCHEMA = {"number": pl.Int32, "state": pl.String, "value": pl.Float64}

@@ -27,7 +27,7 @@ from mmstudy.storage.schema import (
     State,
     TrialRow,
 )
-from mmstudy.storage.segments import SCHEMAS, Table, loose_path, table_owners
+from mmstudy.storage.segments import SCHEMAS, Table, all_owners, loose_path
 
 __all__ = ["Damage", "Records", "begun_anew", "examine", "put_in_order"]
 
@@ -75,7 +75,7 @@ def examine(folder: StudyFolder, folds: int, *, deep: bool = False) -> Records:
     """
     folder.check_folders()
     try:
-        owners = {table: table_owners(folder, table) for table in SCHEMAS}
+        owners = all_owners(folder)
     except MMStudyError as error:  # which files hold what cannot be said before it is mended
         return Records({}, (Damage(folder.manifest, str(error)),))
     look = partial(_looked, folder, deep=deep)
