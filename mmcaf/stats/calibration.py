@@ -1,23 +1,21 @@
 """Whether a probability means what it says: Brier score and skill, intercept, slope, reliability.
 
 With few positive cases all of this is illustrative: at 15 a slope's interval spans a factor of
-three. Every figure has its interval, and what cannot be estimated is None. Networks of different
-folds are calibrated each in its own way, so with `folds` every figure is made within folds.
+three. Every figure has its interval, and what cannot be estimated is None.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcaf.stats.areas import checked
 from mmcaf.stats.bootstrap import bootstrap_interval, weighted_brier
 from mmcaf.stats.logistic import fit_logistic
-from mmcaf.stats.metrics import Proportion, brier
+from mmcaf.stats.metrics import Proportion, brier, checked
 
 __all__ = ["Calibration", "Coefficient", "ReliabilityBin", "calibration", "reliability"]
 
@@ -64,61 +62,39 @@ class Calibration:
 
 
 def calibration(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    confidence: float = 0.95,
-    *,
-    folds: ArrayLike | None = None,
-    cases: ArrayLike | None = None,
+    labels: ArrayLike, probabilities: ArrayLike, confidence: float = 0.95
 ) -> Calibration:
-    """All of it, of arrays of shape (rows,).
+    """All of it, of arrays of shape (cases,).
 
-    The intercept is the mean of the folds', weighted by their cases. The slope is that of a
-    logistic regression of the label on the probability's logit, with an intercept of its own for
-    each fold; there is none where the classes do not overlap or all probabilities are one.
-
-    Args:
-        labels: (rows,)
-        probabilities: (rows,)
-        confidence: of the intervals.
-        folds: (rows,) which network scored the row; None for one network.
-        cases: (rows,) which case it is, where folds are repeated and so share cases.
+    The slope is that of a logistic regression of the label on the probability's logit; there is
+    none where the classes do not overlap or all probabilities are one.
 
     Raises:
         ValueError: a probability is NaN or outside [0, 1]; labels other than 0 and 1.
     """
     y, p = checked(labels, probabilities)
     score = brier(y, p)
-    of = np.zeros(len(y)) if folds is None else np.asarray(folds)
-    whole = [of == fold for fold in np.unique(of) if 0 < y[of == fold].sum() < (of == fold).sum()]
+    share = float(y.mean()) if len(y) else nan
+    certain = isnan(share) or share in (0.0, 1.0)
     logits = np.log(np.clip(p, _EDGE, 1 - _EDGE) / np.clip(1 - p, _EDGE, 1 - _EDGE))
-    case = np.arange(len(y)) if cases is None else np.asarray(cases)
-    _, once = np.unique(case, return_index=True)
     return Calibration(
-        n=len(once),
-        positives=int(y[once].sum()),
+        n=len(y),
+        positives=int(y.sum()),
         brier=None if isnan(score) else score,
-        brier_interval=bootstrap_interval(
-            weighted_brier, y, p, confidence=confidence, folds=folds, cases=cases
-        ),
-        skill=_skill(y, p, whole),
-        intercept=_in_the_large(y, logits, whole, confidence),
-        slope=_slope(y, logits, whole, confidence),
-        bins=reliability(y, p, folds=folds),
+        brier_interval=bootstrap_interval(weighted_brier, y, p, confidence=confidence),
+        skill=None if certain else 1 - score / (share * (1 - share)),
+        intercept=None if certain else _in_the_large(y, logits, confidence),
+        slope=None if certain else _slope(y, logits, confidence),
+        bins=reliability(y, p),
     )
 
 
 def reliability(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    bins: int = MOST_BINS,
-    *,
-    folds: ArrayLike | None = None,
+    labels: ArrayLike, probabilities: ArrayLike, bins: int = MOST_BINS
 ) -> tuple[ReliabilityBin, ...]:
     """Cases in at most `bins` groups of about one size by probability, lowest first.
 
-    With `folds` the lowest group holds the lowest of every fold, and so on. Cases of one
-    probability stay together, so there may be fewer groups.
+    Cases of one probability stay together, so there may be fewer groups.
 
     Raises:
         ValueError: more than five bins, which these numbers of patients cannot fill.
@@ -126,10 +102,10 @@ def reliability(
     if not 1 <= bins <= MOST_BINS:
         raise ValueError(f"Need 1 to {MOST_BINS} bins, got {bins}.")
     y, p = checked(labels, probabilities)
-    of = np.zeros(len(y)) if folds is None else np.asarray(folds)
-    group = np.zeros(len(y), dtype=int)
-    for fold in np.unique(of):
-        group[of == fold] = _groups(p[of == fold], bins)
+    levels, of = np.unique(p, return_inverse=True)
+    size = np.bincount(of, minlength=len(levels))
+    middle = (np.cumsum(size) - size / 2) / max(1, len(y))  # of each level's cases, as a share
+    group = np.minimum((middle * bins).astype(int), bins - 1)[of]
     return tuple(
         ReliabilityBin(
             float(p[group == one].mean()),
@@ -139,41 +115,9 @@ def reliability(
     )
 
 
-def _groups(probabilities: Floats, bins: int) -> NDArray[np.int64]:
-    levels, of = np.unique(probabilities, return_inverse=True)
-    size = np.bincount(of, minlength=len(levels))
-    middle = (np.cumsum(size) - size / 2) / max(1, len(of))  # of each level's cases, as a share
-    return np.asarray(np.minimum((middle * bins).astype(int), bins - 1)[of])
-
-
-def _skill(
-    labels: NDArray[np.int64], probabilities: Floats, whole: list[NDArray[np.bool_]]
-) -> float | None:
-    """Against always saying the prevalence of the fold."""
-    if not whole:
-        return None
-    rows = np.logical_or.reduce(whole)
-    plain = sum(
-        float(labels[fold].mean() * (1 - labels[fold].mean()) * fold.sum()) for fold in whole
-    )
-    return 1 - brier(labels[rows], probabilities[rows]) * int(rows.sum()) / plain
-
-
-def _in_the_large(
-    labels: NDArray[np.int64], logits: Floats, whole: list[NDArray[np.bool_]], confidence: float
-) -> Coefficient | None:
-    if not whole:
-        return None
-    found = [_shift(labels[fold], logits[fold]) for fold in whole]
-    share = np.array([fold.sum() for fold in whole]) / sum(fold.sum() for fold in whole)
-    value = sum(w * shift for w, (shift, _) in zip(share, found, strict=True))
-    spread = sum(w**2 * variance for w, (_, variance) in zip(share, found, strict=True))
-    return _wald(float(value), float(spread), confidence)
-
-
-def _shift(labels: NDArray[np.int64], logits: Floats) -> tuple[float, float]:
+def _in_the_large(labels: NDArray[np.int64], logits: Floats, confidence: float) -> Coefficient:
     """The shift of all logits at which as many positives are expected as there are, by bisection:
-    the expected number only grows with the shift. And its variance."""
+    the expected number only grows with the shift."""
     low, high = -float(logits.max()) - 40, -float(logits.min()) + 40
     for _ in range(_STEPS):
         middle = (low + high) / 2
@@ -182,22 +126,16 @@ def _shift(labels: NDArray[np.int64], logits: Floats) -> tuple[float, float]:
         else:
             high = middle
     expected = 1 / (1 + np.exp(-logits - middle))
-    return middle, 1 / float((expected * (1 - expected)).sum())
+    return _wald(middle, 1 / float((expected * (1 - expected)).sum()), confidence)
 
 
-def _slope(
-    labels: NDArray[np.int64], logits: Floats, whole: list[NDArray[np.bool_]], confidence: float
-) -> Coefficient | None:
-    ends = [(logits[f & (labels == 1)], logits[f & (labels == 0)]) for f in whole]
-    if all(well.max() <= sick.min() for sick, well in ends) or all(
-        sick.max() <= well.min() for sick, well in ends
-    ):
+def _slope(labels: NDArray[np.int64], logits: Floats, confidence: float) -> Coefficient | None:
+    sick, well = logits[labels == 1], logits[labels == 0]
+    if well.max() <= sick.min() or sick.max() <= well.min():
         return None  # separated: the likelihood grows for ever
-    rows = np.logical_or.reduce(whole)
-    columns = np.column_stack([logits, *whole[1:]])[rows].astype(float)
-    model = fit_logistic(columns, labels[rows], ridge=0.0)
-    p = model.probability(columns)
-    design = np.column_stack([np.ones(len(columns)), columns])
+    model = fit_logistic(logits[:, None], labels, ridge=0.0)
+    p = model.probability(logits[:, None])
+    design = np.column_stack([np.ones(len(logits)), logits])
     information = (design * (p * (1 - p))[:, None]).T @ design
     spread = float(np.linalg.inv(information)[1, 1])
     return _wald(float(model.coefficients[1] / model.scale[0]), spread, confidence)

@@ -13,7 +13,6 @@ from mmstudy.cli.shared import (
     RootOption,
     StudyArgument,
     TrialArgument,
-    WeightsOption,
     app,
     opened_study,
     print_rows,
@@ -39,7 +38,6 @@ def explain(
     per_class: Annotated[
         int, typer.Option(min=1, help="Of either class so many it got most wrong, and most sure.")
     ] = 2,
-    weights: WeightsOption = None,
     how: FormatOption = "table",
 ) -> None:
     """Grad-CAM over the slices, SHAP values, KAN curves, and whether they depend on the weights."""
@@ -54,7 +52,6 @@ def explain(
         cohort,
         cases=cases or (),
         per_class=per_class,
-        weights=weights,
         progress=Reporter().steps,
         say=say,
     )

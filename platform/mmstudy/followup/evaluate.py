@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmcaf.stats.areas import auroc_interval
-from mmcaf.stats.metrics import rates
+from mmcaf.stats.metrics import auroc_interval, rates
 from mmstudy.errors import UsageError
 from mmstudy.followup.predict import predict_test
 from mmstudy.provenance import code_version
@@ -28,8 +27,6 @@ def evaluate(
     number: int,
     cohort: str | Path | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-    *,
-    weights: str | Path | None = None,
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.
 
@@ -38,11 +35,10 @@ def evaluate(
         number: a complete trial.
         cohort: the study's own, if it was moved.
         progress: told of every step.
-        weights: folder of SAM's weights, for a trial that needs them.
 
     Raises:
         UsageError: the protocol sets no test patients aside, or a driver runs the study.
-        MMStudyError: the trial is not complete, it needs weights, or the cohort is another.
+        MMStudyError: the trial is not complete, or the cohort is another.
     """
     if not study.about.split.test:
         raise UsageError(
@@ -54,7 +50,7 @@ def evaluate(
     with driver_lock(folder):
         folder.refresh(at_once=True)
         study = Study(folder, study.about)
-        found = predict_test(study, number, own, progress, weights)
+        found = predict_test(study, number, own, progress)
         labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
         low, high = auroc_interval(labels, scores)
         look, epoch = study.evaluations().height + 1, study.trial(number)["best_epoch"]

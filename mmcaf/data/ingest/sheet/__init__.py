@@ -1,1 +1,0 @@
-"""The clinical sheet: from a file to a table, its headers, and what each cell means."""

@@ -1,1 +1,0 @@
-"""What stored values mean: compressed, kept as integers, turned into Hounsfield units."""

@@ -1,1 +1,0 @@
-"""What voxels prove, whatever headers say: slices by neighbours, stacks by what a chest is."""
