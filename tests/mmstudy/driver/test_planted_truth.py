@@ -23,6 +23,7 @@ from mmstudy.study import open_study
 pytestmark = pytest.mark.slow
 
 SEEDS = range(5)
+COHORTS = range(15)  # as many as make the bound about 0.12
 SPEC: dict[str, Any] = {
     "question": "What does one fixed network find?",
     "protocol": {"kind": "kfold", "folds": 3},
@@ -78,7 +79,7 @@ def ignore(_: Standing) -> None:
 
 
 def test_nothing_is_found_where_there_is_nothing(tmp_path: Path) -> None:
-    found = [studied(tmp_path / str(seed), seed=seed, signal_clinical=0) for seed in SEEDS]
+    found = [studied(tmp_path / str(seed), seed=seed, signal_clinical=0) for seed in COHORTS]
     mean = np.mean([one.auroc for one in found])
     error = np.sqrt(sum(one.null_error**2 for one in found)) / len(found)
     assert abs(mean - 0.5) < 3 * error, f"AUROC {mean:.3f}, standard error {error:.3f}"
