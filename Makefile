@@ -26,11 +26,13 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-# Kills, power cuts, copies, wrong clocks, and every damaged file under every command: all of what
-# test-slow does a sample of. About two hours.
+# Kills, power cuts, copies, wrong clocks, every damaged file under every command, 3,000 edits of what
+# is ingested, faults planted in slices: all of what test-slow does a sample of. About three hours.
 soak: $(VENV)/.dev
 	MATRIX=full $(BIN)/python -m pytest -s tests/mmstudy/test_matrix.py
 	SOAK=full $(BIN)/python -m pytest -s --show-capture=no tests/mmstudy/test_soak.py
+	SOAK=full $(BIN)/python -m pytest -s tests/mmcaf/data/ingest/test_mutations.py
+	$(BIN)/python tests/soak/neighbours.py
 
 # Figures beside their targets; fails where one is missed.
 bench: $(VENV)/.dev

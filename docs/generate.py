@@ -18,7 +18,14 @@ from generator.architecture import floors, modules
 from generator.commands import commands
 from generator.face import python
 from generator.networks import networks
-from generator.records import exit_codes, reason_codes, study_folder, tables
+from generator.records import (
+    choice_of_series,
+    clinical_sheet,
+    exit_codes,
+    reason_codes,
+    study_folder,
+    tables,
+)
 from generator.settings import spec
 
 __all__ = ["PAGES", "PARTS", "main", "stale", "written"]
@@ -30,6 +37,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/spec.md": spec,
     "reference/networks.md": networks,
     "reference/reason-codes.md": reason_codes,
+    "reference/choice-of-series.md": choice_of_series,
+    "reference/clinical-sheet.md": clinical_sheet,
     "reference/study-folder.md": study_folder,
     "reference/tables.md": tables,
     "reference/exit-codes.md": exit_codes,

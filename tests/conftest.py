@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmstudy import ray_env
 from support import shapes  # noqa: F401  # before any test imports a network
+from support.keyed import keyed
+
+# The same examples each time, however busy the machine is.
+settings.register_profile("sure", derandomize=True, deadline=None)
+settings.load_profile("sure")
 
 # Whichever test imports Ray first: a token, and none in the home folder.
 ray_env.prepare(joins=False)
@@ -22,6 +28,12 @@ ray_env.prepare(joins=False)
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """What a test draws does not depend on which tests came before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,4 +57,4 @@ def dicom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cohort(dicom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return ingest([dicom_folder], tmp_path_factory.mktemp("cohort"), in_plane_px=48)
+    return ingest([dicom_folder], keyed(tmp_path_factory.mktemp("cohort")), in_plane_px=48)

@@ -68,7 +68,11 @@ DASHBOARDS_SEE = (
     "mmcaf.errors",
 )
 ONLY_IN = {  # vendor: the modules that may import it
-    "pydicom": ("mmcaf.data.ingest.dicom", "mmcaf.data.synthetic"),
+    "pydicom": (
+        "mmcaf.data.ingest.dicom",
+        "mmcaf.data.ingest.values.codecs",
+        "mmcaf.data.synthetic",
+    ),
     "optuna": ("mmstudy.search",),
     "ray": ("mmstudy.driver.on_ray", "mmstudy.cluster.ray_jobs", "mmstudy.cluster.probe"),
     "captum": ("mmcaf.explain.gradcam",),

@@ -19,20 +19,23 @@ SOURCE = "images and tables to be ingested: found by a walk that follows no link
 OWN = "a file of this package, or of the machine"
 TEMPORARY = "a new file that this function has made"
 ALLOWED = {  # module, function: why
-    ("mmcaf.data.ingest.clinical", "read_sheet"): THE_USERS,
+    ("mmcaf.data.ingest.annotations", "_read"): SOURCE,
     ("mmcaf.data.ingest.decode", "_limit_memory"): OWN,
     ("mmcaf.data.ingest.dicom", "_header"): SOURCE,
-    ("mmcaf.data.ingest.dicom", "read_hu"): SOURCE,
-    ("mmcaf.data.ingest.index", "_digest"): SOURCE,
-    ("mmcaf.data.ingest.index", "_known"): FIRST_CHECKED,
+    ("mmcaf.data.ingest.dicom", "read_plane"): SOURCE,
+    ("mmcaf.data.ingest.dicom", "read_stored"): SOURCE,
+    ("mmcaf.data.ingest.series.identity", "_bytes"): SOURCE,
+    ("mmcaf.data.ingest.index", "read_table"): "of what open_regular gave",
     ("mmcaf.data.ingest.report", "incomplete_series"): SOURCE,
+    ("mmcaf.data.ingest.run", "_aside"): "in this program's own cache",
     ("mmcaf.data.ingest.run", "ingest"): "what this ingestion has made; links in it stay",
-    ("mmcaf.data.ingest.writing", "_keep_table"): FIRST_CHECKED,
+    ("mmcaf.data.ingest.sheet.workbook", "_open"): "of bytes that untrusted has read",
     ("mmcaf.files.atomic", "sync_folder"): "a folder, of which nothing is read",
     ("mmcaf.files.atomic", "open_for_locking"): "follows no link, truncates nothing",
     ("mmcaf.files.checkpoint", "load"): FIRST_CHECKED,
     ("mmcaf.files.untrusted", "open_array"): "of what open_regular gave",
     ("mmcaf.files.untrusted", "open_regular"): "the one that does it",
+    ("mmcaf.files.untrusted", "read_if_small"): "another one, for thousands of files",
     ("mmcaf.net.comparators.sam_msca.network", "load_encoder"): FIRST_CHECKED,
     ("mmstudy.analysis.listing", "_rows"): FIRST_CHECKED,
     ("mmstudy.cluster.probe", "mark"): TEMPORARY,
@@ -48,8 +51,8 @@ ALLOWED = {  # module, function: why
     ("mmstudy.storage.folder", "StudyFolder.delete"): "links are unlinked, not followed",
     ("mmstudy.storage.folder", "StudyFolder.put_aside"): "a link is copied as a link",
     ("mmstudy.storage.mirror", "pull"): "in this program's own cache",
-    ("mmstudy.storage.parquet", "ask_tables"): FIRST_CHECKED,
     ("mmstudy.storage.parquet", "_readable"): FIRST_CHECKED,
+    ("mmstudy.storage.parquet", "_scan"): FIRST_CHECKED,
 }
 ELSEWHERE = ("mmcaf.data.cohort", "mmcaf.data.node_cache", "mmcaf.data.volumes")
 """Whose openings their own tests are about."""

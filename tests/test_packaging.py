@@ -183,7 +183,7 @@ from streamlit.testing.v1 import AppTest
 app, root, *names = sys.argv[1:]
 sys.argv = ["app.py", root]
 for name in names:
-    page = AppTest.from_file(app, default_timeout=60)
+    page = AppTest.from_file(app, default_timeout=240)
     page.session_state["_going"] = "" if name == "studies" else name
     page.run()
     print(name, page.title[0].value, *page.exception, *page.error, sep="|")

@@ -143,6 +143,8 @@ def _diagnosis(study: Study, number: int) -> None:
     with right:
         frame.table(confusion(found.row.counts), study, alt="Confusion matrix")
         st.caption(_calibration(found))
+        if found.about_shift:
+            st.caption(found.about_shift)
     left, right = st.columns(2)
     with left:
         if found.curve is None:
@@ -201,7 +203,9 @@ def _cases(study: Study, number: int, found: Diagnosis) -> None:
         return
     truth = pl.col("label").replace_strict(CLASSES, return_dtype=pl.String)
     called = pl.col("call").cast(pl.Int8).replace_strict(CLASSES, return_dtype=pl.String)
-    table = known.select("case", truth=truth, called=called, probability="probability").sort(
+    once = known.unique("case", keep="first", maintain_order=True)
+    once = once.drop("probability").join(found.row.per_case.drop("label"), on="case")
+    table = once.select("case", truth=truth, called=called, probability="probability").sort(
         pl.col("truth") == pl.col("called"), "probability"
     )
     st.session_state["_cases"] = table["case"].to_list()

@@ -17,6 +17,7 @@ from pyarrow import ArrowException
 from pyarrow.parquet import ParquetFile
 
 from mmcaf.errors import CohortError, DataError
+from mmcaf.files.home import home_path
 from mmcaf.files.untrusted import checked, decode, read_bytes
 
 __all__ = [
@@ -89,6 +90,7 @@ def load(folder: Path) -> Cohort:
         CohortError: none there, of another version, half-written, or without patients; or a file of
             it is a link, no regular file, or holds what ingestion never writes.
     """
+    folder = home_path(folder)
     state = _state(folder)
     table = _table(folder)
     if state.table_sha256 != hashlib.sha256(table).hexdigest():

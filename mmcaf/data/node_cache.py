@@ -2,23 +2,31 @@
 
 One process fills it, the others of the machine wait. The copy is verified as every cohort is
 (`mmcaf.data.verification`): its content must give its own digest, which the study knows.
+
+Also kept is where the cohorts lie that the user named, by their digests: what a study says of the
+way to its cohort may be a stranger's word.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from mmcaf.data import cohort, volumes
 from mmcaf.data.cohort import Cohort, cohort_faults
 from mmcaf.data.verification import faults_of
 from mmcaf.data.volumes import VolumeSpec, volume_path
-from mmcaf.errors import CohortError
-from mmcaf.files.atomic import locked, replacing
-from mmcaf.files.remote import Remote, origin
+from mmcaf.errors import CohortError, DataError
+from mmcaf.files.atomic import locked, replacing, write_json
+from mmcaf.files.remote import Remote, cache_folder, origin
+from mmcaf.files.untrusted import read_json
 
-__all__ = ["load_cohort", "load_patients", "make_volumes"]
+__all__ = ["known_cohort", "load_cohort", "load_patients", "make_volumes", "note_cohort"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -105,3 +113,30 @@ def _fill(remote: Remote, folder: Path, progress: Progress | None) -> None:
             "copied in part, or ingested anew. Copy the whole cohort folder there again. "
             f"{faults[0].text}"
         )
+
+
+class _Known(msgspec.Struct, frozen=True):
+    folder: str
+
+
+def note_cohort(cohort: Cohort) -> None:
+    """Remember where a cohort lies that the user named; one in a store is named by its address.
+
+    Where the cache cannot be written nothing is remembered.
+    """
+    folder = cohort.folder.resolve()
+    if origin(cohort.folder) is None and known_cohort(cohort.digest) != folder:
+        with suppress(OSError):
+            write_json(_place(cohort.digest), {"folder": str(folder)})
+
+
+def known_cohort(digest: str) -> Path | None:
+    """The folder of the cohort with that digest, if it was named once and is still there."""
+    with suppress(OSError, DataError):
+        folder = Path(read_json(_place(digest), _Known, remedy="").folder)
+        return folder if folder.is_dir() else None
+    return None
+
+
+def _place(digest: str) -> Path:
+    return cache_folder() / "cohorts" / f"{hashlib.sha256(digest.encode()).hexdigest()[:32]}.json"

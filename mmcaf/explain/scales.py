@@ -24,7 +24,8 @@ __all__ = ["AttributeScale", "banded", "points_of", "scales_of"]
 _POINTS = 33  # of a curve
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEAST_KNOWN = 20
-_LOG = "log_"  # a column that is read by its logarithm
+_LOG = "log_"  # a column that is read by its logarithm: the lesion's size alone
+_LOG_UNIT = "log mm, root of width x height of the largest box"
 _BANDS = {
     "age_years": 5,
     "weight_kg": 10,
@@ -75,7 +76,7 @@ def scales_of(encoder: TableEncoder, rows: pl.DataFrame) -> list[AttributeScale]
             AttributeScale(
                 name=name,
                 unit=_LEVELS.get(
-                    name, "log mm" if name.startswith(_LOG) else name.rpartition("_")[2]
+                    name, _LOG_UNIT if name.startswith(_LOG) else name.rpartition("_")[2]
                 ),
                 x=x,
                 points=column.scaled(x),

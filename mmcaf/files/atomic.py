@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 import stat
@@ -25,6 +26,7 @@ __all__ = [
     "file_mode",
     "flocked",
     "is_shared",
+    "is_temporary",
     "locked",
     "make_folder",
     "open_for_locking",
@@ -35,6 +37,9 @@ __all__ = [
 
 SHARED_VARIABLE = "MMCAF_SHARED"
 """Unless empty or 0: files and folders are as open as the umask says."""
+
+
+_TEMPORARY = re.compile(r"\..+\.tmp-.+-[0-9]+(-[0-9a-f]{8})?")  # without the last part: by 0.1.0
 
 
 class StorageError(OSError):
@@ -67,8 +72,18 @@ def replacing(path: Path) -> Iterator[Path]:
             "folder; what was there before is unchanged.",
         ) from error
     finally:
-        with suppress(NotADirectoryError):  # its folder is a file, which the fault above says
+        # Its folder is a file or may not be searched, which the fault above says.
+        with suppress(NotADirectoryError, PermissionError):
             beside.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether `replacing` gives files such a name until they are whole.
+
+    >>> is_temporary(".00003.parquet.tmp-host-812-0f3a9c1e"), is_temporary("00003.parquet")
+    (True, False)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def is_shared() -> bool:

@@ -83,7 +83,7 @@ def load(path: Path, folder: Path) -> Checkpoint:
             header = file.metadata() or {}
             if header.get("format") != _FORMAT:
                 raise DataError(
-                    f"{path.name} is no checkpoint this program can read: need format {_FORMAT}, "
+                    f"{path} is no checkpoint this program can read: need format {_FORMAT}, "
                     f"got {header.get('format', 'none')}. Train again, or use the version it is of."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -92,8 +92,8 @@ def load(path: Path, folder: Path) -> Checkpoint:
             return Checkpoint(tensors, _meta(path, header["meta"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(
-            f"Cannot load the checkpoint {path.name}: {error}. It is missing, cut short or damaged;"
-            " delete it to begin again."
+            f"Cannot load the checkpoint {path}: {error}. It is missing, cut short or damaged; "
+            "delete it to begin again."
         ) from error
 
 
@@ -107,5 +107,5 @@ def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def _meta(path: Path, text: str) -> dict[str, Any]:
-    source = f"Cannot load the checkpoint {path.name}: its header"
+    source = f"Cannot load the checkpoint {path}: its header"
     return decode(text, dict[str, Any], source=source, remedy=_REMEDY)

@@ -27,9 +27,10 @@ from pyarrow import fs as arrow
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, replacing
+from mmcaf.files.home import home_path
 from mmcaf.files.untrusted import open_regular, read_bytes
 
-__all__ = ["Remote", "address_of", "cache_folder", "from_home", "origin", "place"]
+__all__ = ["Remote", "address_of", "cache_folder", "origin", "place"]
 
 Mark = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -199,15 +200,7 @@ class Remote:
 def cache_folder() -> Path:
     """Where copies lie: `$MMCAF_CACHE`, best on a disk of this machine alone."""
     given = os.environ.get("MMCAF_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "mmstudy"
-
-
-def from_home(text: str) -> str:
-    """A path or an address as a user writes it, a `~` at its start written out as in a shell.
-
-    For what a user typed only: a folder that is found somewhere may be called `~`.
-    """
-    return os.path.expanduser(text)  # noqa: PTH111 - Path's own raises for an unknown user
+    return home_path(given) if given else Path.home() / ".cache" / "mmstudy"
 
 
 def place(text: str, kind: str = "read") -> Path:
@@ -218,7 +211,7 @@ def place(text: str, kind: str = "read") -> Path:
         DataError: an address that cannot be opened.
     """
     if "://" not in text:
-        return Path(from_home(text))
+        return home_path(text)
     Remote.at(text)
     folder = cache_folder() / kind / _name_of(text)
     if not (folder / _ADDRESS).exists():

@@ -29,6 +29,7 @@ __all__ = [
     "open_array",
     "open_regular",
     "read_bytes",
+    "read_if_small",
     "read_json",
     "straight",
     "within",
@@ -158,6 +159,25 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
             "read. Look what it is; copy the file itself there."
         )
     return content
+
+
+def read_if_small(path: Path | str, most: int) -> bytes | None:
+    """The content of a regular file; None where that is more than `most` bytes.
+
+    For thousands of files: nothing but the way to the file itself is looked at.
+
+    Raises:
+        OSError: there is none, a link, or it cannot be read.
+        DataError: a folder, a FIFO or a device.
+    """
+    handle = os.open(path, _FLAGS)
+    try:
+        now = os.fstat(handle)
+        if not stat.S_ISREG(now.st_mode):
+            raise DataError(_refusal(Path(path), _kind(now.st_mode)))
+        return os.read(handle, now.st_size) if now.st_size <= most else None
+    finally:
+        os.close(handle)
 
 
 def open_array(path: Path, *, mode: Literal["r", "c"] = "r") -> NDArray[Any]:

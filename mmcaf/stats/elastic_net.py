@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 
 __all__ = ["ElasticNet", "Penalty", "choose_penalty", "fit_elastic_net", "penalties"]
 

@@ -8,26 +8,15 @@ carcinoma, 0 adenocarcinoma. One code serves trials, reports and tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, nan, sqrt
+from math import nan, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "ConfusionMatrix",
-    "Proportion",
-    "auprc",
-    "auroc",
-    "auroc_interval",
-    "auroc_standard_error",
-    "brier",
-    "checked",
-    "placements",
-    "rates",
-]
+from mmcaf.stats.areas import auroc, checked
 
-Floats = NDArray[np.float64]
+__all__ = ["ConfusionMatrix", "Proportion", "auprc", "brier", "rates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,53 +124,18 @@ class ConfusionMatrix:
         return 2 * self.tp / total if total else nan
 
 
-def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Probability that a positive case scores above a negative one, ties counting half.
-
-    NaN where one class is missing.
-
-    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-    0.75
-    """
-    y, s = checked(labels, scores)
-    if not 0 < y.sum() < len(y):
-        return nan
-    return float(placements(s[y == 1], s[y == 0]).mean())
-
-
-def auroc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Standard error of `auroc` after DeLong et al. 1988; NaN with fewer than two of a class."""
-    y, s = checked(labels, scores)
-    positive, negative = s[y == 1], s[y == 0]
-    if min(len(positive), len(negative)) < 2:
-        return nan
-    of_positive = placements(positive, negative)
-    of_negative = 1 - placements(negative, positive)
-    return sqrt(of_positive.var(ddof=1) / len(positive) + of_negative.var(ddof=1) / len(negative))
-
-
-def auroc_interval(
-    labels: ArrayLike, scores: ArrayLike, confidence: float = 0.95
-) -> tuple[float, float]:
-    """DeLong's interval on the logit scale, which keeps its coverage near 1.
-
-    (0, 1), excluding nothing, where the method gives none: fewer than two cases of a class, classes
-    that scores separate wholly, scores without any spread.
-    """
-    area, error = auroc(labels, scores), auroc_standard_error(labels, scores)
-    if not 0 < area < 1 or not error > 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    centre, half = log(area / (1 - area)), z * error / (area * (1 - area))
-    return 1 / (1 + exp(half - centre)), 1 / (1 + exp(-half - centre))
-
-
-def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
+def auprc(labels: ArrayLike, scores: ArrayLike, folds: ArrayLike | None = None) -> float:
     """Average precision: precision at each distinct score, weighted by the recall gained there.
 
-    NaN where no case is positive. Its chance level is the prevalence, not 0.5.
+    Of scores of several networks, `folds` (cases,) says whose: the mean over folds that have a
+    positive case. NaN where no case is positive. Its chance level is the prevalence, not 0.5.
     """
     y, s = checked(labels, scores)
+    if folds is not None:
+        of = np.asarray(folds)
+        values = [auprc(y[of == fold], s[of == fold]) for fold in np.unique(of)]
+        known = [value for value in values if not np.isnan(value)]
+        return float(np.mean(known)) if known else nan
     if not y.any():
         return nan
     order = np.argsort(-s, kind="stable")
@@ -231,29 +185,3 @@ def rates(
         "brier": brier(labels, probabilities),
     }
     return {name: None if np.isnan(value) else value for name, value in found.items()}
-
-
-def placements(ours: Floats, others: Floats) -> Floats:
-    """For each of `ours` the share of `others` below it, ties counting half; shape of `ours`."""
-    ranked = np.sort(others)
-    below = np.searchsorted(ranked, ours, side="left")
-    not_above = np.searchsorted(ranked, ours, side="right")
-    return (below + not_above) / (2 * len(others))
-
-
-def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    """Both as arrays of shape (cases,).
-
-    Raises:
-        ValueError: other shapes, labels other than 0 and 1, a score that is NaN or infinite.
-    """
-    y, s = np.asarray(labels), np.asarray(scores, dtype=float)
-    if y.ndim != 1 or y.shape != s.shape:
-        raise ValueError(f"Need two arrays of one shape (cases,), got {y.shape} and {s.shape}.")
-    if not np.isin(y, (0, 1)).all() or not np.isfinite(s).all():
-        odd = int((~np.isfinite(s)).sum())
-        raise ValueError(
-            "Need labels in {0, 1} and finite scores, got labels "
-            f"{np.unique(y)[:5].tolist()} and {odd} of {len(s)} scores that are NaN or infinite."
-        )
-    return y.astype(np.int64), s

@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import comb, erfc, sqrt
-from statistics import NormalDist
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmcaf.stats.metrics import Proportion, auroc, checked, placements
+from mmcaf.stats.areas import PairedAreas, checked, delong
+from mmcaf.stats.metrics import Proportion
 
 __all__ = [
     "Discordant",
-    "PairedAreas",
     "PairedTest",
     "Scored",
     "compare_all",
-    "delong",
     "holm",
     "mcnemar",
     "smallest_gap",
@@ -50,17 +48,6 @@ class Discordant:
         return min(1.0, 2 * ways / (1 << all_))
 
 
-@dataclass(frozen=True, slots=True)
-class PairedAreas:
-    """AUROCs of two methods on the same cases; NaN and None where undefined."""
-
-    first: float
-    second: float
-    difference: float
-    interval: tuple[float, float] | None
-    p: float | None
-
-
 def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> Discordant:
     """Which of two methods' calls, all of shape (cases,), were right where the other was wrong.
 
@@ -74,33 +61,6 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> Discordan
         raise ValueError(f"Need calls, which are 0 or 1, got {odd[:5]}; put scores to a threshold.")
     right, too = a == y, b == y
     return Discordant(int((right & ~too).sum()), int((too & ~right).sum()), len(y))
-
-
-def delong(
-    labels: ArrayLike, first: ArrayLike, second: ArrayLike, confidence: float = 0.95
-) -> PairedAreas:
-    """Difference of two AUROCs of the same cases after DeLong et al. 1988, arrays (cases,).
-
-    No interval and no p with fewer than two cases of a class, or where the areas differ and yet
-    their difference has no spread (both separate the classes, one the wrong way). Two methods with
-    the same placements differ by nothing, with p = 1.
-    """
-    y, a = checked(labels, first)
-    _, b = checked(labels, second)
-    area, other = auroc(y, a), auroc(y, b)
-    gap, sick = area - other, y == 1
-    if min(sick.sum(), (~sick).sum()) < 2:
-        return PairedAreas(area, other, gap, None, None)
-    of_positive = placements(a[sick], a[~sick]) - placements(b[sick], b[~sick])
-    of_negative = placements(b[~sick], b[sick]) - placements(a[~sick], a[sick])
-    spread = of_positive.var(ddof=1) / sick.sum() + of_negative.var(ddof=1) / (~sick).sum()
-    error = sqrt(spread)
-    if error < 1e-12:
-        same = abs(gap) < 1e-12
-        return PairedAreas(area, other, gap, (0.0, 0.0) if same else None, 1.0 if same else None)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    interval = (max(-1.0, gap - half), min(1.0, gap + half))
-    return PairedAreas(area, other, gap, interval, erfc(abs(gap) / (error * sqrt(2))))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -141,7 +101,11 @@ def smallest_gap(n: int, alpha: float = 0.05) -> Proportion | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """One method's scores and calls of the cases of a comparison, both (cases,)."""
+    """One method's scores and calls of the cases of a comparison, both (rows,).
+
+    A row is a case; where folds are repeated, a case in the fold that validated it: each row then
+    has a score of its own, and all rows of a case have one call.
+    """
 
     scores: ArrayLike
     calls: ArrayLike
@@ -162,12 +126,24 @@ class PairedTest:
 
 
 def compare_all(
-    labels: ArrayLike, methods: Mapping[str, Scored], *, against: str | None = None
+    labels: ArrayLike,
+    methods: Mapping[str, Scored],
+    *,
+    against: str | None = None,
+    folds: ArrayLike | None = None,
+    cases: ArrayLike | None = None,
 ) -> tuple[PairedTest, ...]:
     """DeLong's and McNemar's test of every pair of methods, or of `against` with every other.
 
     All tests are one family for Holm. With few cases and many methods no pair will stand out, which
     is the truth; `against` asks less and so can answer more.
+
+    Args:
+        labels: (rows,)
+        methods: name -> scores and calls of these rows.
+        against: the one method to compare with all others; None for every pair.
+        folds: (rows,) which network scored the row; None for one network.
+        cases: (rows,) which case it is, where folds are repeated and so share cases.
 
     Raises:
         ValueError: there is no method `against`; arrays of other shapes or values than allowed.
@@ -175,7 +151,14 @@ def compare_all(
     if against is not None and against not in methods:
         known = ", ".join(methods)
         raise ValueError(f"Need a method to compare against out of {known}; got {against!r}.")
-    tests = [_tested(labels, methods, *pair) for pair in _pairs(methods, against)]
+    y = np.asarray(labels)
+    once = np.arange(len(y)) if cases is None else np.unique(cases, return_index=True)[1]
+    tests = []
+    for first, second in _pairs(methods, against):
+        a, b = methods[first], methods[second]
+        areas = delong(y, a.scores, b.scores, folds=folds, cases=cases)
+        calls = mcnemar(y[once], np.asarray(a.calls)[once], np.asarray(b.calls)[once])
+        tests.append(PairedTest(first, second, areas, calls))
     found = holm([p for test in tests for p in (test.areas.p, test.decisions.p)])
     return tuple(
         replace(
@@ -192,12 +175,3 @@ def _pairs(methods: Mapping[str, Scored], against: str | None) -> Iterator[tuple
     if against is None:
         return combinations(methods, 2)
     return ((against, other) for other in methods if other != against)
-
-
-def _tested(
-    labels: ArrayLike, methods: Mapping[str, Scored], first: str, second: str
-) -> PairedTest:
-    a, b = methods[first], methods[second]
-    return PairedTest(
-        first, second, delong(labels, a.scores, b.scores), mcnemar(labels, a.calls, b.calls)
-    )

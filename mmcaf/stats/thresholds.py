@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmcaf.stats.metrics import checked
+from mmcaf.stats.areas import checked
 
 __all__ = ["FIXED", "CrossFitted", "cross_fitted", "youden"]
 

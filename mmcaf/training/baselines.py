@@ -23,10 +23,10 @@ Features = Callable[[pl.DataFrame, pl.DataFrame], tuple[NDArray[np.float64], NDA
 
 
 def out_of_fold_baselines(rows: pl.DataFrame, split: Split) -> dict[str, pl.DataFrame]:
-    """Name of a baseline -> case, label, probability of every validation case, by case.
+    """Name of a baseline -> case, label, fold, probability of every validation case, by case.
 
-    Where folds are repeated, the probability is the mean over the repeats. The test cases of the
-    split are neither fitted to nor scored.
+    Where folds are repeated, a case has a row for each repeat. The test cases of the split are
+    neither fitted to nor scored.
 
     Args:
         rows: the cohort's patients.
@@ -38,15 +38,15 @@ def out_of_fold_baselines(rows: pl.DataFrame, split: Split) -> dict[str, pl.Data
     found = {}
     for name, features in BASELINES.items():
         parts = []
-        for fold in split.folds:
+        for number, fold in enumerate(split.folds):
             train = rows.filter(pl.col("case").is_in(list(fold.train))).sort("case")
             val = rows.filter(pl.col("case").is_in(list(fold.val))).sort("case")
             of_train, of_val = features(train, val)
             model = fit_logistic(of_train, train["label"].to_numpy().astype(np.int64))
             probability = pl.Series("probability", model.probability(of_val))
-            parts.append(val.select("case", "label").with_columns(probability))
-        scored = pl.concat(parts).group_by("case", "label").agg(pl.mean("probability"))
-        found[name] = scored.sort("case")
+            of_fold = val.select("case", "label", fold=pl.lit(number, dtype=pl.Int32))
+            parts.append(of_fold.with_columns(probability))
+        found[name] = pl.concat(parts).sort("case", "fold")
     return found
 
 

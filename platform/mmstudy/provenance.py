@@ -15,6 +15,7 @@ from pathlib import Path
 
 __all__ = [
     "CODE_VARIABLE",
+    "INSTALL_CODECS",
     "INSTALL_RUN",
     "RUN_IMPORTS",
     "code_version",
@@ -29,6 +30,9 @@ CODE_VARIABLE = "MMCAF_STUDY_CODE"
 
 INSTALL_RUN = "pip install 'mmcaf-study[run]'"
 """The command that turns an install that reads results into one that computes them."""
+
+INSTALL_CODECS = "pip install 'mmcaf-study[codecs]'"
+"""The command that adds the decoders of compressed DICOM."""
 
 RUN_IMPORTS = (
     *("aiohttp", "cmaes", "cv2", "defusedxml", "jaxtyping", "kan", "openpyxl", "optuna"),

@@ -12,6 +12,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from mmcaf.files.home import home_path
 from mmstudy.errors import UsageError
 
 __all__ = ["GROWTH_VARIABLE", "growth", "prepare", "token"]
@@ -65,7 +66,7 @@ def token() -> str | None:
     if given := os.environ.get("RAY_AUTH_TOKEN"):
         return given
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    path = home_path(named) if named else Path.home() / ".ray" / "auth_token"
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except OSError as error:

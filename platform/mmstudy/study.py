@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort, load_patients
+from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
@@ -27,7 +27,7 @@ from mmstudy.storage.parquet import params_of, read_tables
 from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
 from mmstudy.storage.segments import Table
 
-__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study"]
+__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study", "per_case"]
 
 T = TypeVar("T")
 _MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
@@ -241,12 +241,12 @@ class Study:
         return complete.row(0, named=True) if complete.height else None
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
-        """Each validation case once, at the trial's best epoch: case, label, probability.
+        """The validation cases at the trial's best epoch: case, label, fold, probability.
 
-        Where folds are repeated, the probability is the mean over the repeats.
+        `fold` says which network scored the case: probabilities of different folds cannot be put in
+        one order. Where folds are repeated, a case has a row for each repeat.
         """
-        answers = self.at_best(number).group_by("case", "label")
-        return answers.agg(pl.mean("probability")).sort("case")
+        return self.at_best(number).select(*_ANSWER[:2], "fold", "probability").sort("case", "fold")
 
     def at_best(self, number: int) -> pl.DataFrame:
         """The predictions of trial `number` at its best epoch: one row per fold and case.
@@ -287,6 +287,8 @@ class Study:
                     f"or copy it to where it lay beside the study. {error}"
                 ) from error
         self.about.check_cohort(found)
+        if given is not None:
+            note_cohort(found)
         return found
 
     def refresh(self) -> None:
@@ -355,16 +357,17 @@ def open_study(folder: Path | str) -> Study:
     return Study(found, read_about(found))
 
 
-def found_studies(root: Path) -> list[Found]:
+def found_studies(root: Path) -> Iterator[Found]:
     """Every folder under `root` that looks like a study's, by name; also those half-copied."""
     refresh_root(root)
     if not root.is_dir():
-        return []
+        return
     stored = StudyFolder(root).stored
     with os.scandir(root) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
-    looked = (_found(root / name, stored=stored) for name in names)
-    return [one for one in looked if one is not None]
+    for name in names:
+        if (one := _found(root / name, stored=stored)) is not None:
+            yield one
 
 
 def _found(folder: Path, *, stored: bool) -> Found | None:
@@ -389,6 +392,11 @@ def list_studies(root: Path | str) -> list[Study]:
     """The readable studies under `root`, a folder or an address, by name."""
     found = found_studies(place(str(root)))
     return [one.study for one in found if one.study is not None]
+
+
+def per_case(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each case once, by case: case, label, probability, the mean over its rows."""
+    return rows.group_by("case", "label").agg(pl.mean("probability")).sort("case")
 
 
 def _shown(value: Any) -> Any:

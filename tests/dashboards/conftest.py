@@ -74,7 +74,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def page(studies: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The dashboard of the five studies, not yet run."""
     monkeypatch.setattr(sys, "argv", ["app.py", str(studies)])
-    return AppTest.from_file(str(app_path().resolve()), default_timeout=60)
+    return AppTest.from_file(str(app_path().resolve()), default_timeout=240)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def watched(
     """A page whose requests and complaints are collected, and judged at the end."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **more)
     found = context.new_page()
-    found.set_default_timeout(30_000)
+    found.set_default_timeout(120_000)
     asked: list[str] = []
     complaints: list[str] = []
     found.on("request", lambda request: asked.append(request.url))

@@ -134,7 +134,7 @@ def drawn_by_the_pages(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Plot
     monkeypatch.setattr(echarts, "option", recorded)
     monkeypatch.setattr(sys, "argv", ["app.py", str(root)])
     for name, values in VISITS:
-        page = AppTest.from_file(str(app_path().resolve()), default_timeout=60)
+        page = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
         for key, value in {"study": "whole", "_going": name, **values}.items():
             page.session_state[key] = value
         page.run()

@@ -49,7 +49,7 @@ def test_every_table_on_the_screen_has_it_where_numbers_are_not_real(
     scores = (MMCAF_SCORES, MMCAF_SCORES / 2)
     made_study(tmp_path, scores=scores, synthetic=origin.synthetic, oracle=origin.oracle)
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=60)
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     found.session_state["study"] = "made"
     found.session_state["_going"] = "" if page == "studies" else page
     found.session_state["chosen"] = "0, 1"

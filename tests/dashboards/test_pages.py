@@ -73,7 +73,7 @@ def test_the_studies_with_their_counts_and_those_that_are_broken(page: AppTest) 
 
 def test_no_study_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30).run()
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240).run()
     assert not found.exception
     assert "mmstudy run" in found.info[0].value.replace("\\", "")
 
@@ -189,7 +189,7 @@ def test_a_study_of_another_size_does_not_keep_the_trial(page: AppTest) -> None:
 def test_a_study_that_grows_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_about(tmp_path, "s", trials=4, epochs=2)
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     opened(found, "study", "s")
     assert "No trial has begun" in words(found)
     large_study(tmp_path, "s", trials=4, epochs=2)
@@ -204,7 +204,7 @@ def test_numbers_equal_to_the_papers_are_no_difference(
     study = made_study(tmp_path, name="equal")
     add_look(study, 0, MMCAF_LABELS, MMCAF_SCORES)
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     opened(found, "paper", "equal")
     assert not found.exception
     said = words(found)
@@ -224,7 +224,7 @@ def test_a_benchmark_stands_on_the_page_of_the_paper(
     state = {"trials": 1, "seeds": 0, "shared_seconds": 1.0, "rows": rows}
     (tmp_path / "benchmark.json").write_text(json.dumps(state), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     opened(found, "paper", "bench-mmcaf_net")
     assert not found.exception
     assert "2 of 3 rows are complete" in words(found)
@@ -243,7 +243,7 @@ def test_a_broken_study_hides_no_other_on_any_page(
     state = {"trials": 1, "seeds": 0, "rows": {"mmcaf_net": {}, "kan": {}}}
     (tmp_path / "benchmark.json").write_text(json.dumps(state), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path)])
-    found = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    found = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     opened(found, "studies", "good")
     assert not found.exception
     assert "good" in found.dataframe[0].value["study"].to_list()

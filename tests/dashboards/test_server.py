@@ -45,7 +45,7 @@ def answer(
 ) -> tuple[HTTPResponse, bytes]:
     """What is answered at `at`, if it is not the address, to somebody who names `address`."""
     netloc = address.removeprefix("http://")
-    connection = HTTPConnection(at or netloc, timeout=20)
+    connection = HTTPConnection(at or netloc, timeout=120)
     connection.request(method, path, headers={"Host": netloc, **headers})
     found = connection.getresponse()
     content = found.read()
@@ -90,7 +90,7 @@ def test_a_page_elsewhere_opens_no_connection(address: str) -> None:
     upgrade |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
     for origin, status in ((address, 101), ("http://evil.example", 403), ("null", 403)):
         netloc = address.removeprefix("http://")
-        connection = HTTPConnection(netloc, timeout=20)
+        connection = HTTPConnection(netloc, timeout=120)
         connection.request("GET", "/_stcore/stream", headers={**upgrade, "Origin": origin})
         assert connection.getresponse().status == status
         connection.close()

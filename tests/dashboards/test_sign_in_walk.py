@@ -52,14 +52,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     found = chromium.new_context()
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(120_000)
     yield found
     found.close()
 
 
 def status(address: str, path: str, cookie: str = "", **headers: str) -> int:
     """What a program is answered that sends this cookie."""
-    connection = HTTPConnection(address.removeprefix("http://"), timeout=20)
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=120)
     cookies = {"Cookie": f"_streamlit_user={cookie}"} if cookie else {}
     connection.request("GET", path, headers={**cookies, **headers})
     found = connection.getresponse().status

@@ -116,7 +116,7 @@ def test_a_browser_gets_a_page_and_nothing_in_it_is_markup() -> None:
 @pytest.fixture
 def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
-    test = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    test = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     test.secrets["auth"] = {"client_id": "dashboard"}
     test.secrets["mmstudy"] = {"allowed": [LISTED]}
     return test
@@ -167,7 +167,7 @@ def test_nobody_comes_in_where_the_list_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(tmp_path), SIGN_IN_MARK])
-    test = AppTest.from_file(str(app_path().resolve()), default_timeout=30)
+    test = AppTest.from_file(str(app_path().resolve()), default_timeout=240)
     as_user(monkeypatch, is_logged_in=True, email="a@b.example", email_verified=True)
     test.run()
     assert "not signed in" in test.error[0].value

@@ -145,4 +145,6 @@ def test_a_file_name_that_is_no_utf_8_stops_no_ingestion(
     assert ingest([tree], tmp_path / "cohort", in_plane_px=48).patients.height == 12
     files = pl.read_parquet(tmp_path / "cohort" / "instances.parquet")
     named = files.filter(pl.col("path").str.contains(r"\x", literal=True)).sort("path")
-    assert named["reason"].to_list() == ["E_UNREADABLE"] * 2
+    assert named["reason"].to_list() == [None, None]
+    assert named["verdict"].drop_nulls().to_list() == ["E_XML_NAME"]
+    assert named["use"].drop_nulls().len() == 1

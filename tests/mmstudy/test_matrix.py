@@ -25,6 +25,7 @@ from matrix.damage import DAMAGES
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
+from support.keyed import keyed
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ SAMPLE = 60
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other")
     write(folder / "dicom", SyntheticSpec(patients=6, size=48, slices=12, seed=6))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48).folder
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48).folder
 
 
 @pytest.fixture(scope="module")

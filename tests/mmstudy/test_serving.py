@@ -235,8 +235,8 @@ def test_the_server_ends_with_the_command(tmp_path: Path, name: str, number: str
     arguments = [name, *study, "--root", str(tmp_path / "root")]
     with looked_at(arguments, port, tmp_path / "scratch") as server:
         server.send_signal(getattr(signal, number))
-        server.wait(timeout=10)
-        deadline = time.monotonic() + 5
+        server.wait(timeout=60)
+        deadline = time.monotonic() + 60
         while answers(port) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not answers(port)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcaf.files.atomic import write_json
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import PREDICTIONS, SCHEMA_VERSION, TRIALS, State, TrialRow

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 __all__ = [
     "MMSTUDY",
@@ -31,6 +31,7 @@ __all__ = [
 MMSTUDY = (sys.executable, "-P", "-m", "mmstudy.cli.main")
 """What a user types as `mmstudy`: like it, it imports nothing from where it is typed."""
 
+expect.set_options(timeout=120_000)  # a busy machine draws late, too
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -102,7 +103,7 @@ def started(
 
 
 def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own server
@@ -127,7 +128,7 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-def settled(page: Page, timeout: float = 30_000, pause_ms: float = 150) -> None:
+def settled(page: Page, timeout: float = 120_000, pause_ms: float = 150) -> None:
     """Wait until the script has run and nothing is being drawn any more."""
     page.wait_for_function(
         """() => document.querySelector('[data-testid=stApp]')

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmcaf.files.atomic import write_json
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.spec.study_spec import parse_spec, resolved
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_table

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcaf.files.atomic import write_json
-from mmcaf.stats.metrics import auroc, auroc_interval, rates
+from mmcaf.stats.areas import auroc, auroc_interval
+from mmcaf.stats.metrics import rates
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import (
@@ -46,7 +47,7 @@ def made_study(
     protocol: str = "kfold",
 ) -> Study:
     """One complete trial of one epoch per array of `scores`; case i is validated in fold i mod
-    `folds`. The best has the highest AUROC of all cases."""
+    `folds`. The best has the highest AUROC within folds."""
     paths = StudyFolder(root / name)
     cases = [f"c{i:03d}" for i in range(len(labels))]
     parts = [[case for i, case in enumerate(cases) if i % folds == f] for f in range(folds)]
@@ -67,7 +68,7 @@ def made_study(
             seed=0,
             attempts=1,
             started=NOW,
-            value=float(np.nan_to_num(auroc(labels, of), nan=0.5)),
+            value=float(np.nan_to_num(auroc(labels, of, np.arange(len(of)) % folds), nan=0.5)),
             best_epoch=0,
         )
         write_rows(paths.trial(number), TRIALS, [trial.as_dict()])

@@ -17,19 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
-from mmcaf.data.ingest.decode import read_hu_apart
-from mmcaf.data.ingest.dicom import read_hu
+from mmcaf.data.ingest.decode import read_planes_apart
+from mmcaf.data.ingest.dicom import read_plane
+from mmcaf.data.ingest.discovery import located
+from mmcaf.data.ingest.values.stored import Plane
+from mmcaf.data.ingest.voxels.neighbours import held_against_neighbours
+from mmcaf.data.ingest.voxels.plausibility import hu_statistics, oddities
 from mmcaf.data.verification import volume_digest
 from mmcaf.data.volumes import open_volume, resized, write_volume
 from mmcaf.errors import CohortError, DataError
 from mmcaf.files.atomic import write_json
 from mmcaf.files.untrusted import read_json
 
-__all__ = ["StackTask", "cache_stack", "is_thorax", "known_facts", "stack_task"]
+__all__ = ["StackTask", "cache_stack", "known_facts", "stack_task"]
 
-_LUNG_HU = (-950, -500)
-_EVERY = 4  # voxels per axis, for statistics
-_THORAX = {"hu_p01": (-1024.0, -900.0), "hu_p99": (-900.0, 2000.0), "lung_share": (0.05, 1.0)}
+_READING = 2  # raised where the same file gives other HU than before
+_JUDGED = {"findings", "oddities"}  # facts that older versions lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class StackTask:
     volume: Path  # where the volume goes; the facts go beside it
     files: tuple[Path, ...]  # foot to head
     shape: tuple[int, int]
+    spacing_mm: tuple[float, float]  # y, x, of the files' pixels
     compressed: bool
     z_mm: tuple[float, ...]
     boxes: tuple[tuple[int, float, float, float, float], ...]  # z, x_min, y_min, x_max, y_max
@@ -55,13 +59,16 @@ def stack_task(chosen: Chosen, sources: list[Path], folder: Path, in_plane_px: i
     slices = chosen.stack.slices
     identity = slices.select("sop_uid", "bytes", "mtime_ns").rows()
     boxes = tuple(chosen.boxes.rows())
-    text = json.dumps([identity, chosen.stack.z_mm.tolist(), boxes])
+    text = json.dumps([_READING, identity, chosen.stack.z_mm.tolist(), boxes])
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     first = slices.row(0, named=True)
     return StackTask(
         volume=folder / f"{name}.npy",
-        files=tuple(sources[s] / path for s, path in slices.select("source", "path").iter_rows()),
+        files=tuple(
+            located(sources[s], path) for s, path in slices.select("source", "path").iter_rows()
+        ),
         shape=(first["rows"], first["columns"]),
+        spacing_mm=(first["spacing_y_mm"], first["spacing_x_mm"]),
         compressed=bool(slices["compressed"].any()),
         z_mm=tuple(chosen.stack.z_mm.tolist()),
         boxes=boxes,
@@ -77,12 +84,8 @@ def known_facts(task: StackTask) -> dict[str, Any] | None:
         volume = open_volume(task.volume, task.in_plane_px, case=case, slices=slices)
     except (OSError, DataError, CohortError):
         return None
-    return facts if volume_digest(volume) == facts.get("sha256") else None
-
-
-def is_thorax(facts: dict[str, Any]) -> bool:
-    """Air around the body, lung within, hardly any metal; else the HU cannot be right."""
-    return all(low <= facts[name] <= high for name, (low, high) in _THORAX.items())
+    whole = facts.keys() >= _JUDGED and volume_digest(volume) == facts.get("sha256")
+    return facts if whole else None
 
 
 def cache_stack(task: StackTask) -> dict[str, Any]:
@@ -92,10 +95,13 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
     digests: list[str | None] = []
     inside: list[NDArray[np.int16]] = []
     unreadable: list[int] = []
-    for z, plane in enumerate(_planes(task)):
-        if plane is None:
+    foreign_bits: list[int] = []
+    for z, read in enumerate(_planes(task)):
+        if read is None:
             unreadable.append(z)
             continue
+        plane = read.hu
+        foreign_bits += [z] * read.foreign_bits
         volume[z] = resized(plane[None], side)[0]
         digests.append(_slice_digest(plane))
         inside += [_core(plane, box) for box in task.boxes if box[0] == z]
@@ -106,23 +112,27 @@ def cache_stack(task: StackTask) -> dict[str, Any]:
         "shape": list(volume.shape),
         "sha256": volume_digest(volume),
         "z_mm": list(task.z_mm),
-        **_statistics(volume),
+        **hu_statistics(volume),
         "lesion_hu": round(float(np.concatenate(inside).mean()), 2) if inside else None,
         "slice_digests": digests,
+        "foreign_bits": foreign_bits,
+        **_judged(task, volume, digests),
     }
     write_json(task.facts, facts)
     return facts
 
 
-def _planes(task: StackTask) -> Iterator[NDArray[np.int16] | None]:
+def _planes(task: StackTask) -> Iterator[Plane | None]:
     if task.compressed:
-        yield from read_hu_apart(task.files, task.shape)
+        yield from read_planes_apart(task.files, task.shape)
         return
     for path in task.files:
         try:
-            yield read_hu(path, task.shape)
-        except DataError:
+            yield read_plane(path, task.shape)
+        except (DataError, FileNotFoundError, PermissionError):  # also gone or closed by now
             yield None
+        except OSError as error:  # a read that fails does not name its file
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _slice_digest(plane: NDArray[np.int16]) -> str | None:
@@ -141,9 +151,16 @@ def _core(plane: NDArray[np.int16], box: tuple[int, float, float, float, float])
     return plane[top:bottom, left:right].ravel()
 
 
-def _statistics(volume: NDArray[np.int16]) -> dict[str, float]:
-    some = volume[:: max(1, len(volume) // 64), ::_EVERY, ::_EVERY]
-    p01, p50, p99 = (float(value) for value in np.percentile(some, (1, 50, 99)))
-    low, high = _LUNG_HU
-    lung = float(((some > low) & (some < high)).mean())
-    return {"hu_p01": p01, "hu_p50": p50, "hu_p99": p99, "lung_share": round(lung, 4)}
+def _judged(
+    task: StackTask, volume: NDArray[np.int16], digests: list[str | None]
+) -> dict[str, list[Any]]:
+    """What the slices say of each other, and what is odd about the stack."""
+    pixels = zip(task.spacing_mm, task.shape, strict=True)
+    y_mm, x_mm = (mm * count / task.in_plane_px for mm, count in pixels)
+    found = held_against_neighbours(volume, (y_mm, x_mm), task.z_mm, digests)
+    return {
+        "findings": [
+            {"reason": one.code, "slices": list(one.slices), "amount": one.amount} for one in found
+        ],
+        "oddities": oddities(volume, (y_mm, x_mm), task.z_mm),
+    }

@@ -6,7 +6,7 @@ are kept as alternatives. What depends on the cache (sizes, digests) lies beside
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 import polars as pl
 
 from mmcaf.data.ingest.rules import PET_IMAGE
-from mmcaf.data.ingest.stacks import Stack, stacks_of
+from mmcaf.data.ingest.series.preference import Candidate, Place, ranked, rests_on_kernel
+from mmcaf.data.ingest.series.stacks import Stack, series_with_losses, stacks_of
+from mmcaf.data.ingest.values.meaning import meaning_flags
 
 __all__ = ["TASK_LABELS", "Built", "Chosen", "build"]
 
@@ -27,10 +29,14 @@ _FIRST_SYNTHETIC = 9001
 _MAX_AGE_DIFFERENCE = 2  # years, between sheet and images
 
 
-_SHARP = ("LUNG", "BONE", "L", "EDGE")
+_CORNERS = ("x_min", "y_min", "x_max", "y_max")
+_BOXES: dict[str, Any] = {"z": pl.Int64, **dict.fromkeys(_CORNERS, pl.Float64)}
 
 
 _EXCLUDED: dict[str, Any] = {"patient_id": pl.String, "reason": pl.String}
+
+
+_Corners = tuple[float, float, float, float]  # values of `_CORNERS`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +57,10 @@ class Built:
     """What `build` gives."""
 
     patients: pl.DataFrame
-    excluded: pl.DataFrame  # patient_id, reason
+    excluded: pl.DataFrame  # patient_id, reason: of another class, whatever the images are
     chosen: dict[str, Chosen] = field(default_factory=dict)
     alternatives: dict[str, list[Chosen]] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)  # why: the chosen one comes first
     reasons: dict[int, str] = field(default_factory=dict)  # row of `instances` -> code
 
 
@@ -67,6 +74,8 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
     """
     numbered = instances.with_row_index("row").filter(pl.col("kind") == "image")
     usable = numbered.filter(pl.col("reason").is_null())
+    losses = series_with_losses(numbered)
+    drawn = _of_slices(boxes)
     rows: list[dict[str, Any]] = []
     excluded: dict[str, str] = {}
     built = Built(pl.DataFrame(), pl.DataFrame())
@@ -76,17 +85,16 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
             excluded[name] = "E_OTHER_CLASS"
             built.reasons |= dict.fromkeys(slices["row"].to_list(), "E_OTHER_CLASS")
             continue
-        stacks, reasons = stacks_of(slices)
+        stacks, reasons = stacks_of(slices, losses)
         built.reasons |= reasons
         if not stacks:
-            excluded[name] = "E_NO_USABLE_SLICE"
             continue
-        first, *others = sorted((_marked(stack, boxes) for stack in stacks), key=_preference)
+        marked = [_marked(stack, drawn) for stack in stacks]
+        places = ranked([_candidate(of) for of in marked])
+        first, *others = (marked[place.index] for place in places)
         built.chosen[name], built.alternatives[name] = first, others
-        rows.append(_row(name, first, others))
-    present = set(instances["patient_id"].drop_nulls())
-    excluded |= dict.fromkeys(set(sheet["patient_id"]) - present, "E_NO_IMAGES")
-    excluded |= dict.fromkeys(present - set(usable["patient_id"]), "E_NO_USABLE_SLICE")
+        built.places[name] = places
+        rows.append(_row(name, first, others, doubtful=rests_on_kernel(places)))
     built.excluded = pl.DataFrame(sorted(excluded.items()), schema=_EXCLUDED, orient="row")
     if rows:
         patients = pl.DataFrame(rows, infer_schema_length=None)
@@ -94,37 +102,47 @@ def build(instances: pl.DataFrame, boxes: pl.DataFrame, sheet: pl.DataFrame) -> 
     return built
 
 
-def _marked(stack: Stack, boxes: pl.DataFrame) -> Chosen:
-    marked = stack.slices.with_row_index("z").join(boxes, on="sop_uid")
-    clipped = marked.select(
-        pl.col("z").cast(pl.Int64),
-        pl.col("x_min", "x_max").clip(0, pl.col("columns")),
-        pl.col("y_min", "y_max").clip(0, pl.col("rows")),
+def _of_slices(boxes: pl.DataFrame) -> dict[str, list[_Corners]]:
+    """SOPInstanceUID -> its boxes."""
+    drawn: dict[str, list[_Corners]] = {}
+    for uid, x_min, y_min, x_max, y_max in boxes.select("sop_uid", *_CORNERS).iter_rows():
+        drawn.setdefault(uid, []).append((x_min, y_min, x_max, y_max))
+    return drawn
+
+
+def _marked(stack: Stack, drawn: Mapping[str, Sequence[_Corners]]) -> Chosen:
+    slices = stack.slices.select("sop_uid", "columns", "rows").iter_rows()
+    boxes = sorted(
+        (z, max(x_min, 0.0), max(y_min, 0.0), min(x_max, float(columns)), min(y_max, float(rows)))
+        for z, (uid, columns, rows) in enumerate(slices)
+        for x_min, y_min, x_max, y_max in drawn.get(uid, ())
     )
-    inside = (pl.col("x_max") > pl.col("x_min")) & (pl.col("y_max") > pl.col("y_min"))
-    return Chosen(stack, clipped.filter(inside).sort("z", "x_min", "y_min", "x_max", "y_max"))
+    inside = [box for box in boxes if box[3] > box[1] and box[4] > box[2]]
+    return Chosen(stack, pl.DataFrame(inside, schema=_BOXES, orient="row"))
 
 
-def _preference(of: Chosen) -> tuple[Any, ...]:
-    """Most annotated slices, soft kernel, fine spacing, many slices, latest phase, UID."""
-    kernel = (of.stack.slices["kernel"][0] or "").upper()
-    sharp = kernel in _SHARP or kernel[:2] in ("B6", "B7", "B8")
-    return (
-        -of.n_marked,
-        sharp,
-        round(of.stack.spacing_z_mm, 3),
-        -of.stack.slices.height,
-        -of.stack.phase,  # a later one is the venous phase
-        of.stack.series_uid,
-        of.stack.z_mm[0],
+def _candidate(of: Chosen) -> Candidate:
+    stack = of.stack
+    kernels = sorted({*stack.slices["kernel"]} - {None})
+    return Candidate(
+        series_uid=stack.series_uid,
+        begin_mm=float(stack.z_mm[0]),
+        annotated_slices=of.n_marked,
+        coverage_mm=float(stack.z_mm[-1] - stack.z_mm[0]) + stack.spacing_z_mm,
+        kernel="\\".join(kernels) or None,  # slices that differ contradict each other
+        spacing_mm=stack.spacing_z_mm,
+        slices=stack.slices.height,
+        phase=stack.phase,
     )
 
 
-def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
+def _row(name: str, chosen: Chosen, others: list[Chosen], *, doubtful: bool) -> dict[str, Any]:
     stack = chosen.stack
     first = stack.slices.row(0, named=True)
     phases = {o.stack.phase for o in (chosen, *others) if o.stack.series_uid == stack.series_uid}
-    flags = [*stack.flags, *(["W_NO_BOX"] if chosen.boxes.is_empty() else [])]
+    doubts = {"W_KERNEL": doubtful, "W_NO_BOX": chosen.boxes.is_empty()}
+    doubted = (code for code, holds in doubts.items() if holds)
+    flags = [*stack.flags, *meaning_flags(stack.slices), *doubted]
     return {
         "patient_id": name,
         "label": TASK_LABELS[name[0]],
@@ -154,7 +172,11 @@ def _row(name: str, chosen: Chosen, others: list[Chosen]) -> dict[str, Any]:
 
 
 def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the boxes are, and how large: `max_diam_mm` is the largest root of width x height."""
+    """Where the boxes are, and how large the largest is.
+
+    `long_side_mm` and `diagonal_mm` are the longest side and diagonal of any box. `max_diam_mm` is
+    the largest root of width x height: no diameter, but the size that published baselines rest on.
+    """
     boxes = chosen.boxes
     if boxes.is_empty():
         return {
@@ -163,6 +185,7 @@ def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
             "lesion_n_slices": 0,
             "lesion_n_components": 0,
             **dict.fromkeys(("box_cx", "box_cy", "box_w", "box_h", "max_diam_mm", "lateral_mm")),
+            **dict.fromkeys(("long_side_mm", "diagonal_mm")),
         }
     slices = np.unique(boxes["z"].to_numpy())
     x0, x1 = (float(value) for value in (min(boxes["x_min"]), max(boxes["x_max"])))
@@ -180,6 +203,8 @@ def _lesion(chosen: Chosen, first: Mapping[str, Any]) -> dict[str, Any]:
         "box_w": (x1 - x0) / columns,
         "box_h": (y1 - y0) / rows,
         "max_diam_mm": float(np.sqrt((width * height).max())),
+        "long_side_mm": float(np.maximum(width, height).max()),
+        "diagonal_mm": float(np.hypot(width, height).max()),
         "lateral_mm": abs((x0 + x1) / 2 - columns / 2) * first["spacing_x_mm"],
     }
 
@@ -209,10 +234,10 @@ def _with_sheet(patients: pl.DataFrame, sheet: pl.DataFrame) -> pl.DataFrame:
     apart = (pl.col("age_years") - pl.col("dicom_age_years")).abs() > _MAX_AGE_DIFFERENCE
     doubts = {
         "W_NO_CLINICAL_ROW": pl.col("miss_row"),
-        "W_STAGE": pl.col("stage_invalid").fill_null(value=False),
         "W_SEX": both_sexes & (pl.col("sex") != pl.col("dicom_sex")),
         "W_AGE": apart.fill_null(value=False),
     }
     found = [pl.when(holds).then(pl.lit(code)) for code, holds in doubts.items()]
-    flags = pl.concat_list(pl.col("qc_flags"), *found).list.drop_nulls()
-    return joined.with_columns(qc_flags=flags).drop("stage_invalid", "dicom_sex", "dicom_age_years")
+    of_cells = pl.col("sheet_flags").fill_null([])
+    flags = pl.concat_list(pl.col("qc_flags"), of_cells, *found).list.drop_nulls()
+    return joined.with_columns(qc_flags=flags).drop("sheet_flags", "dicom_sex", "dicom_age_years")

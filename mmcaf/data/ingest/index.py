@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from mmcaf.data.ingest.dicom import HEADER, read_header
-from mmcaf.data.ingest.discovery import Found, find_files
+from mmcaf.data.ingest.discovery import Found, find_files, located
+from mmcaf.data.ingest.series.identity import verdicts_of_copies
 from mmcaf.data.ingest.workers import in_groups, spread
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import replacing
-from mmcaf.files.untrusted import checked
+from mmcaf.files.untrusted import checked, open_regular
 
-__all__ = ["INSTANCES", "Progress", "scan", "write_table"]
+__all__ = ["INSTANCES", "Progress", "read_table", "scan", "write_table"]
 
 INSTANCES: dict[str, Any] = {
     "source": pl.Int32,  # index of the source folder
     "path": pl.String,  # relative to it
-    "kind": pl.String,  # image, annotation, sheet, download_list
+    "kind": pl.String,  # image, annotation, sheet, download_list, companion, folder
     "bytes": pl.Int64,
     "mtime_ns": pl.Int64,
     **HEADER,
 }
 _KEY = ("source", "path", "bytes", "mtime_ns")
-# Verdicts that other files or the pixels took part in are reached anew every time.
-_REACHED_LATER = ["E_DUP_SOP", "E_DUP_SOP_CONFLICT", "E_DECODE"]
+# Verdicts that other files, the pixels or what is installed took part in are reached every time.
+_REACHED_LATER = [
+    "E_DUP_SOP",
+    "E_DUP_SOP_CONFLICT",
+    "E_DUP_PIXELS",
+    "E_DECODE",
+    "E_TS_UNSUPPORTED",
+]
 _CHUNK = 128  # headers read by one task
 _PART = 16  # tasks whose rows are kept together
 _MANY = 1024  # files worth starting processes for
@@ -94,7 +102,7 @@ def _known(kept: Path | None) -> pl.DataFrame:
     if kept is not None:
         for path in [kept.parent / "instances.parquet", *sorted(kept.glob("*.parquet"))]:
             try:
-                part = pl.read_parquet(checked(path, kept.parent))
+                part = read_table(checked(path, kept.parent))
                 columns = [pl.col(name).cast(kind) for name, kind in INSTANCES.items()]
                 parts.append(part.select(columns))
             except (OSError, DataError, pl.exceptions.PolarsError):
@@ -140,48 +148,36 @@ def _headers(task: tuple[Sequence[Path], Sequence[Found]]) -> list[tuple[Any, ..
         if file.reason:
             header = dict.fromkeys(HEADER) | {"reason": file.reason}
         else:
-            header = read_header(sources[file.source] / file.path, file.path)
+            header = read_header(located(sources[file.source], file.path), file.path)
         of_file = (file.source, file.path, file.kind, file.bytes, file.mtime_ns)
         rows.append((*of_file, *(header[name] for name in HEADER)))
     return rows
 
 
 def _without_copies(rows: pl.DataFrame, sources: Sequence[Path]) -> pl.DataFrame:
-    """Of files with one SOPInstanceUID and one content the first stays; of several contents none.
-
-    Raises:
-        DataError: a file vanished since it was listed.
-    """
-    numbered = rows.with_row_index("row")
-    usable = numbered.filter(pl.col("reason").is_null() & (pl.col("kind") == "image"))
-    verdicts: dict[int, str] = {}
-    for (_,), copies in usable.filter(pl.col("sop_uid").is_duplicated()).group_by("sop_uid"):
-        contents = [
-            _digest(sources[source] / path)
-            for source, path in copies.select("source", "path").iter_rows()
-        ]
-        same = len(set(contents)) == 1
-        spared = 1 if same else 0
-        code = "E_DUP_SOP" if same else "E_DUP_SOP_CONFLICT"
-        verdicts |= dict.fromkeys(copies["row"].sort().to_list()[spared:], code)
+    verdicts = verdicts_of_copies(rows, sources)
     if not verdicts:
         return rows
-    given = pl.DataFrame(
-        list(verdicts.items()), schema={"row": pl.UInt32, "verdict": pl.String}, orient="row"
-    )
-    joined = numbered.join(given, on="row", how="left", maintain_order="left")
-    return joined.with_columns(reason=pl.coalesce("verdict", "reason")).select(*INSTANCES)
+    numbers = pl.int_range(rows.height)
+    reasons = numbers.replace_strict(verdicts, default=pl.col("reason"), return_dtype=pl.String)
+    return rows.with_columns(reason=reasons)
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} was there a moment ago and cannot be read: {error}") from error
+def read_table(path: Path) -> pl.DataFrame:
+    """A table that `write_table` wrote.
+
+    Raises:
+        DataError: a link, or no regular file.
+        OSError: it is missing or cannot be read.
+        polars.exceptions.PolarsError: it is damaged.
+    """
+    with open_regular(path) as file:  # polars itself takes no path that is no UTF-8
+        return pl.read_parquet(file)
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
     """Write a table, whole or not at all."""
+    content = BytesIO()
+    table.write_parquet(content)
     with replacing(path) as beside:
-        table.write_parquet(beside)
+        beside.write_bytes(content.getbuffer())

@@ -18,11 +18,15 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from mmcaf.data.ingest.annotations import WITHOUT_BOX
+from mmcaf.data.ingest.clinical import Clinical
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts
+from mmcaf.data.ingest.rules import CODES
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.logistic import out_of_fold
-from mmcaf.stats.metrics import auroc
 
 __all__ = ["compose", "confound_probe", "file_counts", "incomplete_series", "read_report"]
 
@@ -37,6 +41,8 @@ _PUBLISHED = {  # of the whole collection, by others who downloaded it
 _TOLERANCE = 0.02
 _ACQUISITION = ("spacing_z_mm", "spacing_x_mm", "n_slices", "kvp")
 _CODES = ("vendor", "model", "kernel")
+_COUNTED = ("files", "annotations", "flags")  # parts of the report whose keys may be codes
+_RANGES = ("spacing_z_mm", "spacing_x_mm", "n_slices", "long_side_mm", "diagonal_mm", "age_years")
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +72,8 @@ def compose(
     *,
     files: pl.DataFrame,
     boxes: pl.DataFrame,
-    sheet_rows: int,
-    excluded: pl.DataFrame,
+    sheet: Clinical,
+    where: Whereabouts,
     patients: pl.DataFrame,
     incomplete: dict[str, Any],
 ) -> dict[str, Any]:
@@ -76,26 +82,30 @@ def compose(
     Args:
         files: one row per file, columns `INSTANCES`, `verdict` and `use`.
         boxes: distinct boxes of all annotations.
-        sheet_rows: patients in the clinical sheet.
-        excluded: patient_id, reason.
+        sheet: what the clinical sheets say.
+        where: where every patient is.
         patients: the cohort.
         incomplete: as `incomplete_series` gives it.
     """
     annotations = _annotation_counts(files, boxes)
-    return {
+    told: dict[str, Any] = {
         "patients": patients.height,
         "squamous": int(patients["label"].sum()) if patients.height else 0,
         "files": file_counts(files),
         "n_files": files.height,
         "annotations": annotations,
-        "clinical_rows": sheet_rows,
+        "clinical_rows": sheet.patients.height,
+        "clinical": sheet.told,
         "download": incomplete,
         "against_published_counts": _differences(files, annotations),
-        "excluded": excluded.to_dicts(),
+        "excluded": where.excluded.to_dicts(),
+        "unknown_ids": {"files": where.unknown_files, "studies": where.unknown_studies},
         "flags": _flags(patients),
         "fingerprint": _fingerprint(patients),
         "confound_probe": confound_probe(patients),
     }
+    given = {who["reason"] for who in told["excluded"]}.union(*(told[of] for of in _COUNTED))
+    return told | {"codes": {code: CODES[code] for code in sorted(given & CODES.keys())}}
 
 
 def file_counts(files: pl.DataFrame) -> dict[str, int]:
@@ -108,7 +118,10 @@ def incomplete_series(files: pl.DataFrame, lists: Sequence[Path]) -> dict[str, A
     """Series of the download's own list (`metadata.csv`) of which images are missing here."""
     listed: dict[str, tuple[str, int]] = {}
     for path in lists:
-        with suppress(csv.Error), path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with (
+            suppress(csv.Error, OSError),
+            path.open(encoding="utf-8", errors="replace", newline="") as file,
+        ):
             listed |= dict(_listed(csv.DictReader(file)))
     here = dict(
         files.drop_nulls("sop_uid").group_by("series_uid").agg(pl.n_unique("sop_uid")).iter_rows()
@@ -171,12 +184,11 @@ def _acquisition(patients: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]
 
 def _annotation_counts(files: pl.DataFrame, boxes: pl.DataFrame) -> dict[str, int]:
     read = files.filter(pl.col("kind") == "annotation")
-    codes = Counter(read["verdict"].to_list())
-    unmatched = ("W_NO_SLICE", "W_ON_UNUSABLE")
+    codes = Counter(read.select(pl.coalesce("verdict", "reason"))["verdict"].to_list())
     bad = sum(n for code, n in codes.items() if code and code.startswith("E_"))
     return {
         "files": read.height,
-        "matched": read.height - bad - sum(codes[code] for code in unmatched),
+        "matched": read.height - bad - sum(codes[code] for code in WITHOUT_BOX),
         "boxes": boxes.height,
         **{str(code): n for code, n in sorted(codes.items(), key=str) if code},
     }
@@ -210,7 +222,7 @@ def _fingerprint(patients: pl.DataFrame) -> dict[str, Any]:
         return {}
     ranges = {
         name: {"min": part.min(), "median": part.median(), "max": part.max()}
-        for name in ("spacing_z_mm", "spacing_x_mm", "n_slices", "max_diam_mm", "age_years")
+        for name in _RANGES
         if (part := patients[name].drop_nulls().cast(pl.Float64)).len()
     }
     return {

@@ -7,26 +7,24 @@ folder does; it stays with that folder.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from mmcaf.data.ingest.choose import Chosen
 from mmcaf.data.ingest.rules import CODES
+from mmcaf.data.ingest.series.cases import case, heading
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.untrusted import open_array
 
 __all__ = ["render"]
 
-_SHOWN_HU = (-1000.0, 400.0)
-_THUMBNAIL_PX = 144
+_MOST_LISTED = 20
 _HU_EDGES = np.arange(-1050, 1060, 50)
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --fill: #3b6ea5;
@@ -37,15 +35,22 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 p, figcaption { color: var(--soft); } .warn { color: var(--warn); font-weight: 600; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem 1rem .2rem 0;
+.wide { overflow-x: auto; } table { border-collapse: collapse; }
+th, td { text-align: left; padding: .2rem 1rem .2rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { font-variant-numeric: tabular-nums; }
 .figures { display: flex; flex-wrap: wrap; gap: 2rem; }
 .figures b { font-size: 1.5rem; display: block; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, 144px); gap: 14px; }
-figure { margin: 0; }
-.cases img { width: 144px; height: 144px; display: block; border-radius: 4px; }
-figcaption { font-size: 12px; } svg { display: block; }
+.case { display: grid; grid-template-columns: 354px 1fr; gap: 0 1.5rem; padding: 1rem 0;
+  border-top: 1px solid var(--line); break-inside: avoid; }
+.case h3 { font-size: 1rem; margin: 0; } .case p { margin: .2rem 0 .5rem; font-size: 13px; }
+.case > div { min-width: 0; overflow-x: auto; font-size: 13px; }
+.case .pictures { display: flex; gap: 10px; align-items: flex-start; }
+.case img { display: block; border-radius: 4px; } .case tr:nth-child(2) { font-weight: 600; }
+.case th, .case td { padding-right: .8rem; white-space: nowrap; }
+td.n, th.n { text-align: right; } .lost { color: var(--warn); font-weight: 600; }
+@media (max-width: 900px) { .case { grid-template-columns: minmax(0, 1fr); gap: .6rem 0; } }
+figure { margin: 0; } figcaption { font-size: 12px; } svg { display: block; max-width: 100%; }
 svg text { fill: var(--soft); font-size: 11px; }
 svg rect { fill: var(--fill); } code { font-size: .92em; }
 """
@@ -61,26 +66,28 @@ def render(
     """The page.
 
     Args:
-        report: as `report.compose` gives it, with `synthetic` and `digest`.
+        report: as `report.compose` gives it, with `synthetic`, `digest` and `choices`.
         patients: the cohort's rows.
         chosen: patient -> stack and boxes.
         cohort: the cohort's folder, for the cached volumes.
         spec: which volumes to show.
     """
-    voxels, figures = np.zeros(len(_HU_EDGES) - 1), []
+    voxels, cases = np.zeros(len(_HU_EDGES) - 1), []
+    choices = {choice["patient_id"]: choice for choice in report["choices"]}
     for row in patients.iter_rows(named=True):  # one volume at a time is mapped
         path = cohort / "volumes" / spec.digest / f"{row['volume']}.npy"
-        volume = open_array(path)
+        volume, of = open_array(path), chosen[row["patient_id"]]
         voxels += np.histogram(np.asarray(volume[::4, ::8, ::8]), _HU_EDGES)[0]
-        figures.append(_case(row, _thumbnail(volume, chosen[row["patient_id"]])))
+        cases.append(case(row, choices[row["patient_id"]], volume, of))
     body = "\n".join(
         [
             _head(report),
             _counts(report),
-            _charts(patients, voxels),
+            *([] if patients.is_empty() else [_charts(patients, voxels)]),
             _excluded(report),
             _doubts(report),
-            _cases(figures),
+            _clinical(report["clinical"]),
+            *(heading(), *cases),
         ]
     )
     return (
@@ -102,7 +109,7 @@ def _head(report: Mapping[str, Any]) -> str:
     figures = {
         "patients": report["patients"],
         "squamous": report["squamous"],
-        "slices in the cohort": report["fingerprint"]["slices"],
+        "slices in the cohort": report["fingerprint"].get("slices", 0),
         "files read": report["n_files"],
         "annotation files matched": (
             f"{report['annotations']['matched']} of {report['annotations']['files']}"
@@ -170,15 +177,31 @@ def _bars(counts: NDArray[Any], edges: NDArray[Any], label: str, unit: str) -> s
 
 def _excluded(report: Mapping[str, Any]) -> str:
     rows = [
-        (each["patient_id"], each["reason"], CODES[each["reason"]]) for each in report["excluded"]
+        (who["patient_id"], who["reason"], CODES[who["reason"]], who["files"], who["remedy"] or "")
+        for who in report["excluded"]
     ]
-    return f"<h2>Patients left out</h2>{_table(('patient', 'code', 'why'), rows)}"
+    unknown = report["unknown_ids"]
+    told = (
+        f"<p>{unknown['files']} images, of {unknown['studies']} studies, have a PatientID that is "
+        "none of the collection's and lie in no patient's folder.</p>"
+        if unknown["files"]
+        else ""
+    )
+    heads = ("patient", "code", "why", "files with it", "what to do")
+    return f"<h2>Patients left out</h2>{_table(heads, rows)}{told}"
 
 
 def _doubts(report: Mapping[str, Any]) -> str:
     rows = [(code, count, CODES[code]) for code, count in report["flags"].items()]
     download = report["download"]
     parts = [f"<h2>Doubts</h2>{_table(('code', 'patients', 'meaning'), rows)}"]
+    if report["doubtful_slices"]:
+        lines = [
+            (each["patient_id"], each["reason"], f"{each['amount']:g}", _listed(each["slices"]))
+            for each in report["doubtful_slices"]
+        ]
+        parts.append("<p>Slices that others of their stack contradict, from 0 at the feet:</p>")
+        parts.append(_table(("patient", "code", "by", "slices"), lines))
     if download["listed_series"]:
         parts.append(
             f"<p>The download's own list names {download['listed_series']} series; "
@@ -206,47 +229,39 @@ def _doubts(report: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def _cases(figures: Sequence[str]) -> str:
-    return (
-        "<h2>Every patient: the slice with the largest box</h2>"
-        f"<p>Window {_SHOWN_HU[0]:g} to {_SHOWN_HU[1]:g} HU, the annotated box drawn in.</p>"
-        f'<div class="cases">{"".join(figures)}</div>'
+def _listed(slices: Sequence[int]) -> str:
+    """`3, 7-9`."""
+    runs: list[list[int]] = []
+    for z in slices:
+        if runs and runs[-1][-1] == z - 1:
+            runs[-1][1:] = [z]
+        else:
+            runs.append([z])
+    return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def _clinical(told: Mapping[str, Any]) -> str:
+    """How the cells of the clinical sheets were read."""
+    kinds = ("read", "empty", "unreadable", "unknown", "off_scale", "contradicting")
+    rows = [
+        (name, of["header"], *(of[kind] for kind in kinds)) for name, of in told["columns"].items()
+    ]
+    sheets = "; ".join(
+        f"sheet {of['sheet']}, worksheet {of['worksheet']}: header in row {of['header_row']}, "
+        f"{of['rows']} patients{''.join(f', {note}' for note in of['notes'])}"
+        for of in told["sheets"]
     )
-
-
-def _case(row: Mapping[str, Any], picture: str) -> str:
-    size = f"{row['max_diam_mm']:.0f} mm" if row["max_diam_mm"] else "no box"
-    what = f"{row['patient_id']} · {'squamous' if row['label'] else 'adeno'} · {size}"
-    detail = f"{row['n_slices']} × {row['spacing_z_mm']:g} mm {' '.join(row['qc_flags'])}"
-    return (
-        f'<figure><img alt="{escape(what)}" src="data:image/jpeg;base64,{picture}">'
-        f"<figcaption>{escape(what)}<br>{escape(detail)}</figcaption></figure>"
+    strange = ", ".join(
+        f"{of['row']} (sheet {of['sheet']}, worksheet {of['worksheet']})"
+        for of in told["rows_without_patient"][:_MOST_LISTED]
     )
-
-
-def _thumbnail(volume: NDArray[np.int16], of: Chosen) -> str:
-    """JPEG in base64."""
-    first = of.stack.slices.row(0, named=True)
-    areas = (of.boxes["x_max"] - of.boxes["x_min"]) * (of.boxes["y_max"] - of.boxes["y_min"])
-    largest = areas.arg_max()
-    z = len(volume) // 2 if largest is None else int(of.boxes["z"][largest])
-    low, high = _SHOWN_HU
-    grey = np.clip((volume[z].astype(np.float32) - low) / (high - low), 0, 1)
-    small = cv2.resize((grey * 255).astype(np.uint8), (_THUMBNAIL_PX, _THUMBNAIL_PX))
-    picture = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
-    for box in _on(of.boxes, z):
-        x0, y0, x1, y1 = box * _THUMBNAIL_PX / np.tile((first["columns"], first["rows"]), 2)
-        start, end = (round(float(x0)), round(float(y0))), (round(float(x1)), round(float(y1)))
-        cv2.rectangle(picture, start, end, color=(60, 200, 255), thickness=1)
-    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    if not done:
-        raise ValueError("OpenCV could not write a JPEG.")
-    return base64.b64encode(encoded.tobytes()).decode("ascii")
-
-
-def _on(boxes: pl.DataFrame, z: int) -> Iterator[NDArray[np.float64]]:
-    for row in boxes.filter(pl.col("z") == z).select("x_min", "y_min", "x_max", "y_max").rows():
-        yield np.array(row)
+    more = f"{len(told['rows_without_patient'])} in all" if strange else "none"
+    return (
+        f"<h2>Cells of the clinical sheet</h2><p>{escape(sheets or 'No sheet.')}</p>"
+        f"{_table(('column', 'header', *(kind.replace('_', ' ') for kind in kinds)), rows)}"
+        f"<p>Edition of the TNM: {escape(told['edition'])}. Rows whose patient cannot be read: "
+        f"{escape(f'{strange}; {more}' if strange else more)}.</p>"
+    )
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -254,7 +269,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         return "<p>None.</p>"
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _cell(value: Any) -> str:

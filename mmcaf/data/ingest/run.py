@@ -1,14 +1,16 @@
 """The order of ingestion: list, read headers, match boxes, choose stacks, cache, group, report.
 
-Killed at any moment, the next run goes on from what is there and ends with the same cohort; run
-again on the same sources, it writes nothing.
+`ingest` writes a cohort, `check` only says what it would be: all they differ in is whether what was
+found is recorded. Killed at any moment, the next ingestion goes on from what is there and ends with
+the same cohort; run again on the same sources, it writes nothing.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +19,27 @@ import polars as pl
 
 from mmcaf.data import cohort
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.ingest import choose, clinical
+from mmcaf.data.ingest import choose
 from mmcaf.data.ingest.annotations import Annotations, read_annotations
-from mmcaf.data.ingest.caching import StackTask, cache_stack, is_thorax, known_facts, stack_task
+from mmcaf.data.ingest.caching import StackTask, cache_stack, known_facts, stack_task
 from mmcaf.data.ingest.choose import Built
+from mmcaf.data.ingest.clinical import Clinical, read_sheets
+from mmcaf.data.ingest.discovery import located
 from mmcaf.data.ingest.index import Progress, scan
+from mmcaf.data.ingest.voxels.plausibility import is_thorax
 from mmcaf.data.ingest.workers import available_cores, spread
-from mmcaf.data.ingest.writing import Ingested, record
+from mmcaf.data.ingest.writing import Ingested, Told, record, tell
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.errors import DataError
-from mmcaf.files.atomic import flocked, make_folder, open_for_locking
+from mmcaf.files.atomic import flocked, is_temporary, make_folder, open_for_locking
+from mmcaf.files.home import home_path
 from mmcaf.files.names import folder_fault
+from mmcaf.files.remote import cache_folder
 from mmcaf.files.untrusted import straight
 
-__all__ = ["ingest"]
+__all__ = ["check", "ingest"]
 
+_MOST_WORKERS = 1000
 _MANY_SLICES = 500  # worth starting processes for
 Facts = dict[str, dict[str, Any]]  # patient -> facts of the cached volume
 
@@ -43,7 +51,7 @@ class _Sources:
     folders: list[Path]
     files: pl.DataFrame  # columns `index.INSTANCES`
     annotations: Annotations
-    sheet: pl.DataFrame
+    sheet: Clinical
 
 
 def ingest(
@@ -62,7 +70,7 @@ def ingest(
         sources: where DICOM, annotations and clinical sheets lie.
         out: the cohort's folder.
         annotation_folder: where annotations lie, if not under the sources.
-        sheet: the clinical sheet, if it is not under the sources.
+        sheet: the clinical sheet, XLSX or CSV, if it is not under the sources.
         in_plane_px: side of the cached slices.
         workers: processes to use; every core by default. They are spawned, so a script calls this
             under `if __name__ == "__main__":`, or with 1.
@@ -73,19 +81,16 @@ def ingest(
             `out` is running, the sheet cannot be read, or `out` cannot have this name.
         OSError: the disk is full; what was there before is unchanged.
     """
+    out = home_path(out)
     spec = VolumeSpec(in_plane_px)
     if fault := folder_fault(out):
         raise DataError(fault)
-    workers = workers or available_cores()
-    folders = list(sources)
-    if annotation_folder and not any(_lies_in(annotation_folder, source) for source in sources):
-        folders.append(annotation_folder)
     existed = out.exists()
     try:
         with _alone(out):
-            given = _read(folders, out, sheet, workers, progress)
-            found = _cached(given, out, spec, workers, progress)
-            record(found, out, spec)
+            given = _Given.of(sources, annotation_folder, sheet)
+            found = _found(given, out, spec, _processes(workers), progress)
+            record(tell(found, out, spec), out)
             shutil.rmtree(out / "index", ignore_errors=True)
             _remove_stale(out, {task.volume.stem for task in found.tasks.values()})
             return cohort.load(out)
@@ -95,8 +100,76 @@ def ingest(
         raise
 
 
+def check(
+    sources: Sequence[Path],
+    *,
+    annotation_folder: Path | None = None,
+    sheet: Path | None = None,
+    in_plane_px: int = 208,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Told:
+    """Read `sources` as `ingest` does, every pixel of what would be chosen too, and record nothing.
+
+    Volumes lie in this program's cache meanwhile, for they are looked at; nothing is written into
+    the sources or the working folder, and the cache is left as it was. What a killed check leaves
+    there the next one removes.
+
+    Args:
+        sources: where DICOM, annotations and clinical sheets lie.
+        annotation_folder: where annotations lie, if not under the sources.
+        sheet: the clinical sheet, if it is not under the sources.
+        in_plane_px: side of the slices that are looked at.
+        workers: processes to use; every core by default.
+        progress: called with what is being done, how many are done, and of how many.
+
+    Raises:
+        DataError: a source is missing or empty, or the sheet cannot be read.
+        OSError: the disk of the cache is full.
+    """
+    spec = VolumeSpec(in_plane_px)
+    given = _Given.of(sources, annotation_folder, sheet)
+    with _aside() as place, _alone(place):
+        found = _found(given, place, spec, _processes(workers), progress)
+        return tell(found, place, spec)
+
+
+def _processes(asked: int | None) -> int:
+    found = asked or available_cores()
+    if not 1 <= found <= _MOST_WORKERS:
+        raise DataError(f"workers must be from 1 to {_MOST_WORKERS}, got {found}.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the user named."""
+
+    folders: list[Path]
+    sheet: Path | None
+
+    @classmethod
+    def of(
+        cls, sources: Sequence[Path], annotation_folder: Path | None, sheet: Path | None
+    ) -> _Given:
+        folders = [home_path(source) for source in sources]
+        if annotation_folder is not None:
+            annotations = home_path(annotation_folder)
+            if not any(_lies_in(annotations, source) for source in folders):
+                folders.append(annotations)
+        return cls(folders, None if sheet is None else home_path(sheet))
+
+
 def _lies_in(folder: Path, source: Path) -> bool:
     return folder.resolve().is_relative_to(source.resolve())
+
+
+def _found(
+    given: _Given, out: Path, spec: VolumeSpec, workers: int, progress: Progress | None
+) -> Ingested:
+    """All that is found out; `out` keeps headers and volumes on the way."""
+    read = _read(given.folders, out, given.sheet, workers, progress)
+    return _cached(read, out, spec, workers, progress)
 
 
 def _read(
@@ -106,7 +179,7 @@ def _read(
     numbered = files.with_row_index("row")
     of_kind = {
         kind: {
-            row: folders[source] / path
+            row: located(folders[source], path)
             for row, source, path in numbered.filter(
                 (pl.col("kind") == kind) & pl.col("reason").is_null()
             )
@@ -115,15 +188,23 @@ def _read(
         }
         for kind in ("annotation", "sheet")
     }
-    sheets = [sheet] if sheet else list(of_kind["sheet"].values())
-    empty = pl.DataFrame(schema=clinical.CLINICAL_SHEET)
-    rows = pl.concat([empty, *(clinical.read_sheet(path) for path in sheets)])
-    return _Sources(
-        folders=folders,
-        files=files,
-        annotations=read_annotations(of_kind["annotation"]),
-        sheet=rows.unique("patient_id", keep="first", maintain_order=True),
-    )
+    in_tree = of_kind["sheet"]
+    read = read_sheets([sheet] if sheet else [*in_tree.values()], found=sheet is None)
+    if read.set_aside:
+        rows = [[*in_tree][number] for number in read.set_aside]
+        codes = pl.when(pl.int_range(pl.len()).is_in(rows)).then(pl.lit("E_SHEET"))
+        files = files.with_columns(reason=codes.otherwise("reason"))
+    annotations = read_annotations(of_kind["annotation"], _sizes(files))
+    return _Sources(folders, files, annotations, read)
+
+
+def _sizes(files: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """SOPInstanceUID -> columns and rows of every slice that may be used."""
+    usable = files.filter((pl.col("kind") == "image") & pl.col("reason").is_null())
+    return {
+        uid: (columns, rows)
+        for uid, columns, rows in usable.select("sop_uid", "columns", "rows").iter_rows()
+    }
 
 
 def _cached(
@@ -132,7 +213,7 @@ def _cached(
     """Choose and cache; what turns out to be unreadable or no thorax is left out, chosen anew."""
     files, folder = given.files, out / "volumes" / spec.digest
     while True:
-        built = choose.build(files, given.annotations.boxes, given.sheet)
+        built = choose.build(files, given.annotations.boxes, given.sheet.patients)
         tasks = {
             name: stack_task(chosen, given.folders, folder, spec.in_plane_px)
             for name, chosen in built.chosen.items()
@@ -176,6 +257,22 @@ def _facts(tasks: dict[str, StackTask], workers: int, progress: Progress | None)
 
 
 @contextmanager
+def _aside() -> Iterator[Path]:
+    """A folder of this program's cache that is gone afterwards, with those of killed checks."""
+    home = cache_folder() / "check"
+    make_folder(home)
+    for left in home.iterdir():
+        with suppress(OSError), open_for_locking(left / ".lock") as lock:
+            if flocked(lock, wait=False):
+                shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(dir=home))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """One ingestion into a folder at a time; leftovers of a killed one are swept away."""
     make_folder(out)
@@ -186,7 +283,8 @@ def _alone(out: Path) -> Iterator[None]:
         for folder in (out / "index", out / "volumes", *sizes):
             straight(folder / "any", out)  # nothing is written or deleted through a link
         for leftover in out.rglob(".*.tmp-*"):
-            leftover.unlink(missing_ok=True)
+            if is_temporary(leftover.name):
+                leftover.unlink(missing_ok=True)
         yield
 
 

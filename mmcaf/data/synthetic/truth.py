@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 
 __all__ = ["Latents", "Truth", "bayes_auroc", "draw_sample"]
 

@@ -37,6 +37,7 @@ from mmcaf.data.synthetic.phantom import FIELD_OF_VIEW_MM, SLICE_MM, draw_phanto
 from mmcaf.data.synthetic.truth import Latents, Truth, bayes_auroc, draw_sample
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import is_shared, make_folder
+from mmcaf.files.home import home_path
 
 __all__ = ["SHEET_NAME", "SyntheticSpec", "Variant", "edit_slice", "write", "write_sheet"]
 
@@ -90,6 +91,7 @@ def write(out: Path, spec: SyntheticSpec, progress: Progress | None = None) -> N
         DataError: `out` holds something already.
         OSError: the disk is full.
     """
+    out = home_path(out)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; choose another folder, or delete it first.")
     make_folder(out.parent)
@@ -335,6 +337,7 @@ class _Scan:
             "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
             "PixelSpacing": [pixel, pixel],
             "SliceThickness": SLICE_MM,
+            "ReconstructionDiameter": FIELD_OF_VIEW_MM,
             "Rows": self.spec.size,
             "Columns": self.spec.size,
         }

@@ -17,7 +17,7 @@ from mmcaf.data.volumes import VolumeSpec, open_volumes
 from mmcaf.errors import DataError
 from mmcaf.stats.thresholds import FIXED
 from mmstudy.errors import MMStudyError
-from mmstudy.study import Study
+from mmstudy.study import Study, per_case
 
 __all__ = ["CLASSES", "HU_WINDOWS", "Slices", "case_slices", "hard_cases"]
 
@@ -46,7 +46,7 @@ def hard_cases(study: Study, numbers: Sequence[int]) -> pl.DataFrame:
     Raises:
         MMStudyError: a trial is not complete, or lacks predictions.
     """
-    parts = [study.out_of_fold(number) for number in numbers]
+    parts = [per_case(study.out_of_fold(number)) for number in numbers]
     if not parts:
         raise MMStudyError(f"{study.name} has no complete trial yet; no case was judged.")
     wrong = (pl.col("probability") >= FIXED).cast(pl.Int8) != pl.col("label")

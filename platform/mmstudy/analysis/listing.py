@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from mmcaf.errors import DataError
-from mmcaf.files.untrusted import all_checked, checked
+from mmcaf.files.untrusted import checked, read_if_small
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import may_be_held
@@ -26,9 +30,9 @@ from mmstudy.study import Found, Study, found_studies
 
 __all__ = ["Listed", "Standing", "listed", "standing"]
 
-_FILES_AT_ONCE = 4000
+_STUDIES_AT_ONCE, _FILES_AT_ONCE, _MOST_BYTES = 250, 2000, 1 << 20
 _FOLDERS = {"trials", "segments", "confirmations"}
-_LOOSE = re.compile(r"\d{5,}\.parquet")
+_LOOSE = re.compile(r"/trials/(\d{5,9})\.parquet$")
 _SCHEMA = {"number": pl.Int32, "state": pl.String, "value": pl.Float64}
 
 
@@ -58,19 +62,25 @@ def listed(root: Path) -> Iterator[Listed]:
     Raises:
         DataError: the root is in a store that cannot be reached.
     """
-    found = found_studies(root)
-    quick = _Scan.of(
-        [one.study for one in found if one.study is not None], stored=StudyFolder(root).stored
-    )
+    found, stored, quick = list[Found](), StudyFolder(root).stored, dict[str, Standing]()
+    studies = found_studies(root)
+    with ThreadPoolExecutor(1) as pool:  # it reads tables while this thread finds more studies
+        reads = list[Future[dict[str, Standing]]]()
+        while some := [*islice(studies, _STUDIES_AT_ONCE)]:
+            found += some
+            readable = [one.study for one in some if one.study is not None]
+            reads.append(pool.submit(_standings, readable, stored=stored))
+        for read in reads:
+            quick |= read.result()
     for one in found:
         yield _line(one, quick)
 
 
-def _line(one: Found, quick: _Scan) -> Listed:
+def _line(one: Found, quick: Mapping[str, Standing]) -> Listed:
     if one.study is None:
         return Listed(one.folder.name, None, f"cannot be opened. {one.fault}")
     try:
-        found = quick.standings.get(one.folder.name) or standing(one.study.read())
+        found = quick.get(one.folder.name) or standing(one.study.read())
     except (MMStudyError, DataError, OSError, ValueError) as error:
         return Listed(one.folder.name, None, f"cannot be read. {error}")
     return Listed(one.folder.name, found)
@@ -95,97 +105,110 @@ def standing(study: Study) -> Standing:
     )
 
 
-class _Scan:
-    """The standings of all studies whose tables are as they should be."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A study, and the files of its table of trials as they were read."""
 
-    def __init__(self, *, stored: bool) -> None:
-        self.standings: dict[str, Standing] = {}
-        self._stored = stored
-
-    @classmethod
-    def of(cls, studies: Sequence[Study], *, stored: bool) -> _Scan:
-        scan, group, size = cls(stored=stored), dict[str, Study](), 0
-        owners = dict[str, str]()
-        for study in studies:
-            files = _files(study)
-            if files is None:
-                continue
-            group[study.name] = study
-            owners |= dict.fromkeys(files, study.name)
-            size += len(files)
-            if size >= _FILES_AT_ONCE:
-                scan._read(group, owners)
-                group, owners, size = {}, {}, 0
-        scan._read(group, owners)
-        return scan
-
-    def _read(self, group: dict[str, Study], owners: dict[str, str]) -> None:
-        """Scan one group; where that fails, its halves, down to the studies that are broken."""
-        try:
-            rows = _rows(owners)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            if len(group) < 2:
-                return
-            names = [*group]
-            for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-                kept = {*half}
-                files = {file: name for file, name in owners.items() if name in kept}
-                self._read({name: group[name] for name in half}, files)
-            return
-        self._stand(group, rows)
-
-    def _stand(self, group: dict[str, Study], rows: pl.DataFrame) -> None:
-        known = [state.value for state in State]
-        right = (
-            pl.col("state").is_in(known)
-            & (pl.col("number") == pl.coalesce("named", "number"))
-            & pl.struct("study", "number").is_unique()
-            & pl.col("value").is_finite().fill_null(value=True)
-        )
-        strange = {*rows.filter(~right.fill_null(value=False))["study"].to_list()}
-        counted: dict[str, dict[str, int]] = {name: dict.fromkeys(known, 0) for name in group}
-        rows = rows.filter(~pl.col("study").is_in([*strange]))
-        for name, state, count in rows.group_by("study", "state").len().iter_rows():
-            counted[name][state] = count
-        complete = rows.filter(pl.col("state") == State.COMPLETE)
-        first = complete.sort("value", "number", descending=[True, False], nulls_last=True)
-        best = {
-            name: (number, value)
-            for name, number, value in first.unique("study", keep="first", maintain_order=True)
-            .select("study", "number", "value")
-            .iter_rows()
-        }
-        for name, study in group.items():
-            if name not in strange:
-                trial, value = best.get(name, (None, None))
-                self.standings[name] = Standing(
-                    study=study,
-                    counts=counted[name],
-                    trial=trial,
-                    value=value,
-                    live=self._live(study),
-                )
-
-    def _live(self, study: Study) -> bool:
-        return (self._stored or may_be_held(study.folder)) and study.live()
+    study: Study
+    files: list[bytes]
+    named: list[int]  # the trials of the first of these files, which hold one row each
 
 
-def _rows(owners: dict[str, str]) -> pl.DataFrame:
-    """Number, state and value of every trial in these files, and the study each belongs to."""
-    if not owners:
-        return pl.DataFrame(schema={**_SCHEMA, "study": pl.String, "named": pl.Int64})
+def _standings(studies: Sequence[Study], *, stored: bool) -> dict[str, Standing]:
+    """Of all studies whose tables are as they should be, by name."""
+    found, group, size = dict[str, Standing](), list[_Opened](), 0
+    for study in studies:
+        if (opened := _opened(study)) is None:
+            continue
+        group.append(opened)
+        size += len(opened.files)
+        if size >= _FILES_AT_ONCE:
+            found |= _read(group, stored=stored)
+            group, size = [], 0
+    return found | _read(group, stored=stored)
+
+
+def _read(group: Sequence[_Opened], *, stored: bool) -> dict[str, Standing]:
+    """Scan one group; where that fails, its halves, down to the studies that are broken."""
+    if not group:
+        return {}
+    try:
+        rows = _rows(group)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        half = len(group) // 2
+        halves = (group[:half], group[half:]) if half else ()
+        return {name: of for part in halves for name, of in _read(part, stored=stored).items()}
+    return _stand(group, rows, stored=stored)
+
+
+def _rows(group: Sequence[_Opened]) -> pl.DataFrame:
+    """Number, state and value of every trial of the group, and `of` which of its studies it is.
+
+    In memory, where Polars reads small files in half the time, rows do not tell their file. So each
+    study begins with a row that no file can hold.
+    """
+    mark, begin = secrets.token_hex(16), BytesIO()
+    row = pl.DataFrame({"number": [0], "state": [mark], "value": [None]}, _SCHEMA)
+    row.write_parquet(begin, compression="uncompressed", statistics=False)
     found = pl.scan_parquet(
-        [*owners],
+        [content for one in group for content in (begin.getvalue(), *one.files)],
         schema=_SCHEMA,
         missing_columns="raise",
         extra_columns="ignore",
-        include_file_paths="study",
         use_statistics=False,  # there is nothing to skip
         glob=False,
     ).collect()
-    named = pl.col("study").str.extract(r"/(\d+)\.parquet$").cast(pl.Int64)  # of a segment: null
-    found = found.with_columns(named=named)
-    return found.with_columns(pl.Series("study", map(owners.__getitem__, found["study"])))
+    begins = (pl.col("state") == mark).fill_null(value=False)
+    return found.with_columns(of=begins.cum_sum().cast(pl.Int64) - 1).filter(~begins)
+
+
+def _stand(group: Sequence[_Opened], rows: pl.DataFrame, *, stored: bool) -> dict[str, Standing]:
+    known = [state.value for state in State]
+    gathered = [of for of, one in enumerate(group) if len(one.files) > len(one.named)]
+    rows = _beside_names(group, rows)
+    right = (
+        pl.col("state").is_in(known)
+        & (pl.col("number") == pl.coalesce("named", "number"))
+        & (pl.col("named").is_not_null() | pl.col("of").is_in(gathered))
+        & pl.struct("of", "number").is_unique()
+        & pl.col("value").is_finite().fill_null(value=True)
+    )
+    strange = {*rows.filter(~right.fill_null(value=False))["of"].to_list()}
+    counted = [dict.fromkeys(known, 0) for _ in group]
+    for of, state, count in rows.group_by("of", "state").len().iter_rows():
+        if of not in strange:
+            counted[of][state] = count
+    complete = rows.filter(pl.col("state") == State.COMPLETE)
+    first = complete.sort("value", "number", descending=[True, False], nulls_last=True)
+    first = first.unique("of", keep="first", maintain_order=True)
+    best = dict(zip(first["of"], first.select("number", "value").iter_rows(), strict=True))
+    return {
+        one.study.name: Standing(
+            study=one.study,
+            counts=counted[of],
+            trial=best.get(of, (None, None))[0],
+            value=best.get(of, (None, None))[1],
+            live=(stored or may_be_held(one.study.folder)) and one.study.live(),
+        )
+        for of, one in enumerate(group)
+        if of not in strange
+    }
+
+
+def _beside_names(group: Sequence[_Opened], rows: pl.DataFrame) -> pl.DataFrame:
+    """Each row beside the trial that its file is `named` after; null for those of segments.
+
+    A name without a row gets a row of nothing.
+    """
+    named = {
+        "of": [of for of, one in enumerate(group) for _ in one.named],
+        "place": [place for one in group for place in range(len(one.named))],
+        "named": [number for one in group for number in one.named],
+    }
+    whole = dict.fromkeys(named, pl.Int64)
+    return rows.with_columns(place=pl.int_range(pl.len()).over("of")).join(
+        pl.DataFrame(named, whole), on=["of", "place"], how="full", coalesce=True
+    )
 
 
 def _names(folder: str) -> set[str]:
@@ -193,24 +216,31 @@ def _names(folder: str) -> set[str]:
         return {entry.name for entry in entries}
 
 
-def _files(study: Study) -> list[str] | None:
-    """The files of the table of trials; None where the study must be read by itself."""
-    root = str(study.folder.root)
+def _opened(study: Study) -> _Opened | None:
+    """The study with its table of trials; None where it must be read by itself."""
     try:
-        names = _names(root)
-        if any(Path(root, name).is_symlink() for name in names & _FOLDERS):
+        files = _files(study)
+        if files is None:
             return None
-        if "confirmations" in names and _names(f"{root}/confirmations"):
-            return None  # the best trial is the best confirmed one
-        if "segments" in names:
-            files = table_files(study.folder, "trials")
-            all_checked(files, study.folder.root)
-            return [str(file) for file in files]
-        if "trials" not in names:
-            return []
-        with os.scandir(f"{root}/trials") as listed_files:
-            entries = [entry for entry in listed_files if _LOOSE.fullmatch(entry.name)]
+        loose = {file: int(found[1]) for file in files if (found := _LOOSE.search(file))}
+        files = [*loose, *(file for file in files if file not in loose)]
+        read = [content for file in files if (content := read_if_small(file, _MOST_BYTES))]
     except (OSError, MMStudyError, DataError):
         return None
-    plain = all(entry.is_file(follow_symlinks=False) for entry in entries)
-    return [entry.path for entry in entries] if plain else None
+    return _Opened(study, read, [*loose.values()]) if len(read) == len(files) else None
+
+
+def _files(study: Study) -> list[str] | None:
+    """The files of the table of trials; None where it does not say all."""
+    root = str(study.folder.root)
+    names = _names(root)
+    if any(Path(root, name).is_symlink() for name in names & _FOLDERS):
+        return None
+    if "confirmations" in names and _names(f"{root}/confirmations"):
+        return None  # the best trial is the best confirmed one
+    if "segments" in names:
+        return [str(file) for file in table_files(study.folder, "trials")]
+    if "trials" not in names:
+        return []
+    files = (f"{root}/trials/{name}" for name in _names(f"{root}/trials"))
+    return [file for file in files if _LOOSE.search(file)]

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import Corrected, Estimate, Outcomes, bbc
-from mmcaf.stats.metrics import auroc
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.schema import State
 from mmstudy.study import Study
@@ -35,8 +35,8 @@ def corrected(
 
     Args:
         study: with predictions of every epoch.
-        rivals: case, label, probability of every validation case, each; nothing was chosen there.
-            Their intervals are Bonferroni's, all of them together at 95 %.
+        rivals: case, fold, label, probability of every validation row, each; nothing was chosen
+            there. Their intervals are Bonferroni's, all of them together at 95 %.
         resamples: number of draws.
         seed: of the draws.
 
@@ -46,11 +46,13 @@ def corrected(
     complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
     if not complete.height:
         return None
-    outcomes = outcomes_of(study, sorted(complete["number"]))
-    cases = int(outcomes.case.max()) + 1
-    if any(rival.height != cases for rival in rivals):
+    numbers = sorted(complete["number"])
+    outcomes, rows = outcomes_of(study, numbers), _rows_of(study, numbers[0])
+    in_order = [rival.sort("fold", "case") for rival in rivals]
+    if any(not rival.select("case", "fold").equals(rows) for rival in in_order):
+        cases = rows["case"].n_unique()
         raise MMStudyError(f"A rival of {study.name} was not scored on its {cases} cases.")
-    scores = [rival.sort("case")["probability"].to_numpy()[outcomes.case] for rival in rivals]
+    scores = [rival["probability"].to_numpy() for rival in in_order]
     return bbc(
         outcomes,
         np.stack(scores) if scores else None,
@@ -61,19 +63,19 @@ def corrected(
 
 
 def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
-    """Each validation case once: case, label, probability, by the (trial, epoch) that was best on
+    """The validation cases: case, label, fold, probability, by the (trial, epoch) that was best on
     folds the case was not validated in.
 
     The choice knows nothing of the case it is judged on, so the AUROC is not that of the best of
-    many. Where folds are repeated, the probability is the mean over the repeats. None without
-    complete trials, or where every fold shares cases with every other.
+    many. Where folds are repeated, a case has a row for each repeat. None without complete trials,
+    or where every fold shares cases with every other.
     """
     complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
     if not complete.height:
         return None
     numbers = sorted(complete["number"])
     outcomes = outcomes_of(study, numbers)
-    names = _case_names(study, numbers[0])
+    names = _rows_of(study, numbers[0])["case"]
     parts = []
     for fold in np.unique(outcomes.fold):
         held_out = outcomes.fold == fold
@@ -84,16 +86,17 @@ def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
         columns = {
             "case": names.filter(pl.Series(held_out)),
             "label": outcomes.label[held_out],
+            "fold": outcomes.fold[held_out],
             "probability": outcomes.score[chosen, held_out],
         }
         parts.append(pl.DataFrame(columns))
-    return pl.concat(parts).group_by("case", "label").agg(pl.mean("probability")).sort("case")
+    return pl.concat(parts).sort("case", "fold")
 
 
-def _case_names(study: Study, number: int) -> pl.Series:
-    """The cases in the order of `Outcomes`' rows."""
+def _rows_of(study: Study, number: int) -> pl.DataFrame:
+    """Case and fold in the order of `Outcomes`' rows."""
     found = study.predictions(number).sort("epoch", "fold", "case")
-    return found.filter(pl.col("epoch") == found["epoch"].min())["case"]
+    return found.filter(pl.col("epoch") == found["epoch"].min()).select("case", "fold")
 
 
 def _best_mean(outcomes: Outcomes, among: NDArray[np.bool_]) -> int | None:

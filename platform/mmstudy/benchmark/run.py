@@ -28,7 +28,7 @@ from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import Plan, plan_study, run_study
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import MMStudyError, TooManyFailures, UsageError
-from mmstudy.followup.confirm import confirm
+from mmstudy.followup.confirm import MOST_RUNS, confirm
 from mmstudy.spec.reading import find_spec, load_spec
 from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.parquet import read_json
@@ -58,6 +58,10 @@ class Budget:
     cpu: int = 1
     settings: tuple[str, ...] = ()  # path=value, for all rows
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.seeds <= MOST_RUNS:
+            raise UsageError(f"seeds must be from 1 to {MOST_RUNS}, got {self.seeds}.")
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan:
@@ -68,6 +72,7 @@ class BenchmarkPlan:
     budget: Budget
     plans: dict[str, Plan]
     faults: dict[str, str]  # row -> why it cannot be reproduced here
+    sam: Path | None = None  # folder of SAM's weights
 
 
 def plan_benchmark(
@@ -103,7 +108,7 @@ def plan_benchmark(
         plans[key] = plan_study(
             spec, cohort=cohort, root=root, name=study_name(key), shared=root / _SHARED
         )
-    return BenchmarkPlan(root, cohort, budget, plans, faults)
+    return BenchmarkPlan(root, cohort, budget, plans, faults, sam)
 
 
 def row_spec(key: str, budget: Budget, more: Sequence[str] = ()) -> StudySpec:
@@ -196,6 +201,7 @@ def _run_row(
             cohort=plan.cohort,
             top=_CONFIRMED,
             seeds=plan.budget.seeds,
+            weights=plan.sam,
             progress=progress,
             say=say,
         )

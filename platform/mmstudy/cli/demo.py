@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmcaf.files.home import home_path
+
 __all__ = ["steps"]
 
 
@@ -26,7 +28,7 @@ def steps(folder: Path) -> list[list[str]]:
 
 def main() -> None:
     """Run the steps, then say how to look at the result."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    folder = home_path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     started = time.monotonic()
     for arguments in steps(folder):
         sys.stderr.write(f"\n$ mmstudy {' '.join(arguments)}\n")

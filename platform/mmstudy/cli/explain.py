@@ -13,6 +13,7 @@ from mmstudy.cli.shared import (
     RootOption,
     StudyArgument,
     TrialArgument,
+    WeightsOption,
     app,
     opened_study,
     print_rows,
@@ -38,6 +39,7 @@ def explain(
     per_class: Annotated[
         int, typer.Option(min=1, help="Of either class so many it got most wrong, and most sure.")
     ] = 2,
+    weights: WeightsOption = None,
     how: FormatOption = "table",
 ) -> None:
     """Grad-CAM over the slices, SHAP values, KAN curves, and whether they depend on the weights."""
@@ -52,6 +54,7 @@ def explain(
         cohort,
         cases=cases or (),
         per_class=per_class,
+        weights=weights,
         progress=Reporter().steps,
         say=say,
     )

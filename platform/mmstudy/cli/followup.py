@@ -16,6 +16,7 @@ from mmstudy.cli.shared import (
     RootOption,
     StudyArgument,
     TrialArgument,
+    WeightsOption,
     app,
     cohort_place,
     opened_study,
@@ -36,6 +37,7 @@ def rerun(
     cohort: CohortOption = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the trial's.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 4 unless all is equal.")] = False,
+    weights: WeightsOption = None,
     how: FormatOption = "table",
 ) -> None:
     """The same trial again, its numbers beside the stored ones."""
@@ -46,7 +48,7 @@ def rerun(
     if check and seed is not None:
         raise UsageError("--check compares with what the stored seed gave; leave out --seed.")
     number = trial_number(opened, trial)
-    rows = list(again(opened, number, cohort, seed=seed))
+    rows = list(again(opened, number, cohort, seed=seed, weights=weights))
     shown = [row for row in rows if row["metric"] == "auroc" or not row["same"]]
     print_rows(shown, how, opened.origin)
     wrong = [row for row in rows if not row["same"]]
@@ -66,6 +68,7 @@ def confirm(
     cohort: CohortOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="New splits and seeds for each.")] = 5,
+    weights: WeightsOption = None,
     inline: InlineOption = False,
     how: FormatOption = "table",
 ) -> None:
@@ -81,6 +84,7 @@ def confirm(
         cohort=cohort,
         top=top,
         seeds=seeds,
+        weights=weights,
         progress=Reporter().steps,
         say=say,
     )
@@ -93,6 +97,7 @@ def evaluate(
     trial: TrialArgument,
     root: RootOption = ROOT,
     cohort: CohortOption = None,
+    weights: WeightsOption = None,
     how: FormatOption = "table",
 ) -> None:
     """One trial on the patients set aside for testing; every look is logged and counted."""
@@ -101,7 +106,7 @@ def evaluate(
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    row = look_at_test(opened, number, cohort, Reporter().steps)
+    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights)
     print_rows([row], how, opened.origin)
     times = "once" if row["look"] == 1 else f"{row['look']} times"
     say(f"The test set of {opened.name} has now been looked at {times}.")
@@ -117,18 +122,20 @@ def predict(
     root: RootOption = ROOT,
     cohort: CohortOption = None,
     cases: Annotated[bool, typer.Option("--cases", help="Every case's probability.")] = False,
+    weights: WeightsOption = None,
     how: FormatOption = "table",
 ) -> None:
     """The trial's networks on patients of another cohort: metrics with n, or every case."""
     from mmcaf.data.node_cache import load_cohort
-    from mmcaf.stats.metrics import auroc_interval, auroc_standard_error, rates
+    from mmcaf.stats.areas import auroc_interval, auroc_standard_error
+    from mmcaf.stats.metrics import rates
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.predict import predict as predict_other
     from mmstudy.storage.origin import Origin
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    found = predict_other(opened, number, folder, Reporter().steps, cohort=cohort)
+    found = predict_other(opened, number, folder, Reporter().steps, cohort=cohort, weights=weights)
     origin = Origin(opened.synthetic or load_cohort(folder).synthetic, opened.oracle)
     if cases:
         print_rows(found.to_dicts(), how, origin)

@@ -23,7 +23,7 @@ from mmstudy.cli import benchmark, data, explain, run, submit  # noqa: F401
 from mmstudy.cli import check, dashboard, followup, housekeeping, studies  # noqa: F401
 # isort: on
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "told"]
 
 
 def _tell_version(asked: bool) -> None:
@@ -57,7 +57,7 @@ def main() -> None:
         error = _explained(raised)
         if debug or isinstance(error, ModuleNotFoundError):
             raise
-        sys.stderr.write(f"\n{_told(error)}\n")
+        sys.stderr.write(f"\n{told(error)}\n")
         code = getattr(error, "exit_code", 1 if isinstance(error, OSError) else 2)
         sys.exit(int(code))
     except KeyboardInterrupt:
@@ -65,12 +65,13 @@ def main() -> None:
         sys.exit(130)
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """What went wrong, in words; a fault of the system names its file, and what can be done."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    if error.filename is None:  # the words are ours
-        return error.strerror
+    if error.filename is None:  # the words are ours, unless a library lost the name
+        ours = error.errno is None or error.strerror != os.strerror(error.errno)
+        return error.strerror if ours else f"{error.strerror}; --debug shows where."
     return (
         f"{os.fsdecode(error.filename)}: {error.strerror}. Look what it is, whose, and who may "
         "read and write it; copy it there again as your own, or choose another folder."

@@ -23,6 +23,7 @@ __all__ = [
     "RootOption",
     "StudyArgument",
     "TrialArgument",
+    "WeightsOption",
     "app",
     "cohort_place",
     "data",
@@ -32,6 +33,7 @@ __all__ = [
     "print_table",
     "say",
     "short",
+    "study_place",
     "trial_number",
     "user_path",
 ]
@@ -39,9 +41,9 @@ __all__ = [
 
 def user_path(text: str) -> Path:
     """A path as given to a command: no shell writes out the `~` of `--root=~/studies`."""
-    from mmcaf.files.remote import from_home
+    from mmcaf.files.home import home_path
 
-    return Path(from_home(str(text)))  # a default is a path already
+    return home_path(text)
 
 
 def located(text: str, kind: str = "read") -> Path:
@@ -72,6 +74,10 @@ CohortOption = Annotated[
     Path | None,
     typer.Option(help="The cohort, a folder or s3://…, if it was moved.", parser=cohort_place),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of SAM's weights, for a trial with them.", parser=user_path),
+]
 InlineOption = Annotated[bool, typer.Option("--inline", help="Without Ray, one by one.")]
 StudyArgument = Annotated[str, typer.Argument(help="A study folder, or its name under --root.")]
 TrialArgument = Annotated[str, typer.Argument(help="`best`, or a trial's number.")]
@@ -87,10 +93,15 @@ def opened_study(name: str, root: Path) -> Study:
     """The study in the folder `name` or at that address, or of that name under `root`."""
     from mmstudy.study import open_study
 
+    return open_study(study_place(name, root))
+
+
+def study_place(name: str, root: Path) -> Path | str:
+    """The folder `name` or that address, or the folder of that name under `root`."""
     if "://" in name:
-        return open_study(name)
+        return name
     path = user_path(name)
-    return open_study(path if (path / "study.json").is_file() else root / name)
+    return path if (path / "study.json").is_file() else root / name
 
 
 def trial_number(study: Study, trial: str) -> int:

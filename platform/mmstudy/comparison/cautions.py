@@ -58,8 +58,9 @@ def notes(study: Study, ours: MethodRow, *, tested: bool) -> tuple[str, ...]:
     own_43 = tested and study.about.protocol == "paper43"
     gap, majority, own = GAP, Proportion(28, _PAPER_N), ours.counts.majority
     return (
-        "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, of published rows logit-"
-        "Hanley-McNeil, since their scores are unknown; F1 percentile, AUPRC and Brier BCa "
+        "Intervals are 95 %: Wilson for proportions; AUROC logit-DeLong, with a further case "
+        "of each class that is level with all; of published rows logit-Hanley-McNeil, since their "
+        "scores are unknown; F1 percentile, AUPRC and Brier BCa "
         "bootstrap, 2000 draws within each class. PPV, NPV and accuracy hold for the share of "
         "squamous cases they were measured at.",
         f"Published rows: 15 squamous and 28 adenocarcinoma test patients, counts reconstructed "
@@ -76,9 +77,10 @@ def notes(study: Study, ours: MethodRow, *, tested: bool) -> tuple[str, ...]:
         "Tests against baselines are on the same validation cases: DeLong and exact McNemar, one "
         "Holm family, or, where ours was chosen on them, the choice itself resampled. The lesion "
         "box was drawn by a radiologist.",
-        "Validation rows pool the scores of all folds; the search's own value is the mean over "
-        "folds. Intervals hold the networks as they are: how much another training run differs is "
-        "what `mmstudy confirm` says.",
+        "AUROC of validation rows is the mean over folds, as in the search: a pair of cases counts "
+        "only where one network scored both, for networks of different folds have scales of their "
+        "own. Intervals, tests and curves are stratified by fold likewise; they hold the networks "
+        "as they are: how much another training run differs is what `mmstudy confirm` says.",
         ("Ours: test patients" if tested else "Ours: validation patients of every fold, each once")
         + f"; the best of {_counted(trials, 'trial')}. The test set has been looked at "
         f"{_counted(looks, 'time')}.",

@@ -30,7 +30,7 @@ from mmstudy.comparison.row import Kind, MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.origin import Origin
-from mmstudy.study import Study
+from mmstudy.study import Study, per_case
 
 __all__ = ["Comparison", "Section", "compare", "sections_of", "threshold_rows"]
 
@@ -141,7 +141,7 @@ def threshold_rows(
     it on.
 
     Args:
-        found: case, label, probability; each case once.
+        found: case, label, fold, probability.
         split: the folds it is out of.
         method: its name.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -154,7 +154,7 @@ def threshold_rows(
     for number, fold in enumerate(split.folds):  # of repeated folds the first deal is the partition
         for case in fold.val:
             part_of.setdefault(case, number)
-    parts = [part_of.get(case, -1) for case in found.sort("case")["case"]]
+    parts = [part_of.get(case, -1) for case in fixed.per_case["case"]]
     chosen = cross_fitted(*_labels_and_scores(found), parts)
     if chosen is None:
         return (fixed,)
@@ -225,7 +225,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
 def _plain(row: MethodRow) -> pl.DataFrame:
     if row.predictions is None:
         raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
-    return row.predictions.select("case", "label", "probability")
+    return row.predictions.select("case", "fold", "label", "probability")
 
 
 def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> list[MethodRow]:
@@ -247,7 +247,7 @@ def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> l
 
 def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Both (cases,), by case."""
-    by_case = found.sort("case")
+    by_case = per_case(found)
     return by_case["label"].to_numpy().astype(np.int64), by_case["probability"].to_numpy()
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from mmcaf.stats.areas import fold_shift
 from mmcaf.stats.calibration import Calibration, calibration
 from mmcaf.stats.roc import RocBand, RocCurve, roc, roc_band
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.study import Study
 
 __all__ = ["Diagnosis", "diagnosis"]
+
+_EDGE = 1e-6  # probabilities are kept this far from 0 and 1, where a logit is infinite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +25,18 @@ class Diagnosis:
     curve: RocCurve | None
     band: RocBand | None
     calibration: Calibration
+    shift: float  # between folds, in standard deviations within (`areas.fold_shift`); may be NaN
+
+    @property
+    def about_shift(self) -> str:
+        """What the shift between folds means, in a sentence; empty where there is none to tell."""
+        if not self.shift >= 0:
+            return ""
+        return (
+            f"Fold shift {self.shift:.2f}: so many standard deviations (within a class) the folds' "
+            "networks lie apart in their mean score. AUROC, curve and calibration are made within "
+            "folds, since scores of different networks cannot be put in one order."
+        )
 
 
 def diagnosis(study: Study, number: int) -> Diagnosis:
@@ -30,6 +47,8 @@ def diagnosis(study: Study, number: int) -> Diagnosis:
     """
     cases = study.out_of_fold(number)
     labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
+    folds, case = cases["fold"].to_numpy(), cases["case"].to_numpy()
+    inside = np.clip(scores, _EDGE, 1 - _EDGE)
     return Diagnosis(
         row=row_of(
             cases,
@@ -37,7 +56,8 @@ def diagnosis(study: Study, number: int) -> Diagnosis:
             cases="validation, out of fold",
             origin=study.origin,
         ),
-        curve=roc(labels, scores),
-        band=roc_band(labels, scores),
-        calibration=calibration(labels, scores),
+        curve=roc(labels, scores, folds),
+        band=roc_band(labels, scores, folds, cases=case),
+        calibration=calibration(labels, scores, folds=folds, cases=case),
+        shift=fold_shift(labels, np.log(inside / (1 - inside)), folds),
     )

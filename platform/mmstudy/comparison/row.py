@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from mmcaf.stats.areas import auroc, auroc_interval
 from mmcaf.stats.bootstrap import (
     Weighted,
     bootstrap_interval,
@@ -21,11 +22,12 @@ from mmcaf.stats.bootstrap import (
     weighted_brier,
     weighted_f1,
 )
-from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, auroc, auroc_interval, brier
+from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, brier
 from mmcaf.stats.paired import Scored
 from mmcaf.stats.thresholds import FIXED
 from mmcaf.stats.unpaired import hanley_mcneil
 from mmstudy.storage.origin import Origin
+from mmstudy.study import per_case
 
 __all__ = ["RATE_NAMES", "Figure", "Kind", "MethodRow", "row_of", "row_of_counts"]
 
@@ -75,7 +77,7 @@ class MethodRow:
     flag: str | None = None  # why it is marked, not ranked and not tested
     origin: Origin = _PUBLISHED
     printed: Mapping[str, float] = field(default_factory=dict)  # as published
-    predictions: pl.DataFrame | None = None  # case, label, probability, call; sorted by case
+    predictions: pl.DataFrame | None = None  # case, label, fold, probability, call; by case, fold
 
     @property
     def rates(self) -> dict[str, Proportion]:
@@ -110,13 +112,25 @@ class MethodRow:
             self.predictions["probability"].to_numpy(), self.predictions["call"].to_numpy()
         )
 
-    def called(self, calls: ArrayLike, *, threshold: str) -> MethodRow:
-        """The same cases and probabilities with other calls (cases,), in the order of
-        `predictions`; `threshold` is the rule behind them, in words."""
+    @property
+    def per_case(self) -> pl.DataFrame:
+        """Each case once, by case: case, label, probability (the mean where folds are repeated).
+
+        Raises:
+            ValueError: the row was made from counts.
+        """
         if self.predictions is None:
             raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
-        known = self.predictions.with_columns(call=pl.Series(np.asarray(calls, dtype=bool)))
-        counts = ConfusionMatrix.from_calls(known["label"].to_numpy(), known["call"].to_numpy())
+        return per_case(self.predictions)
+
+    def called(self, calls: ArrayLike, *, threshold: str) -> MethodRow:
+        """The same cases and probabilities with other calls (cases,), in the order of `per_case`;
+        `threshold` is the rule behind them, in words."""
+        if self.predictions is None:
+            raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
+        decided = self.per_case.select("case", call=pl.Series(np.asarray(calls, dtype=bool)))
+        known = self.predictions.drop("call").join(decided, on="case", maintain_order="left")
+        counts = _counts(known)
         return replace(self, predictions=known, counts=counts, f1=_f1(counts), threshold=threshold)
 
     def as_dict(self) -> dict[str, Any]:
@@ -157,8 +171,12 @@ def row_of(
 ) -> MethodRow:
     """A row of cases whose probabilities are known; squamous are those with at least 0.5.
 
+    AUROC, AUPRC and Brier are means over folds, with intervals stratified by fold, for networks of
+    different folds have scales of their own. Rates count each case once.
+
     Args:
-        predictions: case, label, probability; each case once, in any order.
+        predictions: case, label, probability, in any order; each case once, or once per `fold`
+            (int, the network that scored it), if that column is there.
         method: its name.
         cases: which patients these are, in words.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -169,15 +187,19 @@ def row_of(
     Raises:
         ValueError: a case twice, probabilities that are none, labels other than 0 and 1.
     """
-    if predictions["case"].is_duplicated().any():
-        raise ValueError(f"Need each case once, got some of {method} several times; take the mean.")
-    known = predictions.select("case", "label", "probability").sort("case")
-    known = known.with_columns(call=pl.col("probability") >= FIXED)
+    if "fold" not in predictions.columns:
+        predictions = predictions.with_columns(fold=pl.lit(0))  # one network
+    if predictions.select("case", "fold").is_duplicated().any():
+        raise ValueError(f"Need each case once per fold, got some of {method} several times.")
+    known = predictions.select("case", "label", "fold", "probability").sort("case", "fold")
+    known = known.with_columns(call=pl.mean("probability").over("case") >= FIXED)
     labels, scores = known["label"].to_numpy(), known["probability"].to_numpy()
-    counts = ConfusionMatrix.from_calls(labels, known["call"].to_numpy())
+    folds, case = known["fold"].to_numpy(), known["case"].to_numpy()
+    counts = _counts(known)
 
     def figure(value: float, metric: Weighted) -> Figure:
-        return Figure.of(value, bootstrap_interval(metric, labels, scores))
+        interval = bootstrap_interval(metric, labels, scores, folds=folds, cases=case)
+        return Figure.of(value, interval)
 
     return MethodRow(
         kind=kind,
@@ -186,14 +208,21 @@ def row_of(
         cases=cases,
         threshold=f"{FIXED}",
         counts=counts,
-        auroc=Figure.of(auroc(labels, scores), auroc_interval(labels, scores)),
+        auroc=Figure.of(
+            auroc(labels, scores, folds), auroc_interval(labels, scores, folds=folds, cases=case)
+        ),
         f1=_f1(counts),
-        auprc=figure(auprc(labels, scores), weighted_auprc),
+        auprc=figure(auprc(labels, scores, folds), weighted_auprc),
         brier=figure(brier(labels, scores), weighted_brier),
         flag=flag,
         origin=origin,
         predictions=known,
     )
+
+
+def _counts(rows: pl.DataFrame) -> ConfusionMatrix:
+    once = rows.unique("case", keep="first", maintain_order=True)
+    return ConfusionMatrix.from_calls(once["label"].to_numpy(), once["call"].to_numpy())
 
 
 def row_of_counts(

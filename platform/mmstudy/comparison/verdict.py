@@ -118,7 +118,13 @@ def against_same_cases(
         if not own.equals(_cases(row)):
             raise ValueError(f"{ours.method} and {row.method} were not scored on the same cases.")
     named = {f"{i}": row.scored for i, row in enumerate((ours, *others))}
-    found = compare_all(own["label"].to_numpy(), named, against="0")
+    found = compare_all(
+        own["label"].to_numpy(),
+        named,
+        against="0",
+        folds=own["fold"].to_numpy(),
+        cases=own["case"].to_numpy(),
+    )
     verdicts = []
     for i, (row, test) in enumerate(zip(others, found, strict=True)):
         low, high = test.areas.interval or (None, None)
@@ -130,7 +136,7 @@ def against_same_cases(
             low=low,
             high=high,
             p=test.areas.p,
-            how="DeLong, same cases",
+            how="DeLong within folds, same cases",
             p_holm=test.areas_p_holm,
             family=test.family,
         )
@@ -173,7 +179,7 @@ def _of_the_chosen(
 def _cases(row: MethodRow) -> Any:
     if row.predictions is None:
         raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
-    return row.predictions.select("case", "label")
+    return row.predictions.select("case", "fold", "label")
 
 
 def _mcnemar_row(

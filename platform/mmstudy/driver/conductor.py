@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -67,6 +67,7 @@ class StudyConductor:
         folds: number of folds every trial goes through.
         task: makes the task of a proposal.
         notify: called after each change with how the study stands.
+        rows: of the trials, by number, as the ledger has them; read there if not given.
         cohort_digest: written into every trial's row.
     """
 
@@ -79,6 +80,7 @@ class StudyConductor:
         folds: int,
         task: Callable[[Proposal], TrialTask],
         notify: Callable[[Standing], None],
+        rows: Mapping[int, TrialRow] | None = None,
         cohort_digest: str | None = None,
     ) -> None:
         self._ledger, self._spec, self._search, self._folds = ledger, spec, search, folds
@@ -92,7 +94,7 @@ class StudyConductor:
         self.stopping: str | None = None
         self.interrupted = False
         self.halted: str | None = None  # why nothing can be recorded any more, if so
-        self._recover()
+        self._recover({row.number: row for row in ledger.trials()} if rows is None else rows)
 
     # What a runner calls.
 
@@ -282,9 +284,8 @@ class StudyConductor:
             self._loose = 0
         self._tell_standing()
 
-    def _recover(self) -> None:
+    def _recover(self, rows: Mapping[int, TrialRow]) -> None:
         """Take over what earlier drivers left: states, and rows whose driver died writing them."""
-        rows = {row.number: row for row in self._ledger.trials()}
         for number, told in self._search.told().items():
             row = rows.get(number)
             if told.state is State.RUNNING or row is None:

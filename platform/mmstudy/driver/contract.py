@@ -18,7 +18,11 @@ from mmstudy.spec.study_spec import ResourceSpec
 from mmstudy.storage.schema import EpochRow
 from mmstudy.trial.task import Objective, TrialTask
 
-__all__ = ["Conductor", "Runner", "overdue"]
+__all__ = ["TIME_STEPS", "Conductor", "Runner", "overdue"]
+
+TIME_STEPS = 20
+"""In so many steps the time of an epoch is counted: no clock tells how long a process stood still.
+A stop makes one of them shorter, so one more is given."""
 
 
 class Conductor(Protocol):

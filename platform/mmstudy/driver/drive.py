@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.data.node_cache import load_cohort, make_volumes
+from mmcaf.data.node_cache import load_cohort, make_volumes, note_cohort
 from mmcaf.data.splits import Split
 from mmcaf.data.verification import check
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files.atomic import StorageError
 from mmcaf.files.names import folder_fault, name_fault
-from mmcaf.files.remote import address_of, from_home, place
+from mmcaf.files.remote import address_of, place
 from mmcaf.net.registry import reads_image
 from mmstudy.driver.conductor import StudyConductor
 from mmstudy.driver.contract import Runner
-from mmstudy.driver.judgement import mend
+from mmstudy.driver.judgement import Mended, mend
+from mmstudy.driver.leftovers import sweep
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageError
 from mmstudy.search.importance import keep_importance
-from mmstudy.search.journal import Storage
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.search.rebuild import Known
 from mmstudy.search.warm_start import known_trials
@@ -39,6 +39,7 @@ from mmstudy.storage.folder import StudyFolder, working_root
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.origin import Origin
+from mmstudy.storage.schema import State
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import open_study
 from mmstudy.trial.compute import derive_seed
@@ -46,7 +47,7 @@ from mmstudy.trial.folds import split_cohort
 from mmstudy.trial.run import run_trial
 from mmstudy.trial.task import Objective, TrialTask
 
-__all__ = ["Plan", "adapted", "plan_study", "run_study"]
+__all__ = ["Plan", "adapted", "plan_study", "run_study", "weights_of"]
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -167,19 +168,21 @@ def run_study(
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         check(plan.cohort, plan.in_plane_px, progress)
         known = _known(plan)
-        journal = mend(
+        mended = mend(
             plan.folder,
             plan.spec,
             len(plan.split.folds),
             say=lambda finding: say(str(finding)),
             adopted=known,
         )
+        sweep(plan.folder, [n for n, row in mended.rows.items() if row.state is State.RUNNING])
         if len(plan.folder.files(plan.folder.trials, "[0-9]*")) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
         write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
+        note_cohort(plan.cohort)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
-            conductor = _conductor(plan, resources, notify, journal, known)
+            conductor = _conductor(plan, resources, notify, mended, known)
             try:
                 with stoppable(plan.folder, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
@@ -215,7 +218,7 @@ def _conductor(
     plan: Plan,
     resources: ResourceSpec,
     notify: Callable[[Standing], None],
-    journal: Storage,
+    mended: Mended,
     known: Sequence[Known],
 ) -> StudyConductor:
     launch = uuid.uuid4().hex
@@ -232,17 +235,31 @@ def _conductor(
             gpu=resources.gpu,
             epoch_seconds=plan.spec.limits.epoch_minutes * 60,
             launch=launch,
+            weights=weights_of(plan.spec, proposal),
         )
 
     return StudyConductor(
         ledger=FolderLedger(plan.folder),
         spec=plan.spec,
-        search=Search(journal, plan.spec, known),
+        search=Search(mended.journal, plan.spec, known),
+        rows=mended.rows,
         folds=len(plan.split.folds),
         task=task,
         notify=notify,
         cohort_digest=plan.cohort.digest,
     )
+
+
+def weights_of(spec: StudySpec, proposal: Proposal) -> str | None:
+    """The folder of weights that the user's own spec names for these params.
+
+    A journal from elsewhere may propose another one.
+    """
+    path, fixed = "model.weights", spec.model.get("weights")
+    searched = spec.space.get(path)
+    allowed = (fixed,) if searched is None else searched.probes()
+    named = proposal.params.get(path, fixed)
+    return named if named in allowed else None
 
 
 def _known(plan: Plan) -> Sequence[Known]:
@@ -251,7 +268,7 @@ def _known(plan: Plan) -> Sequence[Known]:
         return ()
     return known_trials(
         plan.spec,
-        StudyFolder.at(from_home(source)),
+        StudyFolder.at(source),
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )

@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
-from mmstudy.driver.contract import Conductor, Runner, overdue
+from mmstudy.driver.contract import TIME_STEPS, Conductor, Runner, overdue
 from mmstudy.errors import StudyHalted, TrialFailed
 from mmstudy.spec.study_spec import ResourceSpec
 from mmstudy.trial.task import Objective, TrialTask
@@ -53,18 +54,36 @@ class InlineRunner(Runner):
 
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TrialFailed in the main thread when `seconds` are over."""
+    """Raise TrialFailed in the main thread when `seconds` are over.
+
+    They are counted in steps, of which a process that is stopped (Ctrl-Z) makes none. Nothing is
+    raised inside an import: what is imported by half breaks whatever needs it later.
+    """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
+    steps = 0
 
-    def over(*_: object) -> None:
-        raise TrialFailed(overdue(seconds))
+    def step(_: int, frame: FrameType | None) -> None:
+        nonlocal steps
+        steps += 1
+        # One more, for the one that a stop made too short.
+        if steps > TIME_STEPS and not _imports(frame):
+            raise TrialFailed(overdue(seconds))
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGALRM, step)
+    signal.setitimer(signal.ITIMER_REAL, seconds / TIME_STEPS, seconds / TIME_STEPS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether the trial is importing a module there."""
+    while frame is not None and frame.f_code is not InlineRunner._trial.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -23,7 +23,7 @@ from mmstudy.storage.schema import TRIALS, EpochRow, State, TrialRow
 from mmstudy.trial.compute import derive_seed
 from mmstudy.trial.state import trial_state
 
-__all__ = ["Finding", "judge", "mend"]
+__all__ = ["Finding", "Mended", "judge", "mend"]
 
 _ROUNDS = 4  # what was put aside may show more: a manifest, then its segments, then their trials
 
@@ -39,6 +39,19 @@ class Finding:
     def __str__(self) -> str:
         """One line for humans."""
         return f"{self.what}: {self.reason}; {self.remedy}."
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A study that a driver can go on with.
+
+    Attributes:
+        journal: opened, and in agreement with the rows.
+        rows: of every recorded trial, by number, as they lie in the folder now.
+    """
+
+    journal: Storage
+    rows: Mapping[int, TrialRow]
 
 
 def judge(folder: StudyFolder, spec: StudySpec, folds: int) -> list[Finding]:
@@ -75,7 +88,7 @@ def mend(
     say: Callable[[Finding], None],
     adopted: Sequence[Known] = (),
     deep: bool = False,
-) -> Storage:
+) -> Mended:
     """Put the study in order, and open its journal.
 
     Checkpoints of trials that run are looked at when these go on, by their own processes.
@@ -99,6 +112,8 @@ def mend(
         for finding in _of_records(folder, records):
             say(finding)
         put_in_order(folder, records)
+    else:
+        records = examine(folder, folds, deep=deep)
     storage = open_journal(folder.journal)
     lost = unrecorded(storage, spec, records.rows)
     for finding in _of_lost(lost):
@@ -108,11 +123,11 @@ def mend(
         folder.put_rows(folder.trial(number), TRIALS, [rows[number].as_dict()])
     fault = _disagreement(folder, storage, spec, folds, rows)
     if fault is None:
-        return storage
+        return Mended(storage, rows)
     say(_of_journal(folder, fault))
     folder.put_aside(folder.journal, fault, keep=True)
     rebuild_journal(folder.journal, spec, rows, _epochs(folder), storage, adopted)
-    return open_journal(folder.journal)
+    return Mended(open_journal(folder.journal), rows)
 
 
 def _disagreement(

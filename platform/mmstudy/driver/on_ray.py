@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mmstudy import ray_env as rayenv
-from mmstudy.driver.contract import Conductor, Runner, overdue
+from mmstudy.driver.contract import TIME_STEPS, Conductor, Runner, overdue
 from mmstudy.errors import StudyHalted, TrialFailed, UsageError
 from mmstudy.spec.study_spec import ResourceSpec
 from mmstudy.storage.schema import EpochRow
@@ -290,24 +290,27 @@ def _trainable(objective: Objective) -> Callable[[dict[str, Any]], None]:
 def _in_time(rows: Iterator[EpochRow | None], seconds: float | None) -> Iterator[EpochRow | None]:
     """The rows; should one take longer than `seconds`, tell so and end this process.
 
-    A thread that hangs cannot be stopped from within Python, its process can.
+    A thread that hangs cannot be stopped from within Python, its process can. A process that is
+    stopped makes no step of its time.
     """
 
-    def over(limit: float) -> None:
+    def watch(limit: float, ended: threading.Event) -> None:
+        for _ in range(TIME_STEPS + 1):
+            if ended.wait(limit / TIME_STEPS):
+                return
         leave = threading.Timer(_LEAVE_SECONDS, os._exit, [1])
         leave.daemon = True
         leave.start()
         tune.report({_METRIC: 0.0, "fault": overdue(limit)})
 
     while True:
-        watch = threading.Timer(seconds or 0.0, over, [seconds])
-        watch.daemon = True
+        ended = threading.Event()
         if seconds is not None:
-            watch.start()
+            threading.Thread(target=watch, args=(seconds, ended), daemon=True).start()
         try:
             row = next(rows)
         except StopIteration:
             return
         finally:
-            watch.cancel()
+            ended.set()
         yield row

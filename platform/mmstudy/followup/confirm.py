@@ -22,17 +22,27 @@ from mmcaf.errors import CohortError
 from mmcaf.files.atomic import StorageError
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import adapted
-from mmstudy.errors import Interrupted, MMStudyError, StudyHalted, TooManyFailures, TrialFailed
+from mmstudy.errors import (
+    Interrupted,
+    MMStudyError,
+    StudyHalted,
+    TooManyFailures,
+    TrialFailed,
+    UsageError,
+)
 from mmstudy.followup.rerun import split_of, task_of
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.schema import CONFIRMATIONS, RATES, EpochRow
+from mmstudy.storage.schema import CONFIRMATIONS, MOST_TRIALS, RATES, EpochRow
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
 from mmstudy.trial.task import FoldEpoch, TrialTask
 
-__all__ = ["confirm", "run_confirmation"]
+__all__ = ["MOST_RUNS", "confirm", "run_confirmation"]
+
+MOST_RUNS = 1000
+"""Of one trial: its interval would be no narrower in any way that matters."""
 
 
 def confirm(
@@ -42,18 +52,25 @@ def confirm(
     cohort: str | Path | None = None,
     top: int = 3,
     seeds: int = 5,
+    weights: str | Path | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Run what is missing of `seeds` runs of the `top` trials; one row per confirmed trial.
 
+    Trials that need SAM's weights have them from the folder `weights`.
+
     Raises:
-        MMStudyError: there is no complete trial, or nothing can be written any more.
+        MMStudyError: there is no complete trial, one needs weights, or nothing can be written any
+            more.
         CohortError: a volume is not what was ingested.
         TooManyFailures: a run failed; the others were made.
-        UsageError: a driver runs the study.
+        UsageError: a driver runs the study, or a number is out of range.
         Interrupted: the user stopped it; the same call goes on from there.
     """
+    for name, number, most in (("top", top, MOST_TRIALS), ("seeds", seeds, MOST_RUNS)):
+        if not 1 <= number <= most:
+            raise UsageError(f"{name} must be from 1 to {most}, got {number}.")
     spec = study.about.spec
     complete = study.trials().filter(state="complete")
     if not complete.height:
@@ -67,7 +84,7 @@ def confirm(
         device = "cuda" if resources.gpu else "cpu"
         tasks = [
             replace(task, device=device, gpu=resources.gpu, threads=resources.cpu)
-            for task in _tasks(Study(folder, study.about), own, chosen, seeds)
+            for task in _tasks(Study(folder, study.about), own, chosen, seeds, weights)
         ]
         conductor = _Conductor(tasks, progress)
         try:
@@ -141,14 +158,16 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
         yield epoch.row(task.number)
 
 
-def _tasks(study: Study, cohort: Cohort, numbers: list[int], seeds: int) -> Iterator[TrialTask]:
+def _tasks(
+    study: Study, cohort: Cohort, numbers: list[int], seeds: int, weights: str | Path | None
+) -> Iterator[TrialTask]:
     index, spec = 0, study.about.spec
     for run in range(seeds):
         for number in numbers:
             rows = study.folder.rows(study.folder.confirmation(number, run), CONFIRMATIONS)
             if len({row["fold"] for row in rows}) < study.folds:
                 yield replace(
-                    task_of(study, number, cohort),
+                    task_of(study, number, cohort, weights=weights),
                     number=index,
                     seed=derive_seed(spec.search.seed, "confirm", number, run),
                     split_seed=derive_seed(spec.protocol.seed, "confirm", run),

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmcaf.stats.metrics import auroc_interval, rates
+from mmcaf.stats.areas import auroc_interval
+from mmcaf.stats.metrics import rates
 from mmstudy.errors import UsageError
 from mmstudy.followup.predict import predict_test
 from mmstudy.provenance import code_version
@@ -27,6 +28,8 @@ def evaluate(
     number: int,
     cohort: str | Path | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    weights: str | Path | None = None,
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.
 
@@ -35,10 +38,11 @@ def evaluate(
         number: a complete trial.
         cohort: the study's own, if it was moved.
         progress: told of every step.
+        weights: folder of SAM's weights, for a trial that needs them.
 
     Raises:
         UsageError: the protocol sets no test patients aside, or a driver runs the study.
-        MMStudyError: the trial is not complete, or the cohort is another.
+        MMStudyError: the trial is not complete, it needs weights, or the cohort is another.
     """
     if not study.about.split.test:
         raise UsageError(
@@ -50,7 +54,7 @@ def evaluate(
     with driver_lock(folder):
         folder.refresh(at_once=True)
         study = Study(folder, study.about)
-        found = predict_test(study, number, own, progress)
+        found = predict_test(study, number, own, progress, weights)
         labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
         low, high = auroc_interval(labels, scores)
         look, epoch = study.evaluations().height + 1, study.trial(number)["best_epoch"]

@@ -53,6 +53,7 @@ def explain(
     *,
     cases: Sequence[str] = (),
     per_class: int = 2,
+    weights: str | Path | None = None,
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Explanations:
@@ -64,6 +65,7 @@ def explain(
         cohort: the study's own, if it was moved.
         cases: which to explain; none: see `choose`.
         per_class: how many of the most wrong, and of the most sure, of either class.
+        weights: folder of SAM's weights, for a trial that needs them.
         progress: told of every step.
         say: told how long it will take where networks must be trained again.
 
@@ -78,11 +80,11 @@ def explain(
 
     epoch, patients = _best_epoch(study, number), study.cohort(cohort)
     chosen = choose(study, number, cases, per_class)
-    task = task_of(study, number, patients)
+    task = task_of(study, number, patients, weights=weights)
     if task.device.startswith("cuda") and not torch.cuda.is_available():
         task = replace(task, device="cpu")
     torch.set_num_threads(task.threads)
-    config = stored_config(study.about.spec, task.params, task.number)
+    config = stored_config(study.about.spec, task)
     sizes = (config.data.in_plane_px,) if reads_image(config.model) else ()
     for side in sizes:
         volumes.build(patients, VolumeSpec(side), progress)

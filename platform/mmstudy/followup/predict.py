@@ -39,6 +39,7 @@ def predict(
     progress: Progress = lambda *_: None,
     *,
     cohort: str | Path | None = None,
+    weights: str | Path | None = None,
 ) -> pl.DataFrame:
     """Probabilities of every case of the cohort `other`: case, label, probability.
 
@@ -51,9 +52,11 @@ def predict(
         other: a cohort of other patients, a folder or its address.
         progress: told of every step.
         cohort: the study's own, if it was moved.
+        weights: folder of SAM's weights, for a trial that needs them.
 
     Raises:
-        MMStudyError: the trial is not complete, or `other` shares patients with the study's cohort.
+        MMStudyError: the trial is not complete, it needs weights, or `other` shares patients with
+            the study's cohort.
     """
     patients = load_cohort(place(str(other), "cohort"))
     own = study.cohort(cohort)
@@ -66,28 +69,39 @@ def predict(
             "begun on, in whatever form; a trial is judged on others. `mmstudy evaluate` has its "
             "test patients."
         )
-    return _ensemble(study, number, own, (patients, patients.patients), progress)
+    return _ensemble(study, number, own, (patients, patients.patients), progress, weights)
 
 
-def predict_test(study: Study, number: int, own: Cohort, progress: Progress) -> pl.DataFrame:
+def predict_test(
+    study: Study,
+    number: int,
+    own: Cohort,
+    progress: Progress,
+    weights: str | Path | None = None,
+) -> pl.DataFrame:
     """Probabilities of the study's own test patients; only `evaluate` calls it and logs the look.
 
     Raises:
         MMStudyError: the trial is not complete.
     """
     test = own.patients.filter(pl.col("case").is_in(study.about.split.test))
-    return _ensemble(study, number, own, (own, test), progress)
+    return _ensemble(study, number, own, (own, test), progress, weights)
 
 
 def _ensemble(
-    study: Study, number: int, own: Cohort, of: tuple[Cohort, pl.DataFrame], progress: Progress
+    study: Study,
+    number: int,
+    own: Cohort,
+    of: tuple[Cohort, pl.DataFrame],
+    progress: Progress,
+    weights: str | Path | None,
 ) -> pl.DataFrame:
     row = study.trial(number)
     if row["state"] != State.COMPLETE:
         raise MMStudyError(f"Trial {number} is {row['state']}; only a complete one can predict.")
     patients, cases = of[0], of[1].sort("case")
-    task = task_of(study, number, own)
-    config = stored_config(study.about.spec, task.params, task.number)
+    task = task_of(study, number, own, weights=weights)
+    config = stored_config(study.about.spec, task)
     images = reads_image(config.model)
     spec = VolumeSpec(config.data.in_plane_px)
     if images:

@@ -32,12 +32,22 @@ Progress = Callable[[str, int, int], None]
 _COMPARED = ("train_loss", "val_loss", *RATES)
 
 
-def task_of(study: Study, number: int, cohort: Cohort, seed: int | None = None) -> TrialTask:
-    """The task of a stored trial, with another seed if given."""
+def task_of(
+    study: Study,
+    number: int,
+    cohort: Cohort,
+    seed: int | None = None,
+    weights: str | Path | None = None,
+) -> TrialTask:
+    """The task of a stored trial, with another seed and the folder of weights, if given.
+
+    Raises:
+        MMStudyError: there is no such trial, or it needs weights and none are given.
+    """
     row = FolderLedger(study.folder).trial(number)
     if row is None:
         raise MMStudyError(f"{study.name} has no trial {number}.")
-    return TrialTask(
+    task = TrialTask(
         study=study.folder.address,
         cohort=address_of(cohort.folder),
         number=number,
@@ -45,11 +55,19 @@ def task_of(study: Study, number: int, cohort: Cohort, seed: int | None = None) 
         seed=row.seed if seed is None else seed,
         threads=row.threads or 1,
         device=row.device or "cpu",
+        weights=None if weights is None else str(weights),
     )
+    stored_config(study.about.spec, task)
+    return task
 
 
 def rerun(
-    study: Study, number: int, cohort: Path | None = None, *, seed: int | None = None
+    study: Study,
+    number: int,
+    cohort: Path | None = None,
+    *,
+    seed: int | None = None,
+    weights: str | Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train trial `number` again; one row per fold, epoch and metric, stored beside computed.
 
@@ -61,9 +79,11 @@ def rerun(
         number: the trial's.
         cohort: the study's own, if it was moved.
         seed: another than the trial had.
+        weights: folder of SAM's weights, for a trial that needs them.
 
     Raises:
-        MMStudyError: there is no such trial, it has no stored epoch, or the cohort is another.
+        MMStudyError: there is no such trial, it has no stored epoch, the cohort is another, or it
+            needs weights.
     """
     stored = {(row["fold"], row["epoch"]): row for row in study.metrics(number).to_dicts()}
     if not stored:
@@ -71,7 +91,7 @@ def rerun(
             f"Trial {number} of {study.name} has no stored epoch to compare with: "
             f"{study.folder.metrics} lacks them. Copy them there again."
         )
-    task = task_of(study, number, study.cohort(cohort), seed)
+    task = task_of(study, number, study.cohort(cohort), seed, weights)
     with tempfile.TemporaryDirectory(prefix="mmstudy-") as scratch:
         # Earlier stages are trained again too, not read from where the study keeps them.
         plan = replace(load_plan(task), shared=Path(scratch))
@@ -133,7 +153,7 @@ def _compared(row: dict[str, Any], done: Any) -> Iterator[dict[str, Any]]:
 def split_of(study: Study, task: TrialTask) -> int:
     """How many times more micro-batches a step had than the config says, after running out of
     memory; exact where it did so before the first epoch was done."""
-    config = stored_config(study.about.spec, task.params, task.number)
+    config = stored_config(study.about.spec, task)
     stored = study.metrics(task.number)["accumulate"].drop_nulls()
     base = config.train.accumulate
     return int(stored[0]) // base if len(stored) else 1

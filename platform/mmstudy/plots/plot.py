@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmcaf.files.atomic import replacing
+from mmcaf.files.home import home_path
 from mmstudy.errors import UsageError
 
 __all__ = [
@@ -139,7 +140,7 @@ class Plot:
             UsageError: the ending is another one.
             StorageError: the file cannot be written.
         """
-        path = Path(path)
+        path = home_path(path)
         how = _FORMATS.get(path.suffix.lower())
         if how is None:
             raise UsageError(

@@ -24,7 +24,17 @@ from mmcaf.files.atomic import replacing
 from mmstudy.errors import UsageError
 from mmstudy.search import cmaes
 from mmstudy.search.journal import Journal, MemoryLines, Storage
-from mmstudy.search.samplers import decode, directions, distribution, encode, quiet, rungs, sampler
+from mmstudy.search.samplers import (
+    Encoder,
+    decode,
+    directions,
+    distribution,
+    encode,
+    encoder,
+    quiet,
+    rungs,
+    sampler,
+)
 from mmstudy.search.scoring import curve_of, objective_value, outcome
 from mmstudy.spec.space import Choice
 from mmstudy.spec.study_spec import StudySpec
@@ -95,11 +105,11 @@ def disagreement(
     ways = [one.name.lower() for one in study.directions]
     if study.study_name != NAME or ways != directions(spec):
         return "it is of a study with other objectives"
-    missing = []
+    missing, encoded = [], encoder(spec.space)
     for row in rows:
         if row.number >= len(trials):
             missing.append(row.number)
-        elif (fault := _differs(trials[row.number], row, spec)) is not None:
+        elif (fault := _differs(trials[row.number], row, spec, encoded)) is not None:
             return f"it {fault} trial {row.number}"
         elif row.state is State.RUNNING and trials[row.number].state is TrialState.COMPLETE:
             curve = curve_of(epochs(row.number))
@@ -115,9 +125,9 @@ def unrecorded(
     """Params of trials that ended in the journal, but have no row: their rows were lost."""
     found = {}
     for trial in _trials(storage) or ():
-        ours = not {ADOPTED, LOST} & trial.user_attrs.keys()
-        lost = trial.state.is_finished() and ours and trial.number not in recorded
-        if lost and _fits(spec, trial):
+        lost = trial.number not in recorded and trial.state.is_finished()
+        ours = lost and not {ADOPTED, LOST} & trial.user_attrs.keys()
+        if ours and _fits(spec, trial):
             found[trial.number] = {
                 path: decode(spec.space[path], value) for path, value in trial.params.items()
             }
@@ -151,8 +161,9 @@ def rebuild_journal(
     study = optuna.create_study(storage=storage, study_name=NAME, directions=directions(spec))
     before = {number: adopted_trial(spec, known) for number, known in enumerate(adopted)}
     before |= {trial.number: trial for trial in _trials(old) or ()}
+    encoded = encoder(spec.space)
     trials = [
-        _recorded(spec, rows[number], epochs.get(number, ()))
+        _recorded(spec, rows[number], epochs.get(number, ()), encoded)
         if number in rows
         else _unrecorded(spec, before.get(number))
         for number in range(max([*rows, *before], default=-1) + 1)
@@ -193,11 +204,11 @@ def _trials(storage: Storage) -> list[FrozenTrial] | None:
     return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
 
 
-def _differs(trial: FrozenTrial, row: TrialRow, spec: StudySpec) -> str | None:
+def _differs(trial: FrozenTrial, row: TrialRow, spec: StudySpec, encoded: Encoder) -> str | None:
     state = _STATES[row.state]
     if row.state is not State.RUNNING and trial.state is not state:
         return "does not know the end of"
-    if trial.state is TrialState.WAITING or _params(spec, row) != trial.params:
+    if trial.state is TrialState.WAITING or _params(spec, row, encoded) != trial.params:
         return "has other params for"
     if row.state is State.COMPLETE and _auroc(spec, trial) not in (row.value, None):
         return "has another value for"
@@ -212,17 +223,19 @@ def _auroc(spec: StudySpec, trial: FrozenTrial) -> float | None:
     return value
 
 
-def _params(spec: StudySpec, row: TrialRow) -> dict[str, Any] | None:
+def _params(spec: StudySpec, row: TrialRow, encoded: Encoder) -> dict[str, Any] | None:
     """As Optuna keeps them; None where they are not of this space."""
     params = params_of(row.params, row.number)
     if not params.keys() <= spec.space.keys():
         return None
-    return {path: encode(spec.space[path], value) for path, value in params.items()}
+    return encoded(params)
 
 
-def _recorded(spec: StudySpec, row: TrialRow, epochs: Sequence[EpochRow]) -> FrozenTrial:
+def _recorded(
+    spec: StudySpec, row: TrialRow, epochs: Sequence[EpochRow], encoded: Encoder
+) -> FrozenTrial:
     """A recorded trial as Optuna keeps it."""
-    params = _params(spec, row)
+    params = _params(spec, row, encoded)
     if params is None:
         raise UsageError(
             f"Trial {row.number} has params that are not of the study's space: {row.params}. Its "

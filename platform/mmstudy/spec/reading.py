@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mmcaf.files.remote import from_home
+from mmcaf.files.home import home_path
 from mmcaf.net.registry import usable_networks
 from mmstudy.errors import UsageError
 from mmstudy.spec import yaml12
@@ -44,7 +44,7 @@ def find_spec(name: str) -> Path:
     Raises:
         UsageError: there is no such file; lists the ready spaces.
     """
-    path = Path(from_home(name))
+    path = home_path(name)
     if path.is_file():
         return path
     ready = ready_specs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from mmcaf.data.cohort import Cohort
+from mmcaf.data.node_cache import known_cohort
 from mmcaf.data.splits import Split
 from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
@@ -30,6 +32,7 @@ __all__ = ["About", "Searched", "check_continues", "cohort_place", "read_about",
 
 # What may change while a study goes on.
 _FREE = ("question", "cohort", "search.trials", "limits", "resources")
+_BESIDE = re.compile(r"(\.\./){1,2}(?!\.\.?$)[^/\0]+")
 _Way = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00]*$")]
 _Bounds = tuple[float, float]
 
@@ -300,10 +303,13 @@ def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, sp
 
 
 def cohort_place(about: About, folder: StudyFolder) -> Path:
-    """Where the cohort of a study lay when the study was begun; fetched later if at an address.
+    """Where the cohort of a study lies; fetched later if at an address.
+
+    A study in a folder leads no further than beside itself or its root, and through no link.
+    Elsewhere its cohort is found if the user has named it before.
 
     Raises:
-        MMStudyError: the study does not say.
+        MMStudyError: the study does not say, or its word does not count.
     """
     if about.cohort is None:
         raise MMStudyError(f"{about.name} does not say where its cohort is; give --cohort.")
@@ -314,7 +320,23 @@ def cohort_place(about: About, folder: StudyFolder) -> Path:
                 f"not decide where this program connects: if you trust it, give it with --cohort."
             )
         return place(about.cohort, "cohort")
-    return (folder.root / about.cohort).resolve()
+    beside = None if folder.stored else _beside(folder.root.resolve(), about.cohort)
+    if beside is not None and beside.is_dir():
+        return beside
+    if about.cohort_digest and (known := known_cohort(about.cohort_digest)):
+        return known
+    if beside is None:
+        raise MMStudyError(
+            f"{about.name} says that its cohort lies in {about.cohort!r}. A file of a study does "
+            "not decide what is read: if you have the cohort, give it with --cohort."
+        )
+    return beside
+
+
+def _beside(root: Path, way: str) -> Path | None:
+    """The folder beside a study, or beside its root, that `way` leads to; None elsewhere."""
+    found = Path(os.path.normpath(root / way))
+    return found if _BESIDE.fullmatch(way) and not found.is_symlink() else None
 
 
 def _one_store(address: str, of_study: str) -> bool:

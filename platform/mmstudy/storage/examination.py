@@ -8,7 +8,9 @@ whose value nothing backs any more begins anew, with the params and the seed it 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +27,7 @@ from mmstudy.storage.schema import (
     State,
     TrialRow,
 )
-from mmstudy.storage.segments import SCHEMAS, Table, loose_path, table_owners
+from mmstudy.storage.segments import SCHEMAS, Table, all_owners, loose_path
 
 __all__ = ["Damage", "Records", "begun_anew", "examine", "put_in_order"]
 
@@ -73,18 +75,14 @@ def examine(folder: StudyFolder, folds: int, *, deep: bool = False) -> Records:
     """
     folder.check_folders()
     try:
-        owners = {table: table_owners(folder, table) for table in SCHEMAS}
+        owners = all_owners(folder)
     except MMStudyError as error:  # which files hold what cannot be said before it is mended
         return Records({}, (Damage(folder.manifest, str(error)),))
-    damages, asked = [*_notes(folder)], dict[Table, pl.DataFrame]()
-    for table, of in owners.items():
-        try:
-            asked[table] = _asked(folder, table, of, deep=deep)
-        except MMStudyError:
-            bad = {damage.file: damage for damage in _damages(folder, table, of, deep=deep)}
-            damages += bad.values()
-            good = {file: numbers for file, numbers in of.items() if file not in bad}
-            asked[table] = _asked(folder, table, good, deep=deep)
+    look = partial(_looked, folder, deep=deep)
+    with ThreadPoolExecutor(len(owners)) as pool:  # Polars reads small files on one core
+        looked = dict(zip(owners, pool.map(look, owners, owners.values()), strict=True))
+    asked = {table: found for table, (found, _) in looked.items()}
+    damages = [*_notes(folder), *(one for _, damaged in looked.values() for one in damaged)]
     rows = {row["number"]: TrialRow.from_dict(row) for row in asked["trials"].to_dicts()}
     return Records(rows, tuple(damages), _unbacked(asked, rows, folds))
 
@@ -128,6 +126,18 @@ def begun_anew(row: TrialRow) -> TrialRow:
     )
 
 
+def _looked(
+    folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
+) -> tuple[pl.DataFrame, list[Damage]]:
+    """What is judged of a table, and its files that cannot be used."""
+    try:
+        return _asked(folder, table, owners, deep=deep), []
+    except MMStudyError:
+        bad = {damage.file: damage for damage in _damages(folder, table, owners, deep=deep)}
+        good = {file: numbers for file, numbers in owners.items() if file not in bad}
+        return _asked(folder, table, good, deep=deep), [*bad.values()]
+
+
 def _damages(
     folder: StudyFolder, table: Table, owners: Mapping[Path, Collection[int]], *, deep: bool
 ) -> Iterator[Damage]:
@@ -154,7 +164,7 @@ def _asked(
     found = ask_tables(files, schema, _ASKED[table], limit=limit)
     allowed = {number for numbers in owners.values() for number in numbers}
     if strange := set(found["number"].unique().to_list()) - allowed:
-        raise MMStudyError(f"it holds rows of trial {min(strange)}")
+        raise MMStudyError(f"it holds rows of trial {min(strange, key=str)}")
     return found
 
 
@@ -163,7 +173,9 @@ def _curves(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _counts(rows: pl.LazyFrame) -> pl.LazyFrame:
-    return rows.group_by("number").agg(pl.len().alias("predicted"))
+    """Counted by runs of one number first: rows lie in order of trials, millions of them."""
+    runs = rows.select(pl.col("number").rle()).unnest("number")
+    return runs.group_by(number="value").agg(predicted=pl.sum("len"))
 
 
 _ASKED: Final[Mapping[Table, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {

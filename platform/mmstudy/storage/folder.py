@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, replacing, write_json
+from mmcaf.files.home import home_path
 from mmcaf.files.remote import address_of, origin, place
 from mmcaf.files.untrusted import straight
 from mmstudy.storage import mirror, segments
@@ -69,7 +70,7 @@ class StudyFolder(StudyPaths):
             DataError: an address that cannot be opened.
         """
         if "://" not in address:
-            return cls(Path(address))
+            return cls(home_path(address))
         head, mark, query = address.partition("?")
         above, _, name = head.rstrip("/").rpartition("/")
         return cls(place(above + mark + query, use) / name)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mmcaf.errors import DataError
+from mmcaf.files.atomic import is_temporary
 from mmcaf.files.untrusted import straight
 from mmstudy.errors import MMStudyError
 
@@ -179,6 +180,24 @@ class StudyPaths:
         except OSError as error:
             raise _closed(path.parent, error) from error
         return True
+
+    def foreign(self) -> str | None:
+        """Why the folder is not one that a study alone has made, as a clause; None where it is.
+
+        By names only, so also of a study that cannot be read.
+        """
+        try:
+            names = {path.name for path in self.root.iterdir()}
+        except OSError as error:
+            return f"cannot be looked into: {error.strerror}"
+        marks = (self.study, self.journal, self.trials, self.segments)
+        tables = (self.metrics, self.predictions, self.confirmations, self.evaluations)
+        others = (self.lock, self.stop, self.artifacts, self.importance, self.quarantine)
+        known = {path.name for path in (*marks, *tables, *others)}
+        if not names & {path.name for path in marks}:
+            return "is no study"
+        strange = sorted(one for one in names - known if not is_temporary(one))
+        return f"holds {strange[0]!r}, which is of no study" if strange else None
 
     def check_folders(self) -> None:
         """Refuse a study whose records cannot be looked through: none would seem to be there.

@@ -10,7 +10,7 @@ from its segment only: a small file of it that was not deleted in time is not co
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "SCHEMAS",
     "Segment",
     "Table",
+    "all_owners",
     "loose_files",
     "loose_path",
     "read_table",
@@ -122,9 +123,21 @@ def table_files(paths: StudyPaths, table: Table) -> list[Path]:
 def table_owners(paths: StudyPaths, table: Table) -> dict[Path, Collection[int]]:
     """The files that together hold each row once, now, each with the trials whose rows it holds."""
     loose = dict(loose_files(paths, table))  # before the manifest: see above
-    segments = list(segments_of(paths, table))
-    covered = frozenset[int]().union(*(segment.numbers for segment in segments))
+    return _owners(loose, segments_of(paths, table))
+
+
+def all_owners(paths: StudyPaths) -> dict[Table, dict[Path, Collection[int]]]:
+    """`table_owners` of every table, by one look at the manifest."""
+    loose: dict[Table, dict[int, Path]] = {
+        table: dict(loose_files(paths, table)) for table in SCHEMAS
+    }
+    manifest = _manifest(paths)
+    return {table: _owners(loose[table], _segments(paths, manifest, table)) for table in SCHEMAS}
+
+
+def _owners(loose: Mapping[int, Path], segments: Iterable[Segment]) -> dict[Path, Collection[int]]:
     found: dict[Path, Collection[int]] = {one.file: one.numbers for one in segments}
+    covered = frozenset[int]().union(*found.values())
     found |= {path: (number,) for number, path in loose.items() if number not in covered}
     return found
 
@@ -135,11 +148,17 @@ def segments_of(paths: StudyPaths, table: Table) -> Iterator[Segment]:
     Raises:
         MMStudyError: the manifest is damaged; names it and the field.
     """
+    yield from _segments(paths, _manifest(paths), table)
+
+
+def _manifest(paths: StudyPaths) -> _Manifest:
     if not paths.has(paths.manifest):
-        return
-    entries: tuple[_Entry, ...] = getattr(
-        read_json(paths.manifest, _Manifest, limit=paths.root), table
-    )
+        return _Manifest()
+    return read_json(paths.manifest, _Manifest, limit=paths.root)
+
+
+def _segments(paths: StudyPaths, manifest: _Manifest, table: Table) -> Iterator[Segment]:
+    entries: tuple[_Entry, ...] = getattr(manifest, table)
     runs = sorted(run for entry in entries for run in entry.numbers)
     apart = all(before[1] < after[0] for before, after in pairwise(runs))
     names = {entry.file for entry in entries}

@@ -82,7 +82,7 @@ def load_plan(task: TrialTask) -> TrialPlan:
     except MMStudyError as error:
         raise CohortError(str(error)) from error
     spec, split = about.spec, about.split
-    config = stored_config(spec, task.params, task.number)
+    config = stored_config(spec, task)
     if len(config.train.stages) > 1:
         folder.fetch_stages()
     if task.split_seed is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -43,6 +43,7 @@ class TrialTask:
     split_seed: int | None = None  # other folds than the study's
     confirms: tuple[int, int] | None = None  # of a confirming run: the trial, and which run
     last_epoch: int | None = None  # each fold ends after it
+    weights: str | None = None  # folder of a network's given weights, named by the user
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,21 +61,30 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     intensity: dict[str, Any] | None = None  # None: no image is read
 
 
-def stored_config(spec: StudySpec, params: str, number: int) -> TrialConfig:
-    """The configs of the trial `number` with the params in its row.
+def stored_config(spec: StudySpec, task: TrialTask) -> TrialConfig:
+    """The configs of a trial as its study keeps them, with the weights that the user named.
 
     Raises:
-        MMStudyError: the params are damaged, or not of this spec; names trial and field.
+        MMStudyError: the params are damaged, or not of this spec; names trial and field. Or it
+            needs weights, and the user named none: a file of a study does not decide what is read.
     """
     from mmstudy.spec.study_spec import trial_config  # which needs pydantic
 
     try:
-        return trial_config(spec, params_of(params, number))
+        config = trial_config(spec, params_of(task.params, task.number))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         told = f"no section {error}" if isinstance(error, KeyError) else error
         raise MMStudyError(
-            f"The params of trial {number} are none of its study's spec: {told}."
+            f"The params of trial {task.number} are none of its study's spec: {told}."
         ) from error
+    if (kept := getattr(config.model, "weights", None)) is None:
+        return config
+    if task.weights is None:
+        raise MMStudyError(
+            f"Trial {task.number} needs the weights that lay in {kept!r}. A file of a study does "
+            "not decide what is read here: if you have them, give their folder with --weights."
+        )
+    return replace(config, model=replace(config.model, weights=task.weights))
 
 
 Objective = Callable[[TrialTask], Iterator[EpochRow | None]]

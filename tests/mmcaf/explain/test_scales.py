@@ -66,6 +66,12 @@ def test_levels_run_over_all_of_them_and_are_explained() -> None:
     assert found["weight_kg"].unit == "kg"
 
 
+def test_the_size_of_a_box_is_called_what_it_is() -> None:
+    table = rows(30).with_columns(max_diam_mm=pl.Series(np.linspace(20.0, 60.0, 30)))
+    (found,) = scales_of(TableEncoder.fit(table, ("log_max_diam_mm",)), table)
+    assert found.unit == "log mm, root of width x height of the largest box"
+
+
 def test_an_unknown_value_is_no_training_value() -> None:
     table = rows(40)
     known = int((table["smoker"] >= 0).sum())

@@ -70,14 +70,14 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "last.safetensors"
     checkpoint.save(path, STATE)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(
-        DataError, match=r"Cannot load the checkpoint last\.safetensors: .*cut short"
-    ):
+    with pytest.raises(DataError, match=rf"Cannot load the checkpoint {path}: .*cut short"):
         checkpoint.load(path, tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Cannot load the checkpoint gone\.safetensors"):
+    with pytest.raises(
+        DataError, match=rf"Cannot load the checkpoint {tmp_path}/gone\.safetensors"
+    ):
         checkpoint.load(tmp_path / "gone.safetensors", tmp_path)
 
 
@@ -93,7 +93,9 @@ def test_foreign_safetensors_are_refused(
 ) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, path, metadata=header)
-    with pytest.raises(DataError, match=f"need format mmcaf-1, got {got}"):
+    with pytest.raises(
+        DataError, match=f"{path} is no checkpoint .* need format mmcaf-1, got {got}"
+    ):
         checkpoint.load(path, tmp_path)
 
 
@@ -101,7 +103,7 @@ def test_foreign_safetensors_are_refused(
 def test_a_header_without_meta_data_is_refused(tmp_path: Path, header: dict[str, str]) -> None:
     path = tmp_path / "odd.safetensors"
     save_file({"weight": torch.zeros(2)}, path, metadata={"format": "mmcaf-1", **header})
-    with pytest.raises(DataError, match="Cannot load the checkpoint odd"):
+    with pytest.raises(DataError, match=f"Cannot load the checkpoint {path}"):
         checkpoint.load(path, tmp_path)
 
 

@@ -84,6 +84,20 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         untrusted.read_bytes(path, most=100)
 
 
+def test_a_small_file_is_read_in_one_go_and_a_larger_one_not(tmp_path: Path) -> None:
+    path = tmp_path / "some"
+    path.write_bytes(b"x" * 100)
+    assert untrusted.read_if_small(path, 100) == b"x" * 100
+    assert untrusted.read_if_small(path, 99) is None
+    (tmp_path / "link").symlink_to(path)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="link"):
+        untrusted.read_if_small(tmp_path / "link", 100)
+    for other, kind in ((tmp_path / "fifo", "FIFO"), (tmp_path, "folder")):
+        with pytest.raises(DataError, match=kind):
+            untrusted.read_if_small(other, 100)
+
+
 @pytest.mark.parametrize("text", ["", "/etc/passwd", "../x", "a/../../x", "a\0b", "..", "link/x"])
 def test_a_way_out_of_the_folder_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "link").symlink_to("/etc")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import Outcomes, bbc, corrected_interval
-from mmcaf.stats.metrics import auroc
 
 
 def noise(configurations: int, cases: int, folds: int, *, signal: float, seed: int) -> Outcomes:

@@ -6,13 +6,13 @@ from subprocess import run
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binom, binomtest
 from sklearn import metrics as reference
 
 from mmcaf.stats import metrics
-from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, auroc, auroc_interval, rates
+from mmcaf.stats.areas import auroc
+from mmcaf.stats.metrics import ConfusionMatrix, Proportion, auprc, rates
 from mmstudy.storage.schema import RATES
 
 PAPER = ConfusionMatrix(tp=10, fp=4, fn=5, tn=24)  # MMCAF-Net's own row, n = 43
@@ -87,12 +87,6 @@ def test_counts_give_the_papers_printed_metrics() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_auroc_agrees_with_scikit_learn_under_ties(seed: int) -> None:
-    labels, scores = drawn(seed)
-    assert auroc(labels, scores) == pytest.approx(reference.roc_auc_score(labels, scores))
-
-
-@pytest.mark.parametrize("seed", range(5))
 def test_auprc_agrees_with_scikit_learn_under_ties(seed: int) -> None:
     labels, scores = drawn(seed)
     assert auprc(labels, scores) == pytest.approx(reference.average_precision_score(labels, scores))
@@ -103,15 +97,6 @@ def test_brier_agrees_with_scikit_learn() -> None:
     assert metrics.brier(labels, scores) == pytest.approx(
         reference.brier_score_loss(labels, scores)
     )
-
-
-def test_all_scores_tied_give_an_auroc_of_one_half() -> None:
-    assert auroc([0, 1, 0, 1], [0.3] * 4) == 0.5
-
-
-@pytest.mark.parametrize("label", [0, 1])
-def test_one_class_alone_has_no_auroc(label: int) -> None:
-    assert math.isnan(auroc([label] * 3, [0.1, 0.2, 0.3]))
 
 
 def test_calls_give_the_counts_that_scores_give() -> None:
@@ -128,79 +113,6 @@ def test_the_majority_class_is_the_larger_one() -> None:
     assert PAPER.majority == Proportion(28, 43)
     assert ConfusionMatrix(tp=3, fp=1, fn=2, tn=0).majority == Proportion(5, 6)
     assert math.isnan(float(ConfusionMatrix(0, 0, 0, 0).majority))
-
-
-def test_auroc_of_no_cases_is_nan() -> None:
-    assert math.isnan(auroc([], []))
-
-
-@given(CASES)
-def test_reversed_scores_reverse_the_auroc(cases: list[tuple[int, int]]) -> None:
-    labels, scores = np.array(cases).T
-    if 0 < labels.sum() < len(labels):
-        assert auroc(labels, scores) + auroc(labels, -scores) == pytest.approx(1)
-
-
-def delong_by_pairs(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """The textbook form: structural components from the matrix of all pairs."""
-    positive, negative = scores[labels == 1], scores[labels == 0]
-    kernel = np.array([[1.0 * (p > n) + 0.5 * (p == n) for n in negative] for p in positive])
-    variance = np.var(kernel.mean(1), ddof=1) / len(positive)
-    variance += np.var(kernel.mean(0), ddof=1) / len(negative)
-    return kernel.mean(), math.sqrt(variance)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_standard_error_agrees_with_delongs_pairs(seed: int) -> None:
-    labels, scores = drawn(seed)
-    _, expected = delong_by_pairs(labels, scores)
-    assert metrics.auroc_standard_error(labels, scores) == pytest.approx(expected)
-
-
-def test_interval_is_symmetric_on_the_logit_scale() -> None:
-    labels, scores = drawn(6)
-    area, error = delong_by_pairs(labels, scores)
-    half = norm.ppf(0.975) * error / (area * (1 - area))
-    logits = [math.log(bound / (1 - bound)) for bound in auroc_interval(labels, scores)]
-    centre = math.log(area / (1 - area))
-    assert logits == pytest.approx([centre - half, centre + half])
-
-
-@pytest.mark.parametrize("truth", [0.72, 0.79, 0.85, 0.90, 0.95])
-@pytest.mark.parametrize("spread", [1.0, 1.5])
-def test_interval_covers_the_truth_in_nine_of_ten_at_least(truth: float, spread: float) -> None:
-    """Two normal scores, of one spread and of two, with a known area; 15 and 28 cases."""
-    random = np.random.default_rng(0)
-    labels = np.repeat([0, 1], [28, 15])
-    shift, scale = norm.ppf(truth) * math.hypot(1, spread), np.where(labels == 1, spread, 1)
-    bounds = [auroc_interval(labels, random.normal(labels * shift, scale)) for _ in range(2000)]
-    covered = np.mean([low <= truth <= high for low, high in bounds])
-    assert 0.90 <= covered < 0.985
-
-
-@pytest.mark.parametrize(
-    ("labels", "scores"),
-    [
-        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], id="separated"),
-        pytest.param([0, 0, 1, 1], [0.9, 0.8, 0.2, 0.1], id="separated the wrong way"),
-        pytest.param([0, 0, 1], [0.1, 0.9, 0.5], id="a single positive"),
-        pytest.param([1, 1, 1], [0.1, 0.9, 0.5], id="one class"),
-        pytest.param([0, 0, 1, 1], [0.5] * 4, id="all tied"),
-    ],
-)
-def test_an_interval_that_cannot_be_known_excludes_nothing(
-    labels: list[int], scores: list[float]
-) -> None:
-    assert auroc_interval(labels, scores) == (0.0, 1.0)
-
-
-@given(CASES)
-def test_an_interval_holds_its_area(cases: list[tuple[int, int]]) -> None:
-    labels, scores = np.array(cases).T
-    low, high = auroc_interval(labels, scores)
-    assert 0 <= low <= high <= 1
-    if 0 < labels.sum() < len(labels):
-        assert low - 1e-12 <= auroc(labels, scores) <= high + 1e-12
 
 
 def test_rates_are_those_of_the_study_record_in_its_order() -> None:

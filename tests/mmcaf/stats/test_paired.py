@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from mmcaf.stats.metrics import Proportion, auroc
-from mmcaf.stats.paired import Discordant, Scored, compare_all, delong, holm, mcnemar, smallest_gap
+from mmcaf.stats.areas import delong
+from mmcaf.stats.metrics import Proportion
+from mmcaf.stats.paired import Discordant, Scored, compare_all, holm, mcnemar, smallest_gap
 
 
 def two_methods(
@@ -64,99 +65,6 @@ def test_the_gap_that_means_anything_at_43() -> None:
     assert smallest_gap(43) == Proportion(6, 43)
     assert smallest_gap(5) is None
     assert smallest_gap(43, alpha=0.01) == Proportion(8, 43)
-
-
-# --- DeLong
-
-
-def by_brute_force(
-    labels: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> tuple[float, float]:
-    """Difference and its standard error from the U statistic's jackknife: no formula of DeLong's.
-
-    Leaving a case out of one class changes the mean over pairs; the variance of what is left is the
-    two-sample jackknife's, which DeLong's equals exactly.
-    """
-
-    def area(scores: np.ndarray, sick: list[int], well: list[int]) -> float:
-        total = 0.0
-        for i in sick:
-            for j in well:
-                total += 1.0 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0.0
-        return total / (len(sick) * len(well))
-
-    sick = [i for i, label in enumerate(labels) if label == 1]
-    well = [i for i, label in enumerate(labels) if label == 0]
-
-    def gap(sick: list[int], well: list[int]) -> float:
-        return area(first, sick, well) - area(second, sick, well)
-
-    variance = 0.0
-    for members, left_out in (
-        (sick, [gap([k for k in sick if k != i], well) for i in sick]),
-        (well, [gap(sick, [k for k in well if k != j]) for j in well]),
-    ):
-        m = len(members)
-        mean = sum(left_out) / m
-        variance += (m - 1) / m * sum((value - mean) ** 2 for value in left_out)
-    return gap(sick, well), math.sqrt(variance)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_delong_agrees_with_a_brute_force_u_statistic(seed: int) -> None:
-    labels, first, second = two_methods(seed)
-    gap, error = by_brute_force(labels, first, second)
-    found = delong(labels, first, second)
-    assert found.difference == pytest.approx(gap, abs=1e-12)
-    assert found.p == pytest.approx(2 * norm.sf(abs(gap) / error), abs=1e-9)
-    half = norm.ppf(0.975) * error
-    assert found.interval == pytest.approx((gap - half, gap + half), abs=1e-9)
-
-
-def test_delong_tells_each_area() -> None:
-    labels, first, second = two_methods(9)
-    found = delong(labels, first, second)
-    assert found.first == auroc(labels, first)
-    assert found.second == auroc(labels, second)
-
-
-def test_two_equally_good_methods_differ_as_seldom_as_promised() -> None:
-    found = [delong(*two_methods(seed)).p for seed in range(1000)]
-    rejected = np.mean([p is not None and p < 0.05 for p in found])
-    assert 0.03 < rejected < 0.075  # 0.05 within 3 sigma; small samples err a little above
-
-
-def test_the_order_of_methods_changes_the_sign_alone() -> None:
-    labels, first, second = two_methods(5)
-    one, other = delong(labels, first, second), delong(labels, second, first)
-    assert one.difference == -other.difference
-    assert one.p == pytest.approx(other.p)
-
-
-def test_a_method_and_itself_differ_by_nothing() -> None:
-    labels, first, _ = two_methods(1)
-    found = delong(labels, first, 3 * first)
-    assert (found.difference, found.interval, found.p) == (0.0, (0.0, 0.0), 1.0)
-
-
-@pytest.mark.parametrize(
-    ("labels", "first", "second"),
-    [
-        pytest.param(
-            [1, 1, 0, 0], [4, 3, 2, 1], [1, 2, 3, 4], id="one right, one wrong throughout"
-        ),
-        pytest.param([1, 1, 0, 0], [4, 3, 2, 1], [1, 1, 1, 1], id="one right, one all tied"),
-        pytest.param([1, 0, 0], [3, 2, 1], [1, 2, 3], id="a single positive"),
-        pytest.param([1, 1], [3, 2], [1, 2], id="one class"),
-        pytest.param([], [], [], id="no cases"),
-    ],
-)
-def test_a_difference_without_a_spread_has_no_p(
-    labels: list[int], first: list[float], second: list[float]
-) -> None:
-    found = delong(labels, first, second)
-    assert found.interval is None
-    assert found.p is None
 
 
 # --- Holm

@@ -6,10 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import auc, roc_curve
 
-from mmcaf.stats.metrics import ConfusionMatrix, auroc
+from mmcaf.stats.areas import auroc
+from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.roc import decision_curve, roc, roc_band
 
 CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=30)
+
+FOLDED = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=24
+)
 
 
 def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,12 +33,40 @@ def test_corners_are_scikit_learns_and_their_area_is_the_auroc(
         assert found is None
         return
     assert found is not None
-    fpr, tpr, levels = roc_curve(labels, scores, drop_intermediate=False)
-    assert found.false_positive_rate == pytest.approx(fpr)
-    assert found.sensitivity == pytest.approx(tpr)
-    assert found.threshold == pytest.approx(levels)
+    x, y = found.false_positive_rate, found.sensitivity
+    for fpr, tpr in zip(*roc_curve(labels, scores, drop_intermediate=False)[:2], strict=True):
+        here = y[np.isclose(x, fpr)] if np.isclose(x, fpr).any() else [np.interp(fpr, x, y)]
+        assert min(here) - 1e-9 <= tpr <= max(here) + 1e-9
     area = auc(found.false_positive_rate, found.sensitivity)
     assert area == pytest.approx(auroc(labels, scores))
+
+
+@given(FOLDED)
+def test_the_area_of_folds_curve_is_the_auroc_within_folds(
+    rows: list[tuple[int, int, int]],
+) -> None:
+    labels, scores, folds = np.array(rows).T
+    found = roc(labels, scores, folds)
+    expected = auroc(labels, scores, folds)
+    if found is None:
+        assert np.isnan(expected)
+        return
+    fpr, tpr = found.false_positive_rate, found.sensitivity
+    assert (np.diff(fpr) >= 0).all()
+    assert (np.diff(tpr) >= -1e-12).all()
+    assert [fpr[0], tpr[0], fpr[-1], tpr[-1]] == [0, 0, 1, 1]
+    assert auc(fpr, tpr) == pytest.approx(expected)
+
+
+def test_a_shift_between_folds_moves_neither_curve_nor_band() -> None:
+    labels, scores = drawn(0)
+    folds = np.arange(len(labels)) % 3
+    moved = scores + np.array([0.0, 9.0, -4.0])[folds]
+    for made in (roc, roc_band):
+        here, there = made(labels, scores, folds), made(labels, moved, folds)
+        assert all(
+            np.allclose(getattr(here, name), getattr(there, name)) for name in here.__slots__
+        )
 
 
 def test_the_band_holds_the_curve_and_widens_with_confidence() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from mmcaf.stats.metrics import Proportion, auroc_interval
+from mmcaf.stats.areas import auroc_interval
+from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.unpaired import difference_interval, fisher, hanley_mcneil, z_test
 
 SHARES = st.integers(1, 60).flatmap(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,8 @@ OLD = Path(__file__).parents[2] / "fixtures" / "study_v1"
 @pytest.fixture
 def study(tmp_path: Path, cohort: Cohort) -> Study:
     about = json.loads((OLD / "study.json").read_text())
-    about |= {"cohort": str(cohort.folder), "cohort_digest": cohort.digest}
+    about |= {"cohort": "../cohort", "cohort_digest": cohort.digest}
+    shutil.copytree(cohort.folder, tmp_path / "cohort")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.json").write_text(json.dumps(about))
     return open_study(tmp_path / "s")
@@ -55,7 +57,7 @@ def test_another_cohort_gives_no_pictures(study: Study) -> None:
 
 
 def test_no_cohort_says_what_to_do(study: Study) -> None:
-    lost = Study(study.folder, replace(study.about, cohort="nowhere"))
+    lost = Study(study.folder, replace(study.about, cohort="../nowhere", cohort_digest="0"))
     with pytest.raises(MMStudyError, match="copy it to where it lay"):
         case_slices(lost, "x")
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from mmstudy.storage.schema import CONFIRMATIONS, TRIALS, State, TrialRow
 from mmstudy.study import Study, found_studies, list_studies, open_study
 from support.broken_study import BREAKS
 from support.made_study import MMCAF_SCORES, NOW, made_study
+from support.opened_files import opened
 
 LOW = np.random.default_rng(0).permutation(MMCAF_SCORES)
 
@@ -129,26 +127,7 @@ def test_what_is_no_study_is_left_out(study: Study, tmp_path: Path) -> None:
     assert [*listed(tmp_path / "nowhere")] == []
 
 
-_OPENED: list[list[str]] = []
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _OPENED and isinstance(arguments[0], str):
-        _OPENED[-1].append(arguments[0])
-
-
-sys.addaudithook(_note)
-
-
-@contextmanager
-def opened() -> Iterator[list[str]]:
-    """The files that Python opens meanwhile."""
-    _OPENED.append([])
-    yield _OPENED[-1]
-    _OPENED.pop()
-
-
-def test_of_many_studies_each_opens_one_file_and_all_tables_are_one_scan(
+def test_of_many_studies_each_file_is_opened_once_and_all_tables_are_one_scan(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(30):
@@ -167,4 +146,19 @@ def test_of_many_studies_each_opens_one_file_and_all_tables_are_one_scan(
     assert all(line.standing is not None for line in lines)
     assert scans["all"] == 1
     ours = Counter(Path(path).name for path in files if path.startswith(str(tmp_path)))
-    assert ours == {"study.json": 31}
+    assert ours == dict.fromkeys(("study.json", *(f"0000{n}.parquet" for n in range(3))), 31)
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "is there twice"), (1, "rows of trial 1")])
+def test_no_row_of_one_study_counts_for_another(number: int, told: str, tmp_path: Path) -> None:
+    """Whatever rows its files hold: too many in the last one, none in the next study's first."""
+    many, none = (made_study(tmp_path, scores=[LOW], name=name) for name in ("many", "none"))
+    row = pl.read_parquet(none.folder.trial(0))
+    row.clear().write_parquet(none.folder.trial(0))
+    forged = row.with_columns(number=pl.lit(number, pl.Int32), value=pl.lit(0.99))
+    pl.concat([pl.read_parquet(many.folder.trial(0)), forged]).write_parquet(many.folder.trial(0))
+    lines = {line.name: line for line in listed(tmp_path)}
+    assert told in (lines["many"].fault or "")
+    found = lines["none"].standing
+    assert found is not None
+    assert (found.trial, found.counts["complete"]) == (None, 0)

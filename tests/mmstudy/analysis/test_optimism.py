@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.analysis.optimism import corrected, corrected_best, cross_fitted_choice, outcomes_of
 from mmstudy.errors import MMStudyError
 from mmstudy.study import Study
@@ -27,6 +27,14 @@ def scores(trials: int, *, signal: float, seed: int = 0) -> np.ndarray:
 
 def study(folder: Path, given: np.ndarray) -> Study:
     return study_of_scores(folder / "s", given, LABELS, FOLDS)
+
+
+def rival_of(probability: np.ndarray) -> pl.DataFrame:
+    names = [f"c{index:03d}" for index in range(CASES)]
+    return pl.DataFrame(
+        {"case": names, "fold": FOLDS, "probability": probability},
+        schema_overrides={"fold": pl.Int16},
+    )
 
 
 @pytest.fixture
@@ -60,9 +68,8 @@ def test_the_best_of_many_coins_is_expected_to_be_a_coin(tmp_path: Path) -> None
 
 def test_rivals_are_judged_on_the_cases_left_out(tmp_path: Path) -> None:
     of = study(tmp_path, scores(4, signal=2))
-    names = [f"c{index:03d}" for index in range(CASES)]
-    perfect = pl.DataFrame({"case": names, "probability": LABELS.astype(float)})
-    coin = pl.DataFrame({"case": names[::-1], "probability": np.full(CASES, 0.5)})
+    perfect = rival_of(LABELS.astype(float))
+    coin = rival_of(np.full(CASES, 0.5)).reverse()
     found = corrected(of, [perfect, coin], resamples=80)
     assert found is not None
     behind, ahead = found.ahead
@@ -72,9 +79,7 @@ def test_rivals_are_judged_on_the_cases_left_out(tmp_path: Path) -> None:
 
 def test_a_rival_s_order_of_cases_does_not_matter(tmp_path: Path) -> None:
     of = study(tmp_path, scores(3, signal=1))
-    rival = pl.DataFrame(
-        {"case": [f"c{i:03d}" for i in range(CASES)], "probability": scores(1, signal=0)[0]}
-    )
+    rival = rival_of(scores(1, signal=0)[0])
     here, there = (
         corrected(of, [one], resamples=40)
         for one in (rival, rival.sample(fraction=1, shuffle=True))
@@ -86,9 +91,7 @@ def test_a_rival_s_order_of_cases_does_not_matter(tmp_path: Path) -> None:
 
 def test_several_rivals_widen_each_interval(tmp_path: Path) -> None:
     of = study(tmp_path, scores(3, signal=1))
-    rival = pl.DataFrame(
-        {"case": [f"c{i:03d}" for i in range(CASES)], "probability": scores(1, signal=0)[0]}
-    )
+    rival = rival_of(scores(1, signal=0)[0])
     one, five = corrected(of, [rival], resamples=200), corrected(of, [rival] * 5, resamples=200)
     assert one is not None
     assert five is not None
@@ -97,7 +100,7 @@ def test_several_rivals_widen_each_interval(tmp_path: Path) -> None:
 
 
 def test_a_rival_of_other_cases_is_refused(tmp_path: Path) -> None:
-    rival = pl.DataFrame({"case": ["c000"], "probability": [0.5]})
+    rival = rival_of(np.full(CASES, 0.5)).head(1)
     with pytest.raises(MMStudyError, match="was not scored on its 48 cases"):
         corrected(study(tmp_path, scores(2, signal=1)), [rival])
 
@@ -144,4 +147,6 @@ class TestCrossFittedChoice:
         of = made_study(tmp_path, name="one")
         found = cross_fitted_choice(of)
         assert found is not None
-        assert found.equals(of.out_of_fold(0).select("case", "label", "probability"))
+        assert found.select("case", "probability").equals(
+            of.out_of_fold(0).select("case", "probability")
+        )

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice
 from mmstudy.benchmark import run as benchmark_run
 from mmstudy.benchmark.read import read_benchmark
@@ -59,6 +59,11 @@ def root(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     run((*CHEAP, "sam_msca"), cohort, folder)
     return folder
+
+
+def test_a_budget_beyond_all_sense_is_refused_before_any_row_runs() -> None:
+    with pytest.raises(UsageError, match=r"seeds must be from 1 to 1000, got 1000001\."):
+        Budget(trials=1, seeds=1_000_001)
 
 
 def test_each_row_is_complete_or_says_why_not(root: Path) -> None:

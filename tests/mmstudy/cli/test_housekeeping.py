@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from mmstudy.storage.lock import driver_lock
 from mmstudy.study import Study
+from support.broken_study import BREAKS
 from support.made_study import MMCAF_SCORES, made_study
 
 Command = Callable[..., tuple[int, str, str]]
@@ -73,6 +76,38 @@ def test_a_study_is_deleted_when_it_is_said_twice(ask: Command, study: Study) ->
     assert not study.folder.root.exists()
 
 
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_damaged_study_is_deleted_when_that_is_said(
+    what: str, ask: Command, study: Study
+) -> None:
+    BREAKS[what](study.folder.root)
+    code, _, err = ask("rm", "s", "--yes")
+    if code == 0:  # nothing that is damaged had to be read
+        return
+    assert "To delete the study all the same: --damaged." in err
+    assert study.folder.root.is_dir()
+    code, _, err = ask("rm", "s", "--damaged", "--yes")
+    assert (code, err) == (0, "Deleted s, no trial that can be read.\n")
+    assert not study.folder.root.exists()
+
+
+def test_what_a_study_did_not_make_is_never_deleted_with_it(
+    ask: Command, study: Study, tmp_path: Path
+) -> None:
+    """Whatever its files say of where they lie."""
+    study.folder.study.unlink()
+    study.folder.trial(0).write_bytes(b"")
+    (study.folder.root / "thesis.tex").write_text("years of work")
+    code, _, err = ask("rm", "s", "--damaged", "--yes")
+    assert (code, "holds 'thesis.tex', which is of no study" in err) == (2, True)
+    assert study.folder.trial(1).is_file()
+    (tmp_path / "root" / "photos").mkdir()
+    (tmp_path / "root" / "photos" / "1.png").touch()
+    code, _, err = ask("rm", "photos", "--damaged", "--yes")
+    assert (code, "is no study" in err) == (2, True)
+    assert (tmp_path / "root" / "photos" / "1.png").is_file()
+
+
 def test_without_yes_it_asks_and_does_nothing(
     ask: Command, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +129,18 @@ def test_a_study_that_runs_is_left_alone(
     assert study.trials().height == 2
 
 
+def test_doctor_names_the_command_that_adds_decoders() -> None:
+    code = (
+        "import sys; sys.modules['gdcm'] = None; sys.argv = ['mmstudy', 'doctor', '-f', 'json']\n"
+        "from mmstudy.cli.main import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    rows = {row["what"]: row["ok"] for row in json.loads(done.stdout)}
+    assert not rows["DICOM: JPEG Lossless"]
+    assert rows["DICOM: RLE"]
+    assert "pip install 'mmcaf-study[codecs]' adds its decoders" in done.stderr
+
+
 def test_doctor_says_what_is_there_and_what_is_not(
     ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +152,12 @@ def test_doctor_says_what_is_there_and_what_is_not(
     assert rows["Ray"]["found"] == "head:6379"
     assert rows["browser"]["found"] == "/opt/chromium"
     assert rows["torch"]["ok"]
+    assert rows["DICOM: JPEG Lossless"] == {
+        "what": "DICOM: JPEG Lossless",
+        "found": "gdcm",
+        "ok": True,
+    }
+    assert "codecs" not in err
     bad = [what for what, row in rows.items() if not row["ok"]]
     assert all(what in err for what in bad)
     assert ("Not there" in err) == bool(bad)

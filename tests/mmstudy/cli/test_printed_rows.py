@@ -23,6 +23,7 @@ from mmstudy.report.table import MACHINES, PEOPLE, Format
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.origin import Origin
 from mmstudy.study import Study, open_study
+from support.keyed import keyed
 from support.made_study import MMCAF_SCORES, add_look, made_study
 from support.tiny_spec import TINY_SPEC
 
@@ -70,7 +71,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Patients that no trial was trained on."""
     folder = tmp_path_factory.mktemp("other")
     write(folder / "dicom", SyntheticSpec(patients=8, size=48, slices=12, seed=9))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
 
 
 def origins(text: str, how: Format) -> list[str]:

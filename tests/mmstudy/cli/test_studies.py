@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.storage.origin import Origin
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study

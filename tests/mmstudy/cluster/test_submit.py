@@ -175,7 +175,7 @@ def test_a_study_survives_what_clusters_do(
     first = cluster.submit(*arguments)  # leaves the terminal, the study goes on
     awaited(lambda: epochs_of(study) or first.poll() is not None)
     first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=30)
+    out, err = first.communicate(timeout=120)
     assert first.returncode == 130, err
     assert "Detached: s-1 goes on." in err
     assert out.startswith("ray job submit --address")

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from mmcaf.data.cohort import Cohort
-from mmcaf.stats.metrics import auroc
-from mmcaf.stats.paired import delong
+from mmcaf.stats.areas import auroc, delong
+from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.training.baselines import BASELINES, out_of_fold_baselines
 from mmstudy.comparison.comparison import compare
 from mmstudy.comparison.published import published
@@ -23,7 +23,7 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.report.comparison import comparison_table
 from mmstudy.report.table import render
 from mmstudy.spec.study_spec import parse_spec
-from mmstudy.study import Study, open_study
+from mmstudy.study import Study, open_study, per_case
 from support.tiny_spec import TINY_SPEC
 
 
@@ -47,15 +47,25 @@ def study(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return open_study(root / "s")
 
 
-def test_repeated_folds_score_every_case_once_by_their_mean(study: Study, cohort: Cohort) -> None:
+def test_repeated_folds_have_a_score_of_every_case_each(study: Study, cohort: Cohort) -> None:
     assert len(study.about.split.folds) == 4
-    found = study.out_of_fold(0)
-    assert found["case"].to_list() == sorted(cohort.patients["case"])
-    case = found["case"][0]
+    found, own = study.out_of_fold(0), compare(study).tested
+    assert sorted(found["case"].unique()) == sorted(cohort.patients["case"])
+    assert found.height == 2 * own.n
+    once = per_case(found)
+    case = once["case"][0]
     each = study.predictions(0)
     each = each.filter(each["case"] == case)
     assert each.height == 2
-    assert found["probability"][0] == pytest.approx(each["probability"].mean())
+    assert once["probability"][0] == pytest.approx(each["probability"].mean())
+    assert own.per_case.equals(once)
+    assert own.counts == ConfusionMatrix.from_scores(
+        once["label"], once["probability"], threshold=0.5
+    )
+
+
+def test_the_auroc_is_the_one_searched(study: Study) -> None:
+    assert compare(study).tested.auroc.value == pytest.approx(study.trial(0)["value"], abs=1e-12)
 
 
 def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohort: Cohort) -> None:
@@ -65,7 +75,7 @@ def test_baselines_stand_between_ours_and_the_published_rows(study: Study, cohor
     expected = out_of_fold_baselines(cohort.patients, split)
     for row in found.sections[1].rows:
         scored = expected[row.method]
-        assert row.auroc.value == auroc(scored["label"], scored["probability"])
+        assert row.auroc.value == auroc(scored["label"], scored["probability"], scored["fold"])
         assert row.n == cohort.patients.height
     marks = {row.method: row.origin.mark for row in found.sections[1].rows}
     assert list(marks.values()) == ["SYNTHETIC", "SYNTHETIC ORACLE"]  # a radiologist drew the box
@@ -80,7 +90,13 @@ def test_baselines_are_tested_on_the_same_cases(study: Study, cohort: Cohort) ->
     for verdict, scored in zip(
         verdicts, out_of_fold_baselines(cohort.patients, split).values(), strict=True
     ):
-        found = delong(ours["label"], ours["probability"], scored["probability"])
+        found = delong(
+            ours["label"],
+            ours["probability"],
+            scored["probability"],
+            folds=ours["fold"],
+            cases=ours["case"],
+        )
         assert verdict.tests[0].p == found.p
         assert {test.family for test in verdict.tests} == {4}
         assert verdict.outcome == "none"  # one trial of one epoch: nothing was chosen, 12 cases
@@ -94,9 +110,11 @@ def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:
 
 
 def test_a_study_that_lost_its_cohort_is_compared_without_baselines(
-    study: Study, tmp_path: Path
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = shutil.copytree(study.folder.root, tmp_path / "elsewhere" / "s")
+    assert compare(open_study(alone)).against_baselines  # the user named the cohort here
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "of another machine"))
     found = compare(open_study(alone))
     assert len(found.rows) == len(found.sections[0].rows) + len(published())
     assert found.against_baselines == ()
@@ -153,4 +171,4 @@ def test_the_html_report_asks_nothing_of_anybody(cohort: Cohort) -> None:
     assert "default-src 'none'" in text
     assert "SYNTHETIC DATA" in text
     assert not re.search(r"https?://|<script|src=\"(?!data:)", text)
-    assert text.count("data:image/jpeg;base64,") == cohort.patients.height
+    assert text.count("data:image/jpeg;base64,") == 2 * cohort.patients.height

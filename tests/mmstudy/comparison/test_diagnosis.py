@@ -6,22 +6,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from mmstudy.comparison.diagnosis import diagnosis
 from mmstudy.errors import MMStudyError
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, made_study
 
 
-def test_the_curve_is_scikit_learn_s_and_its_area_the_row_s(tmp_path: Path) -> None:
-    found = diagnosis(made_study(tmp_path), 0)
-    wrong, right, _ = roc_curve(MMCAF_LABELS, MMCAF_SCORES, drop_intermediate=False)
+def test_the_curve_is_the_mean_of_the_folds_and_its_area_the_row_s(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    found = diagnosis(study, 0)
     assert found.curve is not None
-    assert found.curve.false_positive_rate == pytest.approx(wrong)
-    assert found.curve.sensitivity == pytest.approx(right)
     area = np.trapezoid(found.curve.sensitivity, found.curve.false_positive_rate)
-    assert area == pytest.approx(roc_auc_score(MMCAF_LABELS, MMCAF_SCORES))
+    fold = np.arange(len(MMCAF_LABELS)) % 2
+    areas = [roc_auc_score(MMCAF_LABELS[fold == f], MMCAF_SCORES[fold == f]) for f in (0, 1)]
+    assert area == pytest.approx(np.mean(areas))
     assert found.row.auroc.value == pytest.approx(area)
+    assert study.trial(0)["value"] == pytest.approx(area)
+
+
+def test_networks_of_other_scales_are_told_and_change_nothing(tmp_path: Path) -> None:
+    fold = np.arange(len(MMCAF_LABELS)) % 2
+    plain = diagnosis(made_study(tmp_path), 0)
+    lower = np.where(fold == 0, MMCAF_SCORES, MMCAF_SCORES / 100)
+    shifted = diagnosis(made_study(tmp_path, scores=[lower], name="lower"), 0)
+    assert plain.shift < 0.5 < shifted.shift
+    assert f"Fold shift {shifted.shift:.2f}" in shifted.about_shift
+    assert shifted.row.auroc == plain.row.auroc
+    assert shifted.row.auprc == plain.row.auprc
 
 
 def test_the_curve_lies_within_its_band(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_other_calls_change_counts_and_f1_and_nothing_of_the_scores(row: MethodR
 
 def test_a_case_twice_is_refused() -> None:
     table = pl.concat([predictions(), predictions().head(1)])
-    with pytest.raises(ValueError, match="each case once, got some of ours several times"):
+    with pytest.raises(ValueError, match="each case once per fold, got some of ours several times"):
         row_of(table, method="ours", cases="validation", origin=Origin())
 
 

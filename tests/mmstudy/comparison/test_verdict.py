@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmcaf.stats.areas import delong
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import ConfusionMatrix
-from mmcaf.stats.paired import delong, mcnemar
+from mmcaf.stats.paired import mcnemar
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of, row_of_counts
 from mmstudy.comparison.verdict import against_published, against_same_cases

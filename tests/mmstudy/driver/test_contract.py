@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +133,100 @@ def test_every_trial_ends_in_the_state_it_earned(runner: Runner, ledger: Ledger)
     assert found[2].reason == "not finite: fold 1 has an undefined AUROC"
     assert found[3].reason == ("timeout: no epoch was finished within 1 s (limits.epoch_minutes)")
     assert conducted.standing().best_number == 0
+
+
+STOPPED = """
+import os, sys, time
+from mmstudy.driver.inline import InlineRunner
+from mmstudy.trial.task import TrialTask
+
+def objective(task):
+    print("begun", flush=True)
+    ends = time.monotonic() + 0.2
+    yield None  # alive
+    while time.monotonic() < ends or not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+
+class Conductor:
+    tasks = [TrialTask(study="", cohort="", number=0, params="{}", seed=0, threads=1,
+                       device="cpu", epoch_seconds=1.0)]
+
+    def next_task(self):
+        return self.tasks.pop() if self.tasks else None
+
+    def on_end(self, number, fault):
+        print(number, fault, flush=True)
+
+InlineRunner().run(Conductor(), objective, None)
+"""
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_time_in_which_the_process_stood_still_is_not_counted(
+    goes_on: bool, tmp_path: Path
+) -> None:
+    """Stopped for longer than an epoch may take; what hangs after that is ended all the same."""
+    told = tmp_path / "go on"
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(told)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        if goes_on:
+            told.touch()
+        child.send_signal(signal.SIGCONT)
+        end = child.stdout.readline()
+    assert end.startswith("0 None" if goes_on else "0 timeout: no epoch was finished within 1 s")
+
+
+@pytest.mark.slow
+def test_time_in_which_a_worker_stood_still_is_not_counted(tmp_path: Path) -> None:
+    from mmstudy.driver.on_ray import RayRunner
+
+    def stops(task: TrialTask) -> Iterator[EpochRow]:
+        for fold in range(FOLDS):
+            for number in range(EPOCHS):
+                if (fold, number) == (0, 1):
+                    script = f"kill -STOP {os.getpid()}; sleep 3; kill -CONT {os.getpid()}"
+                    subprocess.run(["/bin/sh", "-c", script], check=True)
+                yield epoch(task, fold, number, 0.6)
+
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(__import__(__name__.split(".")[0]))
+    ledger = FolderLedger(StudyFolder(tmp_path))
+    with RayRunner() as runner:
+        limits = {"epoch_minutes": 2 / 60}
+        runner.run(conductor(ledger, search={"trials": 1}, limits=limits), stops, ResourceSpec())
+    assert {row.state for row in ledger.trials()} == {State.COMPLETE}
+
+
+def test_a_timeout_never_strikes_inside_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that is imported by half would break every trial that needs it later."""
+    slow = "import time\nbegun = time.monotonic()\nwhile time.monotonic() < begun + 0.6: pass\n"
+    (tmp_path / "imported_slowly.py").write_text(slow)
+    monkeypatch.syspath_prepend(tmp_path)
+    reached = []
+
+    def imports(task: TrialTask) -> Iterator[EpochRow]:
+        if not reached:
+            import_module("imported_slowly")
+            reached.append(task.number)
+            time.sleep(60)
+        for fold in range(FOLDS):
+            for number in range(EPOCHS):
+                yield epoch(task, fold, number, 0.6)
+
+    ledger = MemoryLedger()
+    conducted = conductor(ledger, search={"trials": 1}, limits={"epoch_minutes": 0.2 / 60})
+    InlineRunner().run(conducted, imports, ResourceSpec())
+    assert reached == [0]
+    assert {n: row.state for n, row in rows(ledger).items()} == {0: State.FAIL, 1: State.COMPLETE}
+    assert sys.modules.pop("imported_slowly").begun
 
 
 def test_a_complete_trial_has_its_objective_and_what_it_cost(

@@ -20,13 +20,13 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.errors import CohortError
 from mmstudy.cli.main import main
-from mmstudy.driver.drive import plan_study, run_study
+from mmstudy.driver.drive import plan_study, run_study, weights_of
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.tally import Standing
 from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, TrialFailed, UsageError
 from mmstudy.followup.predict import predict
 from mmstudy.followup.rerun import rerun
-from mmstudy.search.optuna_study import Search, Told
+from mmstudy.search.optuna_study import Proposal, Search, Told
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.parquet import read_rows, write_rows
 from mmstudy.storage.schema import METRICS, TRIALS, State
@@ -454,3 +454,22 @@ def test_a_cohort_exchanged_under_a_study_ends_it_and_fails_no_trial(
     with pytest.raises(MMStudyError, match=rf"begun on cohort {mine.digest}, .* is 0{{16}}"):
         run_study(plan, InlineRunner(), objective=exchanged)
     assert open_study(tmp_path / "s").counts()["fail"] == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "space", "proposed", "read"),
+    [
+        ("mine", {}, {}, "mine"),
+        ("mine", {}, {"model.weights": "a stranger's"}, None),
+        (None, {}, {"model.weights": "a stranger's"}, None),
+        (None, {"model.weights": {"choice": ["a", "b"]}}, {"model.weights": "b"}, "b"),
+        (None, {"model.weights": {"choice": ["a", "b"]}}, {"model.weights": "c"}, None),
+    ],
+)
+def test_only_weights_that_the_users_own_spec_names_are_read(
+    own: str | None, space: dict[str, Any], proposed: dict[str, Any], read: str | None
+) -> None:
+    """A journal may come from a stranger, and propose others."""
+    model = {"name": "sam_msca"} | ({"weights": own} if own else {})
+    spec = parse_spec(TINY_SPEC | {"model": model, "space": space, "search": {"trials": 1}})
+    assert weights_of(spec, Proposal(0, proposed)) == read

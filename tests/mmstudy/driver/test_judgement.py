@@ -18,6 +18,7 @@ from mmstudy.driver.judgement import Finding, judge, mend
 from mmstudy.storage.compaction import compact
 from mmstudy.storage.examination import examine
 from mmstudy.storage.folder import StudyFolder
+from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.schema import EpochRow, State
 from mmstudy.study import Study, open_study
 from mmstudy.trial.state import trial_state
@@ -65,6 +66,51 @@ def test_of_a_whole_study_nothing_is_said_and_nothing_is_written(study: Study) -
     mend(study.folder, spec_of(TRIALS), FOLDS, say=told.append)
     assert told == []
     assert files(study.folder.root) == before
+
+
+@pytest.mark.parametrize("what", ["nothing", "journal", "row", "metrics", "manifest"])
+def test_the_rows_of_a_mended_study_are_those_that_lie_there(what: str, study: Study) -> None:
+    """A driver goes on with them, and does not read them again."""
+    folder = study.folder
+    match what:
+        case "journal":
+            folder.journal.unlink()
+        case "row":
+            folder.trial(2).write_bytes(b"")
+        case "metrics":
+            folder.trial_metrics(2).unlink()
+        case "manifest":
+            compact(folder)
+            folder.manifest.write_bytes(b"")
+            next(folder.segments.glob("trials-*")).write_bytes(b"")
+    mended = mend(folder, spec_of(TRIALS), FOLDS, say=lambda _: None)
+    assert mended.rows == {row.number: row for row in FolderLedger(folder).trials()}
+    states = [mended.rows[number].state for number in range(TRIALS)]
+    expected = {"manifest": [State.RUNNING] * TRIALS}.get(what, [State.COMPLETE] * TRIALS)
+    if what in ("row", "metrics"):
+        expected[2] = State.RUNNING
+    assert states == expected
+
+
+def test_rows_of_a_segment_may_lie_in_any_order(study: Study) -> None:
+    compact(study.folder)
+    for file in study.folder.segments.glob("*.parquet"):
+        table = pl.read_parquet(file)
+        table.sample(fraction=1, shuffle=True, seed=1).write_parquet(file)
+    assert said(study) == []
+    assert examine(study.folder, FOLDS).whole
+
+
+def test_rows_without_a_number_are_told_beside_those_of_others(study: Study) -> None:
+    file = study.folder.trial_metrics(2)
+    table = pq.read_table(file)
+    schema = pa.schema([field.with_nullable(True) for field in table.schema])
+    rows = [
+        row | {"number": of} for of, row in zip((None, 7, 2, 2), table.to_pylist(), strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+    records = examine(study.folder, FOLDS)
+    assert [damage.file for damage in records.damages] == [file]
 
 
 def test_a_new_study_is_whole(tmp_path: Path) -> None:
@@ -264,6 +310,23 @@ def test_a_damaged_piece_of_a_running_trial_never_fails_it(
     again = run_quick(cohort, tmp_path / "broken", 2)
     same(truth(again), truth(whole))
     assert not again.folder.checkpoint(1).exists()
+
+
+def test_what_a_killed_driver_left_beside_a_trial_is_swept_by_the_next_one(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    study = interrupted(cohort, tmp_path, 1)
+    left = [
+        path.with_name(f".{path.name}.tmp-host-1-0f3a9c1e")
+        for path in (study.folder.checkpoint(1), study.folder.trial_metrics(1))
+    ]
+    fresh = left[0].with_name(left[0].name.replace("-1-", "-2-"))
+    for path in (*left, fresh):
+        path.touch()
+    for path in left:
+        os.utime(path, times=(0, 0))
+    run_quick(cohort, tmp_path, 2)
+    assert [path for path in (*left, fresh) if path.exists()] == [fresh]
 
 
 def test_a_checkpoint_newer_than_the_metrics_is_not_gone_on_from(

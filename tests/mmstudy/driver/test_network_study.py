@@ -19,6 +19,7 @@ from mmstudy.followup.predict import predict
 from mmstudy.followup.rerun import rerun
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.study import Study, open_study
+from support.keyed import keyed
 from support.tiny_spec import TINY_SPEC
 
 TRUNK = {"part": "trunk", "epochs": 1, "lr": 1e-3, "batch_size": 4}
@@ -64,7 +65,7 @@ def study(
 def other(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("other")
     write(folder / "dicom", SyntheticSpec(patients=4, size=48, slices=12, seed=9))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
 
 
 def test_it_gives_the_same_numbers_again(study: Study, cohort: Cohort) -> None:
@@ -103,7 +104,7 @@ def test_it_is_confirmed_evaluated_and_predicts(
 
 def test_a_study_of_the_table_builds_no_volume(tmp_path: Path) -> None:
     write(tmp_path / "dicom", SyntheticSpec(patients=8, size=48, slices=12, seed=3))
-    bare = ingest([tmp_path / "dicom"], tmp_path / "cohort", in_plane_px=48)
+    bare = ingest([tmp_path / "dicom"], keyed(tmp_path / "cohort"), in_plane_px=48)
     before = sorted((bare.folder / "volumes").rglob("*"))
     spec = deepcopy(TINY_SPEC) | {"model": {"name": "mlp"}, "train": {"epochs": 1}, "space": {}}
     spec["data"] = {"window": [8, 160, 160], "tile_stride": 8}  # wider than any slice there is

@@ -27,11 +27,12 @@ from mmcaf.data.splits import Fold, Protocol, assign
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.net.registry import NETWORKS, config_class, reads_image, table_columns
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.paired import holm
 from mmcaf.training.loop import fit
 from mmcaf.training.stages import LastStage, last_stage
 from mmstudy.trial.compute import derive_seed
+from support.keyed import keyed
 
 pytestmark = pytest.mark.slow
 
@@ -109,9 +110,7 @@ def cohort_of(kind: str, folder: Path) -> Cohort:
         seed=SEEDS[kind],
     )
     write(folder / "dicom", spec)
-    (folder / "cohort").mkdir()
-    (folder / "cohort" / "cohort.key").write_text("0" * 64, encoding="ascii")
-    cohort = ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    cohort = ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
     volumes.build(cohort, VolumeSpec(48))
     return cohort
 

@@ -13,12 +13,13 @@ import pytest
 
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.tally import Standing
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.study import open_study
+from support.keyed import keyed
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def studied(folder: Path, *, seed: int, signal_clinical: float) -> Found:
         seed=seed,
     )
     write(folder / "dicom", made)
-    cohort = ingest([folder / "dicom"], folder / "cohort", in_plane_px=96)
+    cohort = ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=96)
     plan = plan_study(parse_spec(SPEC), cohort=cohort.folder, root=folder, name="s")
     run_study(plan, InlineRunner(), notify=ignore, progress=lambda *_: None)
     last = open_study(folder / "s").metrics(0).filter(pl.col("epoch") == 3)

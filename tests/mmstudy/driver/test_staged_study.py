@@ -17,6 +17,7 @@ from mmstudy.followup.predict import predict
 from mmstudy.followup.rerun import rerun
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.study import Study, open_study
+from support.keyed import keyed
 from support.tiny_spec import TINY_SPEC
 
 STAGES = [
@@ -64,7 +65,7 @@ def test_a_rerun_gives_the_same_numbers_with_and_without_what_was_kept(
 
 def test_its_networks_predict_other_patients(study: Study, cohort: Cohort, tmp_path: Path) -> None:
     write(tmp_path / "other", SyntheticSpec(patients=4, size=48, slices=12, seed=9))
-    other = ingest([tmp_path / "other"], tmp_path / "cohort", in_plane_px=48)
+    other = ingest([tmp_path / "other"], keyed(tmp_path / "cohort"), in_plane_px=48)
     found = predict(study, 0, other.folder, cohort=cohort.folder)
     assert found["probability"].is_between(0, 1).all()
     assert found["probability"].n_unique() == 4
@@ -73,9 +74,15 @@ def test_its_networks_predict_other_patients(study: Study, cohort: Cohort, tmp_p
 def test_the_time_limit_is_of_an_epoch_not_of_all_stages(cohort: Cohort, tmp_path: Path) -> None:
     changes = deepcopy(FUSION)
     changes["train"]["stages"][0]["epochs"] = changes["train"]["stages"][1]["epochs"] = 12
-    changes |= {"search": {"trials": 1}, "limits": {"epoch_minutes": 2 / 60, "failed_trials": 0}}
-    plan = plan_study(parse_spec(changes), cohort=cohort.folder, root=tmp_path, name="s")
-    run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
-    study = open_study(tmp_path / "s")
+    changes["search"] = {"trials": 1}
+
+    def run(name: str) -> Study:
+        plan = plan_study(parse_spec(changes), cohort=cohort.folder, root=tmp_path, name=name)
+        run_study(plan, InlineRunner(), notify=lambda _: None, progress=lambda *_: None)
+        return open_study(tmp_path / name)
+
+    before_a_fold = run("unlimited").trial(0)["prepare_seconds"] / 2  # 24 epochs, however slow
+    changes["limits"] = {"epoch_minutes": before_a_fold / 2 / 60, "failed_trials": 0}
+    study = run("s")
     assert study.counts()["complete"] == 1
     assert not list(study.folder.shared.glob("*-last*"))

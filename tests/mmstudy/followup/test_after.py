@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -20,8 +21,8 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
+from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import corrected_interval
-from mmcaf.stats.metrics import auroc
 from mmstudy.analysis.optimism import outcomes_of
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
@@ -32,10 +33,14 @@ from mmstudy.followup.predict import predict
 from mmstudy.followup.rerun import task_of
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.lock import driver_lock, holder
+from mmstudy.storage.parquet import write_rows
+from mmstudy.storage.schema import TRIALS
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
 from mmstudy.trial.folds import split_cohort
 from support.damaged_cohort import damaged_copy
+from support.keyed import keyed
+from support.opened_files import opened
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -49,7 +54,7 @@ SPEC: dict[str, Any] = deepcopy(TINY_SPEC) | {
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("larger")
     write(folder / "dicom", SyntheticSpec(patients=20, size=48, slices=12, seed=6))
-    return ingest([folder / "dicom"], folder / "cohort", in_plane_px=48)
+    return ingest([folder / "dicom"], keyed(folder / "cohort"), in_plane_px=48)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,49 @@ def test_confirmed_values_are_at_the_searchs_epoch_with_the_corrected_interval(
             pytest.approx(expected.high),
             6,
         )
+
+
+def test_the_weights_that_a_study_names_are_read_nowhere_but_where_the_user_says(
+    study: Study, larger: Cohort, cohort: Cohort, tmp_path: Path, command: Command
+) -> None:
+    """SAM's: `model.weights` of a received study is the word of a stranger."""
+    stranger, mine = tmp_path / "root" / "s", tmp_path / "mine"
+    shutil.copytree(study.folder.root, stranger)
+    theirs = tmp_path / "of somebody else"
+    theirs.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (theirs / name).write_text("{}")
+    told = json.loads((stranger / "study.json").read_text())
+    told["spec"]["model"] = {"name": "sam_msca", "weights": str(theirs)}
+    told["spec"]["space"] = {"train.lr": told["spec"]["space"]["train.lr"]}
+    (stranger / "study.json").write_text(json.dumps(told))
+    lr = {"params": '{"train.lr": 0.001}'}
+    for file in (stranger / "trials").glob("*.parquet"):
+        row = pl.read_parquet(file).to_dicts()[0]
+        write_rows(file, TRIALS, [row | lr])
+    given = ["--root", str(tmp_path / "root"), "--cohort", str(larger.folder)]
+    for called in (
+        ["rerun", "s", "best"],
+        ["confirm", "s", "--inline"],
+        ["evaluate", "s", "best"],
+        ["predict", "s", "best", str(cohort.folder)],
+        ["explain", "s", "best"],
+    ):
+        with opened() as files:
+            code, _, err = command(*called, *given)
+        assert (code, "give their folder with --weights" in err) == (1, True), called
+        assert not [file for file in files if file.startswith(str(theirs))]
+        code, _, err = command(*called, *given, "--weights", str(mine))
+        assert code != 0
+        assert str(mine) in err
+        assert str(theirs) not in err
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"top": 10**9}, {"seeds": 0}, {"seeds": 10**9}])
+def test_no_number_of_runs_is_beyond_all_sense(study: Study, wrong: dict[str, int]) -> None:
+    ((name, number),) = wrong.items()
+    with pytest.raises(UsageError, match=rf"{name} must be from 1 to 1\d+, got {number}\."):
+        confirm(study, InlineRunner(), **wrong)
 
 
 def test_a_confirming_run_is_the_trial_trained_on_those_folds(

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from mmstudy import plots
 from mmstudy.errors import MMStudyError
 from mmstudy.plots import Plot
@@ -91,7 +91,8 @@ def test_without_a_number_the_best_trial_is_meant(study: Study) -> None:
     assert plots.roc(study) == plots.roc(study, best["number"])
     assert plots.roc(study) != plots.roc(study, 0)
     cases = study.out_of_fold(best["number"])
-    value = auroc(cases["label"].to_numpy(), cases["probability"].to_numpy())
+    value = auroc(cases["label"], cases["probability"], cases["fold"])
+    assert value == pytest.approx(best["value"])
     assert f"AUROC {value:.3f} [" in plots.roc(study).alt
 
 

@@ -11,7 +11,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from mmstudy.search.samplers import Halving, Tpe
+from mmstudy.search.samplers import Halving, Tpe, encode, encoder
+from mmstudy.spec.space import Choice, Floats
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -115,3 +116,12 @@ def test_halving_decides_as_optunas_also_after_a_restart(grace: int, reduction: 
         decided.append(decisions)
     assert decided[0] == decided[1]
     assert any(decided[0])
+
+
+def test_many_values_are_encoded_as_each_alone() -> None:
+    options = [1, "1", [2, 3], None, -0.0]
+    space = {"a": Choice(choice=options), "b": Floats(float=(0.0, 2.0))}
+    encoded = encoder(space)
+    for value in (*options, "none of them", True, 1.0, [2.0, 3], 0.0):
+        assert encoded({"b": 1.0, "a": value}) == {"b": 1.0, "a": encode(space["a"], value)}
+    assert encoded({"b": 1.0}) == {"b": 1.0}

@@ -144,11 +144,11 @@ def test_a_trial_that_breaks_a_constraint_is_not_built() -> None:
 def test_a_range_of_very_many_values_is_refused_at_once(
     dimension: dict[str, Any], values: str
 ) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UsageError) as caught:
         spec(space={"train.momentum": dimension})
     assert f"need 10000 values at most, got {values}; widen the step" in str(caught.value)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_ten_thousand_values_are_allowed_and_counted() -> None:

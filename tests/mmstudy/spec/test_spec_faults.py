@@ -160,9 +160,9 @@ def test_a_huge_grid_is_refused_without_being_counted_out() -> None:
     dimensions = {f"train.{name}": fine for name in ("momentum", "dampening", "weight_decay")}
     dimensions |= {"data.rotate_degrees": {"float": [0.0, 180.0], "step": 0.1}}
     dimensions |= {"train.epochs": {"int": [1, 100]}}
-    started = time.monotonic()
+    started = time.process_time()
     found = faults({"space": dimensions, "search": {"sampler": "grid", "trials": 5}})
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert found == [
         "search.sampler: a grid has 100000 points at most, this one has 2.26478e+13; widen the "
         "steps, search less, or use another sampler"

@@ -102,10 +102,10 @@ def test_an_alias_is_a_value_of_its_own() -> None:
     ],
 )
 def test_a_bomb_is_a_sentence_at_once(text: str, told: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UsageError, match=told):
         parse(text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

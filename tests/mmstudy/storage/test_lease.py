@@ -48,7 +48,7 @@ def beat_of(remote: Remote) -> dict[str, Any]:
 
 
 def eventually(holds: Any) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not holds():
         if time.monotonic() > deadline:
             return False
@@ -95,14 +95,14 @@ def test_a_silent_holder_elsewhere_loses_it_after_a_while(remote: Remote) -> Non
 def test_a_dead_process_of_this_machine_is_not_waited_for(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_STALE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "_STALE_SECONDS", 600.0)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     put(remote, host=socket.gethostname(), process=dead.pid)
     assert lease_holder(remote) is None
     begun = time.monotonic()
     with Lease(remote):
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 300
 
 
 def test_a_living_process_of_this_machine_holds_it(remote: Remote) -> None:

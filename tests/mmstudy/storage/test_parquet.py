@@ -69,6 +69,20 @@ def test_a_column_of_a_newer_writer_is_not_seen(tmp_path: Path) -> None:
     assert read_rows(path, SCHEMA, limit=tmp_path) == rows(1)
 
 
+def test_rows_keep_the_order_of_their_files_whatever_these_are_large(tmp_path: Path) -> None:
+    """Small files are read by another way than large ones."""
+    paths, numbers = [tmp_path / f"{n}.parquet" for n in range(4)], list[int]()
+    for at, path in enumerate(paths):
+        held = rows(*range(at * 100_000, at * 100_000 + (40_000 if at % 2 else 2)))
+        write_rows(path, SCHEMA, held)
+        numbers += [row["number"] for row in held]
+    assert [path.stat().st_size > 1 << 16 for path in paths] == [False, True, False, True]
+    assert read_tables(paths, SCHEMA, limit=tmp_path)["number"].to_list() == numbers
+    paths[2].write_bytes(b"PAR1 and no more")
+    with pytest.raises(MMStudyError, match=r"Cannot read \S+/2\.parquet: "):
+        read_tables(paths, SCHEMA, limit=tmp_path)
+
+
 def test_several_files_are_one_table_and_one_trial_can_be_asked_for(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("b.parquet", "a.parquet", "[0-9].parquet")]
     for at, path in enumerate(paths):

@@ -103,7 +103,7 @@ def test_a_study_on_s3_is_killed_gone_on_with_elsewhere_and_shown(
         assert (row["study"], row["complete"], row["best"]) == ("s", TRIALS, best["value"])
 
         monkeypatch.setattr(sys, "argv", ["app.py", str(place(root))])
-        page = AppTest.from_file(str(app_path()), default_timeout=60).run()
+        page = AppTest.from_file(str(app_path()), default_timeout=240).run()
         assert not page.exception
         assert page.dataframe[0].value.set_index("study").loc["s", "complete"] == TRIALS
         # One look within the time for which a copy is not brought up to date a second time.

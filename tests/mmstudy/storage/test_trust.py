@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mmcaf.data.cohort import Cohort
 from mmcaf.files.atomic import StorageError, locked, open_for_locking, write_json
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.search.journal import open_journal
@@ -21,6 +23,7 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import driver_lock, holder
 from mmstudy.study import Study, found_studies, open_study
 from support.made_study import made_study
+from support.opened_files import opened
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -150,6 +153,33 @@ class TestAddresses:
         for other in ("s3://other/cohort?region=eu-central-1", "s3://bucket/cohort?scheme=http"):
             with pytest.raises(MMStudyError, match="does not decide"):
                 cohort_place(replace(study.about, cohort=other), stored)
+
+    @pytest.mark.parametrize(
+        "way", ["../../../elsewhere", "../../a/b", "/etc", "..", "../..", "../.", "a", "../linked"]
+    )
+    def test_a_study_leads_to_no_cohort_but_beside_it_or_its_root(
+        self, study: Study, tmp_path: Path, way: str
+    ) -> None:
+        (study.folder.root.parent / "linked").symlink_to(tmp_path)
+        (study.folder.root / "a").mkdir()
+        with opened() as files, pytest.raises(MMStudyError, match="does not decide what is read"):
+            Study(study.folder, replace(study.about, cohort=way, cohort_digest="0")).cohort()
+        assert not [file for file in files if "cohort" in Path(file).name]
+
+    @pytest.mark.parametrize("way", ["../cohort", "../../cohort", "../../../elsewhere"])
+    def test_a_cohort_that_the_user_named_is_found_again(
+        self, study: Study, cohort: Cohort, tmp_path: Path, way: str
+    ) -> None:
+        named = tmp_path / "named"
+        shutil.copytree(cohort.folder, named)
+        told = replace(study.about, cohort=way, cohort_digest=cohort.digest)
+        asked = Study(study.folder, told)
+        asked.cohort(named)
+        assert asked.cohort().folder == named
+        copy = study.folder.root / way
+        shutil.copytree(cohort.folder, copy)
+        beside = way != "../../../elsewhere"
+        assert asked.cohort().folder == (copy.resolve() if beside else named)
 
     @pytest.mark.parametrize("link", ["../../elsewhere", "/etc", "..", "../.hidden", "a/../../b"])
     def test_shared_stages_lie_beside_the_study_or_in_it(self, study: Study, link: str) -> None:

@@ -152,7 +152,7 @@ def _a_small_cell_carcinoma(of: Victim) -> None:
     folder.rename(folder.with_name("Lung_Dx-B0001"))
 
 
-@fault("E_NO_USABLE_SLICE")
+@fault("E_LOCALIZER")
 def _only_scouts(of: Victim) -> None:
     of.edit(setting(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
 
@@ -160,6 +160,33 @@ def _only_scouts(of: Victim) -> None:
 @fault("E_NOT_DICOM")
 def _a_readme(of: Victim) -> None:
     of.slices[0].with_name("README.txt").write_text("Not an image.", encoding="utf-8")
+
+
+@fault("E_COMPANION")
+def _companions_of_a_mac(of: Victim) -> None:
+    for path in (*of.slices, *of.boxes):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7" + bytes(4092))
+
+
+@fault(None)
+def _a_name_in_another_encoding(of: Victim) -> None:
+    name = os.fsencode(of.slices[3].parent) + b"/1-\xb2\xa1\xc0\xfd.dcm"
+    of.slices[3].rename(os.fsdecode(name))
+
+
+@fault(None)
+def _an_id_in_lower_case_with_blanks(of: Victim) -> None:
+    of.edit(setting(PatientID=f" lung_dx-{of.name.lower()} "))
+
+
+@fault("E_PATIENT_ID")
+def _a_patient_with_the_id_of_a_hospital(of: Victim) -> None:
+    of.edit(setting(PatientID="0012345"))
+
+
+@fault("E_EMPTY")
+def _a_file_without_content(of: Victim) -> None:
+    of.slices[0].with_name("9-94.dcm").touch()
 
 
 @fault("E_SYMLINK")

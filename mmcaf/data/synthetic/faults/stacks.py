@@ -13,9 +13,10 @@ from mmcaf.data.synthetic.write import edit_slice
 
 @fault("W_Z_GAP")
 def _a_slice_is_missing(of: Victim) -> None:
-    spare = {path.stem for path in of.boxes}
-    path = next(p for p in of.slices[2:] if _sop_uid(p) not in spare)
-    path.unlink()
+    marked = {path.stem: path for path in of.boxes}
+    gone = of.slices[3]
+    marked.get(_sop_uid(gone), gone).unlink()
+    gone.unlink(missing_ok=True)
 
 
 def _sop_uid(path: Path) -> str:
@@ -29,8 +30,19 @@ def _a_slice_is_there_twice(of: Victim) -> None:
     def again(slice_: Any) -> None:
         slice_.SOPInstanceUID += ".1"
         slice_.InstanceNumber = 500
+        slice_.RescaleIntercept += 20
 
     edit_slice(of.slices[3], again, of.slices[3].with_name("9-99.dcm"))
+
+
+@fault("E_DUP_PIXELS")
+def _a_series_is_exported_twice(of: Victim) -> None:
+    for path in of.slices:
+
+        def anew(slice_: Any) -> None:
+            slice_.SOPInstanceUID += ".1"
+
+        edit_slice(path, anew, path.with_name(f"{path.stem} (1).dcm"))
 
 
 @fault("W_MULTI_PHASE")
@@ -41,6 +53,7 @@ def _three_acquisitions_share_a_series(of: Victim) -> None:
             def later(slice_: Any, phase: int = phase) -> None:
                 slice_.SOPInstanceUID += f".{phase}"
                 slice_.AcquisitionNumber = phase
+                slice_.RescaleIntercept += 20 * phase
 
             edit_slice(path, later, path.with_name(f"{phase}{path.name[1:]}"))
 
@@ -53,13 +66,44 @@ def _two_acquisitions_share_a_number(of: Victim) -> None:
         def later(slice_: Any) -> None:
             slice_.SOPInstanceUID += ".2"
             slice_.AcquisitionTime = "100130"
+            slice_.RescaleIntercept += 20
+
+        edit_slice(path, later, path.with_name(f"2{path.name[1:]}"))
+
+
+@fault("E_MIXED_PASSES")
+def _two_acquisitions_that_nothing_tells_apart(of: Victim) -> None:
+    for path in of.slices:
+
+        def later(slice_: Any) -> None:
+            slice_.SOPInstanceUID += ".2"
+            slice_.RescaleIntercept += 20
 
         edit_slice(path, later, path.with_name(f"2{path.name[1:]}"))
 
 
 @fault("E_REPEATED_POSITIONS")
 def _bolus_tracking(of: Victim) -> None:
-    of.add(keeping, "Smart Prep Series", "77", times=15)
+    brightness = iter(range(15))
+
+    def later(slice_: Any) -> None:
+        slice_.RescaleIntercept += next(brightness)
+
+    of.add(later, "Smart Prep Series", "77", times=15)
+
+
+@fault("W_SLICES_LEFT_OUT")
+def _the_last_slice_is_of_another_spacing(of: Victim) -> None:
+    of.edit(setting(PixelSpacing=[1.5, 1.5]), -1)
+
+
+@fault("W_ORIGIN_SHIFT")
+def _one_slice_has_another_field_of_view(of: Victim) -> None:
+    def aside(slice_: Any) -> None:
+        x, y, z = slice_.ImagePositionPatient
+        slice_.ImagePositionPatient = [x + 20, y, z]
+
+    of.edit(aside, 5)
 
 
 @fault("E_FEW_SLICES")

@@ -11,7 +11,7 @@ from pathlib import Path
 import openpyxl
 
 # Importing these enters their faults into `FAULTS`.
-from mmcaf.data.synthetic.faults import files, stacks, tables  # noqa: F401
+from mmcaf.data.synthetic.faults import files, pixels, stacks, tables, values  # noqa: F401
 from mmcaf.data.synthetic.faults.victim import FAULTS, Victim
 from mmcaf.data.synthetic.write import SHEET_NAME, write_sheet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -18,11 +19,45 @@ def _a_label_q(of: Victim) -> None:
 
 @fault("W_BOX_EMPTY")
 def _a_box_without_area(of: Victim) -> None:
-    text = of.boxes[0].read_text(encoding="utf-8")
-    start, end = text.index("<xmax>"), text.index("</bndbox>")
-    low = text[text.index("<xmin>") + 6 : text.index("</xmin>")]
-    empty = f"<xmax>{low}</xmax><ymax>1</ymax>"
-    of.boxes[0].write_text(text[:start] + empty + text[end:], encoding="utf-8")
+    _draw(of.boxes[0], xmin=9, xmax=9)
+
+
+@fault("W_BOX_SWAPPED")
+def _a_box_with_its_corners_swapped(of: Victim) -> None:
+    _draw(of.boxes[0], xmin=9, xmax=2)
+
+
+@fault("W_BOX_OUTSIDE")
+def _a_box_outside_its_slice(of: Victim) -> None:
+    _draw(of.boxes[0], xmin=9_000, xmax=9_020)
+
+
+@fault("W_BOX_CLIPPED")
+def _a_box_over_the_border(of: Victim) -> None:
+    _draw(of.boxes[0], xmax=9_000)
+
+
+@fault("W_BOX_SIZE")
+def _an_annotation_of_a_larger_image(of: Victim) -> None:
+    _draw(of.boxes[0], width=1024, height=1024)
+
+
+@fault("E_XML_NUMBER")
+def _a_corner_with_a_decimal_comma(of: Victim) -> None:
+    _draw(of.boxes[0], xmin="1,5")
+
+
+@fault("W_SECOND_XML")
+def _two_annotators(of: Victim) -> None:
+    other = of.tree / "Annotation" / "A0995"
+    other.mkdir()
+    shutil.copy(of.boxes[0], other)
+    _draw(other / of.boxes[0].name, xmin=1)
+
+
+@fault("W_BOX_LOST")
+def _an_annotation_cut_short(of: Victim) -> None:
+    of.boxes[0].write_text("<annotation>", encoding="utf-8")
 
 
 @fault("E_XML_PARSE")
@@ -78,6 +113,35 @@ def _a_metastasis_stage_of_three(of: Victim) -> None:
     of.sheet[of.name]["Ｍ-Stage"] = "3"
 
 
+@fault("W_CELL")
+def _an_age_in_months(of: Victim) -> None:
+    of.sheet[of.name]["Age"] = "700 months"
+
+
+@fault("W_UNKNOWN")
+def _a_tumour_of_unknown_stage(of: Victim) -> None:
+    of.sheet[of.name]["T-Stage"] = "TX"
+
+
+@fault("W_SHEET_CONFLICT")
+def _a_second_row_with_another_weight(of: Victim) -> None:
+    of.sheet[f"{of.name} again"] = of.sheet[of.name] | {"weight (kg)": 120}
+
+
+@fault("E_SHEET")
+def _a_dictionary_named_like_the_sheet(of: Victim) -> None:
+    path = of.tree / f"clinical-{of.name}.csv"
+    path.write_text("name,meaning\nAge,years\n", encoding="utf-8")
+
+
+@fault(None)
+def _cells_spelled_in_words(of: Victim) -> None:
+    row = of.sheet[of.name]
+    row["Sex"] = {"M": "male", "F": "Female"}[row["Sex"]]
+    row["Smoking History"] = ("never", "ex-smoker")[row["Smoking History"]]
+    row |= {"NewPatientID": f" lung_dx-{of.name.lower()}", "T-Stage": f"cT{row['T-Stage']}"}
+
+
 @fault("W_NO_CLINICAL_ROW")
 def _no_row(of: Victim) -> None:
     del of.sheet[of.name]
@@ -103,6 +167,14 @@ def _another_age(of: Victim) -> None:
 def _no_annotation(of: Victim) -> None:
     for path in of.boxes:
         path.unlink()
+
+
+def _draw(path: Path, **values: object) -> None:
+    """Write other values into the elements of these names."""
+    text = path.read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = re.sub(f"<{name}>[^<]*<", f"<{name}>{value}<", text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _rewrite(path: Path, old: str, new: str) -> None:

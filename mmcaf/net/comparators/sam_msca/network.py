@@ -13,7 +13,6 @@ Axes: b batch, d slices, h rows, w columns, e width of the transformer.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmcaf.errors import DataError
+from mmcaf.files.home import home_path
 from mmcaf.files.untrusted import checked, read_json
 from mmcaf.net.comparators.base import IMAGE_ALONE, Comparator, Inputs, Output, Reads, Step
 from mmcaf.net.comparators.sam_msca import SamMscaConfig
@@ -96,7 +96,8 @@ def load_encoder(folder: str | None) -> Any:
     Raises:
         DataError: there are no weights, they are of another network, or transformers is missing.
     """
-    if folder is None or not (Path(folder) / _FILE).is_file():
+    place = home_path(folder or "")
+    if folder is None or not (place / _FILE).is_file():
         raise DataError(
             f"SAM + E3D-MSCA is not reproducible here: need model.weights to be a folder with "
             f"config.json and {_FILE} of SAM, as transformers keeps them, got {folder!r}. "
@@ -111,9 +112,9 @@ def load_encoder(folder: str | None) -> Any:
             "Install the extra `sam`: pip install '.[sam]'."
         ) from error
     try:
-        said = read_json(Path(folder) / "config.json", dict[str, Any], remedy="Download SAM again.")
+        said = read_json(place / "config.json", dict[str, Any], remedy="Download SAM again.")
         config = SamVisionConfig.from_dict(said.get("vision_config", said))
-        found = load_file(checked(Path(folder) / _FILE, Path(folder)))
+        found = load_file(checked(place / _FILE, place))
     except (OSError, ValueError, SafetensorError) as error:
         raise DataError(f"Cannot read SAM from {folder}: {error}") from error
     encoder = SamVisionEncoder(config)

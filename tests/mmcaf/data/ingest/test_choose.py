@@ -31,6 +31,8 @@ def series(uid: str, patient: str = "A0001", n: int = 12, **changes: Any) -> pl.
         "columns": 200,
         "spacing_y_mm": 0.5,
         "spacing_x_mm": 0.8,
+        "slope": 1.0,
+        "intercept": -1024.0,
         "kernel": "STANDARD",
         "vendor": "GE",
     }
@@ -51,7 +53,7 @@ def boxes(*of: tuple[str, float, float, float, float]) -> pl.DataFrame:
 
 def sheet(*rows: dict[str, Any]) -> pl.DataFrame:
     filled = [
-        dict.fromkeys(CLINICAL_SHEET) | {"sex": 1, "smoker": 0, "stage_invalid": False} | row
+        dict.fromkeys(CLINICAL_SHEET) | {"sex": 1, "smoker": 0, "sheet_flags": []} | row
         for row in rows
     ]
     return pl.DataFrame(filled, schema=CLINICAL_SHEET)
@@ -84,18 +86,15 @@ def test_another_class_takes_no_part(patient: str) -> None:
     assert found.patients["patient_id"].to_list() == ["A0001"]
 
 
-def test_whoever_is_not_in_the_cohort_is_excluded_with_a_reason() -> None:
+def test_who_has_no_usable_stack_is_left_to_the_files_codes() -> None:
     found = built(
         series("1"),
         series("2", "A0002", n=5),
         series("3", "A0003").with_columns(reason=pl.lit("E_LOCALIZER")),
-        of=sheet({"patient_id": "A0001"}, {"patient_id": "A0009"}),
     )
-    assert found.excluded.rows() == [
-        ("A0002", "E_NO_USABLE_SLICE"),
-        ("A0003", "E_NO_USABLE_SLICE"),
-        ("A0009", "E_NO_IMAGES"),
-    ]
+    assert found.patients["patient_id"].to_list() == ["A0001"]
+    assert set(found.reasons.values()) == {"E_FEW_SLICES"}
+    assert found.excluded.is_empty()
 
 
 class TestPreference:
@@ -115,13 +114,29 @@ class TestPreference:
         assert chosen(series("a", kernel="LUNG", step=1.0), series("b", kernel=None)) == "b"
 
     def test_then_fine_spacing(self) -> None:
-        assert chosen(series("a", step=5.0, n=20), series("b", step=1.25)) == "b"
+        assert chosen(series("a", step=5.0, n=20), series("b", step=1.25, n=80)) == "b"
 
     def test_then_many_slices(self) -> None:
         assert chosen(series("a", n=13), series("b", n=14)) == "b"
 
     def test_then_the_uid(self) -> None:
         assert chosen(series("b"), series("a")) == "a"
+
+    def test_then_what_covers_the_chest(self) -> None:
+        fragment = series("a", n=16, step=5.0)
+        assert chosen(fragment, series("b", n=64, step=5.0, kernel="LUNG")) == "b"
+
+    def test_a_choice_that_rests_on_an_unknown_kernel_is_told(self) -> None:
+        parts = [series("a", kernel="new 7", step=1.0, n=20), series("b", kernel="LUNG", n=10)]
+        assert "W_KERNEL" not in built(*parts).patients["qc_flags"][0]  # b is too short
+        parts[1] = series("b", kernel="LUNG", step=1.0, n=21)
+        assert "W_KERNEL" in built(*parts).patients["qc_flags"][0]
+
+    def test_why_is_kept_beside_what(self) -> None:
+        found = built(series("a", kernel="LUNG"), series("b"))
+        places = [(of.candidate.series_uid, of.decided_by) for of in found.places["A0001"]]
+        assert places == [("b", None), ("a", "kernel")]
+        assert found.alternatives["A0001"][0].stack.series_uid == "a"
 
     def test_a_later_phase_of_one_series_is_the_venous_one(self) -> None:
         parts = [
@@ -148,7 +163,19 @@ class TestLesion:
         assert row["lateral_mm"] == pytest.approx((100 - 40) * 0.8)
         assert "W_NO_BOX" not in row["qc_flags"]
 
-    def test_boxes_are_joined_and_the_largest_gives_the_diameter(self) -> None:
+    def test_side_and_diagonal_are_those_of_a_box_each(self) -> None:
+        """A long narrow one has the longest side, a square one the longest diagonal."""
+        row = self.row(("1.4", 10, 10, 105, 14), ("1.6", 10, 0, 95, 98))
+        assert row["long_side_mm"] == pytest.approx(95 * 0.8)
+        assert row["diagonal_mm"] == pytest.approx(((85 * 0.8) ** 2 + (98 * 0.5) ** 2) ** 0.5)
+        assert row["max_diam_mm"] == pytest.approx((85 * 0.8 * 98 * 0.5) ** 0.5)
+
+    def test_a_tall_box_s_side_is_its_height(self) -> None:
+        row = self.row(("1.4", 20, 10, 24, 90))
+        assert row["long_side_mm"] == pytest.approx(80 * 0.5)
+        assert row["diagonal_mm"] == pytest.approx((3.2**2 + 40**2) ** 0.5)
+
+    def test_boxes_are_joined_and_the_largest_gives_the_size(self) -> None:
         row = self.row(("1.2", 20, 10, 30, 20), ("1.3", 40, 20, 80, 60), ("1.7", 50, 30, 60, 40))
         assert (row["z_first_lesion"], row["z_last_lesion"]) == (2, 7)
         assert (row["lesion_n_slices"], row["lesion_n_components"]) == (3, 2)
@@ -167,13 +194,13 @@ class TestLesion:
     def test_without_a_box_there_is_no_place(self) -> None:
         row = self.row()
         assert (row["z_first_lesion"], row["z_last_lesion"], row["lesion_n_slices"]) == (-1, -1, 0)
-        assert row["max_diam_mm"] is None
+        assert [row[f"{name}_mm"] for name in ("max_diam", "long_side", "diagonal")] == [None] * 3
         assert "W_NO_BOX" in row["qc_flags"]
 
 
 class TestClinical:
     def flags(self, images: dict[str, Any], *rows: dict[str, Any]) -> set[str]:
-        found = built(series("1", **images), of=sheet(*rows)).patients
+        found = built(series("1", spacing_y_mm=0.8, rows=200, **images), of=sheet(*rows)).patients
         return set(found["qc_flags"][0]) - {"W_NO_BOX"}
 
     def test_no_row_is_told_and_nothing_is_made_up(self) -> None:
@@ -192,7 +219,7 @@ class TestClinical:
             ({"dicom_age_years": 60.0}, {"age_years": 63.0}, {"W_AGE"}),
             ({"dicom_age_years": 60.0}, {"age_years": 62.0}, set()),
             ({"dicom_age_years": None}, {"age_years": 62.0}, set()),
-            ({}, {"stage_invalid": True}, {"W_STAGE"}),
+            ({}, {"sheet_flags": ["W_CELL", "W_STAGE"]}, {"W_CELL", "W_STAGE"}),
         ],
     )
     def test_what_images_and_sheet_say_differently(

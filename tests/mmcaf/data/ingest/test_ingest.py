@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -14,11 +15,12 @@ from scipy.stats import spearmanr
 
 from mmcaf.data.cohort import Cohort, load
 from mmcaf.data.ingest.index import scan
-from mmcaf.data.ingest.run import ingest
+from mmcaf.data.ingest.run import check, ingest
 from mmcaf.data.synthetic.truth import bayes_auroc
 from mmcaf.data.synthetic.write import SyntheticSpec, edit_slice, write
 from mmcaf.data.volumes import VolumeSpec, build, open_volumes
 from mmcaf.errors import DataError
+from mmcaf.files.remote import cache_folder
 
 SAMPLE = Path(__file__).parents[5] / "shared" / "data" / "lung-pet-ct-dx-sample"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the real sample is not here")
@@ -38,7 +40,9 @@ def test_the_real_patient_is_read(tmp_path: Path) -> None:
     assert (report["files"]["chosen"], report["files"]["alternative"]) == (64, 16)
     (cut_short,) = report["download"]["incomplete"]
     assert (cut_short["series"], cut_short["images"], cut_short["listed"]) == ("…-41315", 16, 64)
-    assert report["excluded"] == [{"patient_id": "A0002", "reason": "E_NO_IMAGES"}]
+    (absent,) = report["excluded"]
+    assert (absent["patient_id"], absent["reason"], absent["files"]) == ("A0002", "E_NO_IMAGES", 0)
+    assert report["flags"] == {}
     assert not found.synthetic
 
 
@@ -70,7 +74,7 @@ def test_a_mixed_cohort_is_synthetic(dicom_folder: Path, tmp_path: Path) -> None
     assert found.patients.height == 13
 
 
-def test_measured_diameters_follow_the_true_ones(dicom_folder: Path, cohort: Cohort) -> None:
+def test_measured_sizes_follow_the_true_ones(dicom_folder: Path, cohort: Cohort) -> None:
     truth = json.loads((dicom_folder / "TRUTH.json").read_text())["cases"]
     true = {case["patient_id"]: case["ln_diameter_mm"] for case in truth}
     names, measured = cohort.patients["patient_id"], cohort.patients["max_diam_mm"]
@@ -101,6 +105,13 @@ def test_a_cohort_inside_its_source_is_no_part_of_it(dicom_folder: Path, tmp_pat
     first = (tree / "cohort" / "ingest_report.json").read_text()
     ingest([tree], tree / "cohort", in_plane_px=48)
     assert (tree / "cohort" / "ingest_report.json").read_text() == first
+
+
+@pytest.mark.parametrize("workers", [-1, 10**6])
+def test_no_number_of_processes_is_beyond_all_sense(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(DataError, match=f"workers must be from 1 to 1000, got {workers}"):
+        ingest([tmp_path], tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
 
 
 def test_annotations_and_sheet_may_lie_elsewhere(
@@ -274,6 +285,34 @@ def test_nothing_usable_leaves_nothing_behind(tmp_path: Path, content: str | Non
     with pytest.raises(DataError, match=r"holds no files|1 E_NOT_DICOM"):
         ingest([source], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_source_and_cohort_may_lie_where_names_are_no_utf_8(
+    dicom_folder: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    place = tmp_path / os.fsdecode(b"Gr\xf6\xdfe")
+    shutil.copytree(dicom_folder, place / "tree")
+    for _ in range(2):
+        found = ingest([place / "tree"], place / "cohort", in_plane_px=48, workers=1)
+        assert found.digest == cohort.digest
+
+
+def test_a_check_tells_what_an_ingestion_records(dicom_folder: Path, cohort: Cohort) -> None:
+    told = check([dicom_folder], in_plane_px=48, workers=1)
+    recorded = json.loads((cohort.folder / "ingest_report.json").read_text())
+    assert json.loads(json.dumps(told.report)) == recorded
+    assert told.patients.drop("case").equals(cohort.patients.drop("case"))
+    assert told.set_aside == []
+    assert list((cache_folder() / "check").iterdir()) == []
+
+
+def test_a_check_whose_reading_fails_leaves_nothing(dicom_folder: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check([dicom_folder], in_plane_px=48, workers=1, progress=stop)
+    assert list((cache_folder() / "check").iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from mmcaf.data.cohort import load
-from mmcaf.data.ingest.run import ingest
+from mmcaf.data.ingest.run import check, ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 
 pytestmark = pytest.mark.slow
@@ -76,10 +76,44 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_cohort(
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         killed += 1
-        _, alive = psutil.wait_procs(workers, timeout=20)
+        _, alive = psutil.wait_procs(workers, timeout=120)
         assert not alive, "a worker outlived its parent"
         kept = len(list(out.glob("volumes/*/*.json")))
         assert ingest([tree], out, in_plane_px=48, workers=1).digest == whole.digest
         sys.stdout.write(f"killed with {kept} of 48 volumes done: the same digest\n")
         assert not list(out.rglob(".*.tmp-*"))
         assert not (out / "index").exists()
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from mmcaf.data.ingest.run import check
+check([Path(sys.argv[1])], in_plane_px=48, workers=1)
+"""
+
+
+def test_a_killed_check_leaves_nothing_where_it_read_or_stood(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path / "cache"))
+    stands, before = tmp_path / "stands", sorted(tree.rglob("*"))
+    stands.mkdir()
+    child = subprocess.Popen([sys.executable, "-c", CHECK, str(tree)], cwd=stands)
+    assert wait(child, next_place(tmp_path / "cache" / "check", child), 3, 60)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert sorted(tree.rglob("*")) == before
+    assert list(stands.iterdir()) == []
+    assert list((tmp_path / "cache" / "check").iterdir())
+    check([tree], in_plane_px=48, workers=1)
+    assert list((tmp_path / "cache" / "check").iterdir()) == []
+
+
+def next_place(home: Path, child: subprocess.Popen[bytes]) -> Path:
+    """The folder that a check has made in `home`, once it is there."""
+    while child.poll() is None:
+        if home.is_dir() and (found := list(home.iterdir())):
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError("The check ended too early.")

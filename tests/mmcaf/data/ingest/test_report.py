@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from mmcaf.data.cohort import Cohort
+from mmcaf.data.ingest.clinical import read_sheets
 from mmcaf.data.ingest.index import INSTANCES
+from mmcaf.data.ingest.patients.whereabouts import Whereabouts
 from mmcaf.data.ingest.report import compose, incomplete_series
 
 HEAD = "Series UID,Subject ID,Number of Images\n"
@@ -63,7 +67,21 @@ def test_the_whole_collection_is_held_against_published_counts(
     )
     empty = pl.DataFrame()
     found = compose(
-        files=table, boxes=empty, sheet_rows=0, excluded=empty, patients=empty, incomplete={}
+        files=table,
+        boxes=empty,
+        sheet=read_sheets([]),
+        where=Whereabouts(empty, frozenset(), frozenset(), 0, 0),
+        patients=empty,
+        incomplete={},
     )
     told = [each["what"] for each in found["against_published_counts"]]
     assert told == (["annotation files", "on CT slices"] if differs else [])
+
+
+def test_sizes_in_the_fingerprint_are_sides_and_diagonals(cohort: Cohort) -> None:
+    told = json.loads((cohort.folder / "ingest_report.json").read_text(encoding="utf-8"))
+    found = told["fingerprint"]
+    for name in ("long_side_mm", "diagonal_mm"):
+        assert found[name]["max"] == cohort.patients[name].max()
+    assert found["diagonal_mm"]["median"] > found["long_side_mm"]["median"]
+    assert "max_diam_mm" not in found

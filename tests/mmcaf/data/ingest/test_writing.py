@@ -9,14 +9,17 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from mmcaf.data.cohort import NOTICE, Cohort, content_digest, file_digest, load, notice
-from mmcaf.data.ingest import writing
+from mmcaf.data.encoding import LESION_SIZE, TableEncoder
+from mmcaf.data.ingest import report_html, writing
 from mmcaf.data.ingest.run import ingest
+from mmcaf.data.synthetic.write import edit_slice
 from mmcaf.data.verification import verify
 from mmcaf.errors import DataError
 
@@ -112,7 +115,7 @@ def test_nobody_left_is_told_with_where_the_files_ended(
     folder: Path, dicom_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "is_thorax", lambda _: False)
-    with pytest.raises(DataError, match=r"No patient .* E_HU.*ingest/rules\.py"):
+    with pytest.raises(DataError, match=r"No patient .* E_HU.*mmstudy data check"):
         ingest([dicom_folder], folder, in_plane_px=48)
 
 
@@ -131,6 +134,46 @@ def test_a_patient_whose_values_cannot_be_a_thorax_is_left_out_with_its_slices(
     assert files.height == cohort.patients["n_slices"][0]
     told = json.loads((folder / "ingest_report.json").read_text())
     assert "E_HU" in json.dumps(told)
+
+
+def test_what_the_pixels_say_is_told_of_the_patient_and_its_slices(
+    dicom_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dicom_folder, tmp_path / "tree")
+    series = next(
+        folder
+        for folder in sorted((tmp_path / "tree").glob("manifest-*/*/Lung_Dx-*"))
+        if len(list(folder.glob("*/*"))) == 1
+    )
+    name = series.name.removeprefix("Lung_Dx-")
+    files = sorted(series.rglob("1-*.dcm"), reverse=True)  # foot to head
+
+    def brighter(slice_: Any) -> None:
+        slice_.RescaleIntercept = int(slice_.RescaleIntercept) + 100
+
+    edit_slice(files[6], brighter)
+    found = ingest([tmp_path / "tree"], tmp_path / "c", in_plane_px=48)
+    flags = {patient: list(of) for patient, of in found.patients["patient_id", "qc_flags"].rows()}
+    assert [patient for patient, of in flags.items() if "W_SLICE_OFFSET" in of] == [name]
+    told = json.loads((tmp_path / "c" / "ingest_report.json").read_text())
+    assert told["flags"]["W_SLICE_OFFSET"] == 1
+    (one,) = told["doubtful_slices"]
+    assert (one["patient_id"], one["reason"], one["slices"]) == (name, "W_SLICE_OFFSET", [6])
+    assert one["amount"] == pytest.approx(100, abs=10)
+    assert "<td>W_SLICE_OFFSET</td>" in (tmp_path / "c" / "ingest_report.html").read_text()
+
+
+def test_sound_patients_have_no_doubtful_slices(cohort: Cohort) -> None:
+    told = json.loads((cohort.folder / "ingest_report.json").read_text())
+    assert told["doubtful_slices"] == []
+    assert not {"W_HU_SCALE", "W_BODY_SIZE", "W_COVERAGE"} & told["flags"].keys()
+
+
+@pytest.mark.parametrize(
+    ("slices", "text"), [([], ""), ([4], "4"), ([0, 1, 2, 7, 9, 10], "0-2, 7, 9-10")]
+)
+def test_runs_of_slices_are_told_in_short(slices: list[int], text: str) -> None:
+    assert report_html._listed(slices) == text
 
 
 def test_the_folder_says_whose_data_it_holds(cohort: Cohort) -> None:
@@ -164,3 +207,26 @@ def test_volumes_that_were_changed_are_made_anew(
     again = ingest([dicom_folder], folder, in_plane_px=48)
     assert path.read_bytes() == whole
     assert (again.digest, verify(again)) == (cohort.digest, [])
+
+
+def test_a_cohort_made_before_sides_were_measured_opens_and_is_verified(
+    folder: Path, cohort: Cohort
+) -> None:
+    older = cohort.patients.drop("long_side_mm", "diagonal_mm")
+    older.write_parquet(folder / "cohort.parquet")
+    volumes = {row["patient_id"]: _volume_digest(folder, row) for row in older.to_dicts()}
+    state = json.loads((folder / "cohort.json").read_text())
+    state |= {
+        "digest": content_digest(older, volumes),
+        "table_sha256": file_digest(folder / "cohort.parquet"),
+    }
+    (folder / "cohort.json").write_text(json.dumps(state))
+    found = load(folder)
+    assert (found.patients.width, verify(found)) == (cohort.patients.width - 2, [])
+    rows = TableEncoder.fit(found.patients, (LESION_SIZE,)).transform(found.patients)
+    assert np.abs(rows[:, 0]).max() == 1.0
+
+
+def _volume_digest(folder: Path, row: dict[str, Any]) -> str:
+    path = next(folder.rglob(f"{row['volume']}.json"))
+    return str(json.loads(path.read_text())["sha256"])

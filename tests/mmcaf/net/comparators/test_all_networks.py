@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmcaf.config import TrainConfig
 from mmcaf.net.comparators.base import Comparator
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 from support.all_networks import CASES, Case, samples
 
 networks = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmcaf.errors import DataError
 from mmcaf.net.comparators.sam_msca import SamMscaConfig
 from mmcaf.net.comparators.sam_msca.network import SamMSCA, load_encoder
-from mmcaf.stats.metrics import auroc
+from mmcaf.stats.areas import auroc
 
 sam = pytest.importorskip("transformers.models.sam", reason="the extra `sam` is not installed")
 

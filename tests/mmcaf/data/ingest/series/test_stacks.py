@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcaf.data.ingest.index import INSTANCES
-from mmcaf.data.ingest.stacks import Stack, stacks_of
+from mmcaf.data.ingest.series.stacks import Stack, series_with_losses, stacks_of
 
 AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -98,12 +98,14 @@ def test_a_missing_slice_is_told_and_three_part_the_stack() -> None:
     assert only(slices([at for at in z if at != 14])).flags == ("W_Z_GAP",)
     two, verdicts = stacks_of(slices([at for at in z if not 14 <= at <= 16]))
     assert [stack.slices.height for stack in two] == [14, 13]
+    assert all(stack.flags == ("W_SLICES_LEFT_OUT",) for stack in two)
     assert verdicts == {}
 
 
 def test_the_short_end_of_a_parted_stack_is_left_out() -> None:
     (stack,), verdicts = stacks_of(slices([*range(14), *range(40, 45)]))
     assert stack.slices.height == 14
+    assert stack.flags == ("W_SLICES_LEFT_OUT",)
     assert verdicts == dict.fromkeys(range(14, 19), "E_FEW_SLICES")
 
 
@@ -114,13 +116,14 @@ def test_of_two_slices_at_a_position_the_first_number_stays() -> None:
     assert 7 in stack.slices["row"]
 
 
-def test_a_fifth_of_positions_may_repeat_and_no_more() -> None:
+def test_positions_that_repeat_and_nothing_tells_whose_slices_are() -> None:
     few = pl.concat([slices(range(20)), slices(range(5), first=20)])
-    found, verdicts = stacks_of(few)
-    assert len(found) == 1
-    assert set(verdicts.values()) == {"E_DUP_POSITION"}
-    many = pl.concat([slices(range(20)), slices(range(6), first=20)])
-    assert stacks_of(many) == ([], dict.fromkeys(range(26), "E_REPEATED_POSITIONS"))
+    (stack,), verdicts = stacks_of(few)
+    assert set(stack.slices["row"]) == set(range(5, 20))
+    assert verdicts == dict.fromkeys([*range(5), *range(20, 25)], "E_REPEATED_POSITIONS")
+    assert set(stack.flags) == {"W_MULTI_PHASE", "W_SLICES_LEFT_OUT"}
+    all_twice = pl.concat([slices(range(14)), slices(range(14), first=14)])
+    assert stacks_of(all_twice) == ([], dict.fromkeys(range(28), "E_MIXED_PASSES"))
 
 
 def test_phases_of_one_number_are_told_apart_by_time() -> None:
@@ -166,6 +169,88 @@ def test_a_slice_of_another_shape_is_left_out(odd: dict[str, Any]) -> None:
 def test_rounding_of_a_header_is_no_other_shape() -> None:
     spacing = [0.7, 0.70000001] * 7
     assert only(slices(range(14), spacing_x_mm=spacing)).slices.height == 14
+
+
+@pytest.mark.parametrize("odd", [5, 7, 9])
+def test_the_most_common_shape_is_the_one_that_most_agree_with(odd: int) -> None:
+    """Not the median of two kinds, which would be neither; noise is no kind."""
+    noise = np.random.default_rng(odd).uniform(-1e-5, 1e-5, 14 + odd)
+    spacing = [0.7 + n if at % 2 or at > 2 * odd else 0.9 + n for at, n in enumerate(noise)]
+    table = slices(range(14 + odd), spacing_x_mm=spacing).sample(fraction=1, shuffle=True, seed=1)
+    stacks, verdicts = stacks_of(table)
+    assert list(verdicts.values()).count("E_MIXED_SHAPE") == sum(value > 0.8 for value in spacing)
+    assert all(max(stack.slices["spacing_x_mm"]) < 0.8 for stack in stacks)
+
+
+def test_two_shapes_of_a_body_each_are_two_stacks() -> None:
+    table = pl.concat([slices(range(14)), slices(range(13), first=14, spacing_x_mm=0.9)])
+    stacks, verdicts = stacks_of(table)
+    assert verdicts == {}
+    assert sorted(stack.slices.height for stack in stacks) == [13, 14]
+    assert all("W_MULTI_PHASE" in stack.flags for stack in stacks)
+
+
+@pytest.mark.parametrize(
+    ("x", "flags"),
+    [
+        ([3.0 * (i == 6) for i in range(20)], ("W_ORIGIN_SHIFT",)),
+        ([3.0 * (i > 6) for i in range(20)], ("W_ORIGIN_SHIFT",)),
+        ([0.3 * min(i, 7) for i in range(20)], ("W_ORIGIN_SHIFT",)),
+        ([0.3 * i for i in range(20)], ("W_TILT",)),
+        ([0.01 * (i % 2) for i in range(20)], ()),
+    ],
+    ids=["one", "from one on", "up to one", "all", "noise"],
+)
+def test_an_origin_that_jumps_is_no_tilt(x: list[float], flags: tuple[str, ...]) -> None:
+    positions = [[at, -20.0, 2.0 * i] for i, at in enumerate(x)]
+    assert only(slices(range(20), position_mm=positions)).flags == flags
+
+
+def test_numbers_of_a_stack_that_its_slices_share() -> None:
+    assert only(slices(range(14), acquisition=[3, None] * 7)).acquisition == 3
+    assert only(slices(range(14), acquisition=list(range(14)))).acquisition is None
+
+
+class TestLosses:
+    def losses(self, *changes: dict[str, Any]) -> set[str]:
+        used = slices(range(14), path=[f"a/{n}" for n in range(14)])
+        other = [slices([20.0], first=20 + i, **change) for i, change in enumerate(changes)]
+        return series_with_losses(pl.concat([used, *other]).drop("row"))
+
+    def test_without_any_nothing_is_lost(self) -> None:
+        assert self.losses() == set()
+
+    @pytest.mark.parametrize("reason", ["E_PIXEL_LEN", "E_DECODE", "E_DUP_SOP_CONFLICT", "E_RGB"])
+    def test_a_slice_turned_away_is_lost_to_its_series(self, reason: str) -> None:
+        assert self.losses({"path": "b/1", "reason": reason}) == {"1.2"}
+        assert self.losses({"path": "b/1", "reason": reason, "series_uid": "7"}) == set()
+
+    @pytest.mark.parametrize("reason", ["E_DUP_SOP", "E_DUP_PIXELS", "E_LOCALIZER"])
+    def test_copies_and_scouts_are_no_loss(self, reason: str) -> None:
+        assert self.losses({"path": "b/1", "reason": reason}) == set()
+
+    def test_a_coronal_scout_is_no_loss_and_a_flipped_slice_is_one(self) -> None:
+        coronal, prone = [1.0, 0, 0, 0, 0, -1], [-1.0, 0, 0, 0, -1, 0]
+        turned = {"path": "b/1", "reason": "E_NON_AXIAL"}
+        assert self.losses(turned | {"orientation": [coronal]}) == set()
+        assert self.losses(turned | {"orientation": [prone]}) == {"1.2"}
+
+    def test_a_broken_copy_of_a_used_slice_is_no_loss(self) -> None:
+        broken = {"path": "b/1", "reason": "E_PIXEL_LEN", "sop_uid": "1.2.3"}
+        assert self.losses(broken) == set()
+
+    def test_a_file_without_header_counts_for_the_series_beside_it(self) -> None:
+        broken = {"path": "a/x", "reason": "E_UNREADABLE", "series_uid": None, "sop_uid": None}
+        broken |= {"orientation": None}
+        assert self.losses(broken) == {"1.2"}
+        assert self.losses(broken | {"path": "b/x"}) == set()
+        assert self.losses(broken | {"reason": "E_NOT_DICOM"}) == set()
+        beside = {"path": "a/y", "series_uid": "9.9"}
+        assert self.losses(broken, beside) == set()
+
+    def test_they_are_flagged(self) -> None:
+        (stack,), _ = stacks_of(slices(range(14)), {"1.2"})
+        assert stack.flags == ("W_SLICES_LEFT_OUT",)
 
 
 def test_series_are_never_mixed() -> None:

@@ -1,0 +1,1 @@
+"""What stored values mean: compressed, kept as integers, turned into Hounsfield units."""
