@@ -44,6 +44,10 @@ class Outcomes:
     label: NDArray[np.int64]  # (rows,) 1 squamous, 0 adenocarcinoma
     score: NDArray[np.float64]  # (configurations, rows)
 
+    def rows(self, kept: NDArray[np.bool_]) -> Outcomes:
+        """Those of the (rows,) that are `kept`."""
+        return Outcomes(self.case[kept], self.fold[kept], self.label[kept], self.score[:, kept])
+
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
@@ -82,6 +86,7 @@ def bbc(
     outcomes: Outcomes,
     rivals: NDArray[np.float64] | None = None,
     *,
+    judged: NDArray[np.bool_] | None = None,
     resamples: int = 500,
     seed: int = 0,
     confidence: float = 0.95,
@@ -96,16 +101,21 @@ def bbc(
     Args:
         outcomes: what the choice was made of.
         rivals: (rivals, rows) scores of what was not chosen, of the same rows.
+        judged: (rows,) those that judge, all unless given. Leave out what also decided which
+            configurations there are.
         resamples: number of draws.
         seed: of the draws.
         confidence: of the interval of the AUROC.
         confidence_ahead: of the others; raise it where there are several rivals.
 
     Returns:
-        Estimates whose `n` is the number of cases.
+        Estimates whose `n` is the number of cases that judge.
     """
     cases = int(outcomes.case.max()) + 1
-    beside = None if rivals is None else replace(outcomes, score=rivals)
+    judges = outcomes if judged is None else outcomes.rows(judged)
+    beside = None
+    if rivals is not None:
+        beside = replace(judges, score=rivals if judged is None else rivals[:, judged])
     rng = np.random.Generator(np.random.Philox(seed))
     found: list[NDArray[np.float64]] = []  # (1 + rivals, possible resamples)
     for start in range(0, resamples, _CHUNK):
@@ -113,7 +123,7 @@ def bbc(
         drawn = rng.multinomial(cases, np.full(cases, 1 / cases), size=size)
         chosen_for = _mean_over_folds(outcomes, drawn.astype(np.float32))
         left_out = (drawn == 0).astype(np.float32)
-        judged_by = _mean_over_folds(outcomes, left_out)
+        judged_by = _mean_over_folds(judges, left_out)
         possible = ~np.isnan(chosen_for).all(axis=0)
         best = np.nanargmax(np.where(possible, chosen_for, 0.0), axis=0)
         value = judged_by[best, np.arange(size)]
@@ -121,9 +131,10 @@ def bbc(
         rows = np.vstack([value, *ahead])[:, possible]
         found.append(rows[:, ~np.isnan(rows).any(axis=0)])
     of_auroc, *of_rivals = np.hstack(found)
+    n = len(np.unique(judges.case))
     return Corrected(
-        _percentiles(of_auroc, confidence, cases),
-        tuple(_percentiles(values, confidence_ahead, cases) for values in of_rivals),
+        _percentiles(of_auroc, confidence, n),
+        tuple(_percentiles(values, confidence_ahead, n) for values in of_rivals),
     )
 
 

@@ -76,7 +76,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
 
     With several objectives, the trials that no other beats in all of them.
     """
-    from mmstudy.analysis.optimism import corrected_best
+    from mmstudy.analysis.optimism import corrected_best, judged_on
 
     opened = opened_study(study, root).read()
     if len(opened.about.objectives) > 1:
@@ -101,6 +101,8 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
         "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
     )
+    if words := judged_on(opened):
+        say(words)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.thresholds import cross_fitted, youden
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
-from mmstudy.analysis.optimism import corrected
+from mmstudy.analysis.optimism import corrected, judged_on
 from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, row_of
@@ -200,6 +200,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     trials = sum(study.counts().values())
     chosen = choice_of(study, number, trials)
     resampled = corrected(study, [_plain(row) for row in baselines]) if expected else None
+    pruned = [words] if resampled and (words := judged_on(study)) else []
     rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
     return Comparison(
         study=study.name,
@@ -218,7 +219,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         expected=resampled.auroc if resampled else None,
         looks=study.evaluations().height,
         gap=GAP,
-        notes=(*without, *notes(study, ours, tested=bool(tested))),
+        notes=(*without, *notes(study, ours, tested=bool(tested)), *pruned),
     )
 
 

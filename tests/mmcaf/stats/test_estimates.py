@@ -134,3 +134,15 @@ def test_where_no_resample_can_choose_nothing_is_expected() -> None:
     )
     found = bbc(lonely, lonely.score[:1], resamples=30)
     assert np.isnan([found.auroc.mean, found.ahead[0].low]).all()
+
+
+def test_rows_that_do_not_judge_still_choose() -> None:
+    """What is perfect in fold 0 alone is chosen for it, and judged elsewhere."""
+    outcomes = noise(2, 90, 3, signal=0.0, seed=4)
+    first = outcomes.fold == 0
+    outcomes.score[1, first] = outcomes.label[first]
+    found = bbc(outcomes, outcomes.score[1:], judged=~first, resamples=200)
+    elsewhere = best_in_sample(outcomes.rows(~first))
+    assert found.auroc.n == found.ahead[0].n == 60
+    assert found.auroc.mean < elsewhere + 0.1
+    assert bbc(outcomes, resamples=200).auroc.mean > found.auroc.mean + 0.1

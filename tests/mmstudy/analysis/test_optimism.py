@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ import polars as pl
 import pytest
 
 from mmcaf.stats.areas import auroc
-from mmstudy.analysis.optimism import corrected, corrected_best, cross_fitted_choice, outcomes_of
+from mmstudy.analysis.optimism import (
+    corrected,
+    corrected_best,
+    cross_fitted_choice,
+    judged_on,
+    outcomes_of,
+)
 from mmstudy.errors import MMStudyError
-from mmstudy.study import Study
+from mmstudy.storage.parquet import write_rows
+from mmstudy.storage.schema import TRIALS, State, TrialRow
+from mmstudy.study import Study, open_study
 from support.cheap_study import study_of_scores
 from support.made_study import made_study
 
@@ -150,3 +159,61 @@ class TestCrossFittedChoice:
         assert found.select("case", "probability").equals(
             of.out_of_fold(0).select("case", "probability")
         )
+
+
+def with_a_pruned_trial(of: Study) -> Study:
+    row = TrialRow(
+        number=99, state=State.PRUNED, params="{}", seed=0, attempts=1, started=datetime.now(UTC)
+    )
+    write_rows(of.folder.trial(99), TRIALS, [row.as_dict()])
+    return open_study(of.folder.root)
+
+
+class TestPruning:
+    """The first fold decided which trials there are, so it says nothing of the best of them."""
+
+    def test_the_first_fold_does_not_judge(self, tmp_path: Path) -> None:
+        """A trial that is perfect there and a coin elsewhere is a coin."""
+        coin = scores(1, signal=0)[0]
+        of = study(tmp_path, np.where(FOLDS == 0, LABELS, coin)[None])
+        whole, pruned = corrected_best(of), corrected_best(with_a_pruned_trial(of))
+        assert whole is not None
+        assert pruned is not None
+        elsewhere = FOLDS != 0
+        by_hand = auroc(LABELS[elsewhere], coin[elsewhere], FOLDS[elsewhere])
+        assert pruned.mean == pytest.approx(by_hand, abs=0.02)
+        assert pruned.mean < whole.mean - 0.1
+        assert (whole.n, pruned.n) == (48, 32)
+
+    def test_a_rival_is_judged_on_the_same_cases(self, tmp_path: Path) -> None:
+        of = with_a_pruned_trial(study(tmp_path, scores(3, signal=1)))
+        rival = rival_of(np.where(FOLDS == 0, LABELS, 0.5))
+        found = corrected(of, [rival], resamples=60)
+        assert found is not None
+        assert found.ahead[0].mean == pytest.approx(found.auroc.mean - 0.5)
+        assert found.ahead[0].n == 32
+
+    def test_the_cross_fitted_choice_has_no_row_there(self, tmp_path: Path) -> None:
+        of = study(tmp_path, scores(4, signal=1))
+        whole = cross_fitted_choice(of)
+        assert whole is not None
+        pruned = cross_fitted_choice(with_a_pruned_trial(of))
+        assert pruned is not None
+        assert pruned.equals(whole.filter(pl.col("fold") != 0))
+
+    def test_it_is_said(self, tmp_path: Path) -> None:
+        of = study(tmp_path, scores(2, signal=1))
+        assert judged_on(of) == ""
+        said = judged_on(with_a_pruned_trial(of))
+        assert said.startswith("The 16 cases of the first fold decided which trials were pruned")
+        assert said.endswith("the other 32 do.")
+
+    def test_one_fold_leaves_no_other_and_that_is_said(self, tmp_path: Path) -> None:
+        alone = study_of_scores(
+            tmp_path / "s", scores(2, signal=1), LABELS, np.zeros(CASES, dtype=np.int64)
+        )
+        of = with_a_pruned_trial(alone)
+        found = corrected_best(of)
+        assert found is not None
+        assert found.n == 48
+        assert "for want of others: optimistic" in judged_on(of)
