@@ -15,7 +15,7 @@ from mmstudy.comparison.comparison import Comparison, Section, sections_of
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.report.comparison import comparison_table, measure
+from mmstudy.report.comparison import comparison_table, marked, measure, tests_of
 from mmstudy.report.table import Format, render
 from mmstudy.study import Study
 from views.benchmark import show_benchmark
@@ -37,7 +37,7 @@ def show(study: Study) -> None:
         _sections(sections_of(published()))
         return
     found = loading.comparison(study, expected=False)
-    st.subheader("In one sentence")
+    st.subheader("In short")
     st.text(found.summary)
     _looks(found)
     measure = st.segmented_control(
@@ -56,7 +56,8 @@ def show(study: Study) -> None:
     for note in found.notes:
         st.text(note.replace("`", "'"))  # plain text has no marks of code
     found = loading.comparison(study, expected=True)  # the rest waits for the resampling
-    _verdicts("Against the baselines, same patients", found.against_baselines)
+    said = found.summary_of_baselines
+    _verdicts("Against the baselines, same patients", found.against_baselines, said)
     _choice(found)
     _files(study, found)
     show_benchmark(frame.root())
@@ -75,6 +76,10 @@ def _sections(sections: Sequence[Section]) -> None:
             if row.flag:
                 with st.expander(f"Marked, not ranked, not tested: {frame.plain(row.method)}"):
                     st.text(row.flag)
+            if row.same_as:
+                st.caption(
+                    frame.plain(f"{row.method} = repeats {row.same_as}: one row, counted once.")
+                )
 
 
 def _looks(found: Comparison) -> None:
@@ -94,7 +99,7 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     lines: list[dict[str, Any]] = []
     names = {"ppv": "PPV", "npv": "NPV"}
     for row in rows:
-        line: dict[str, Any] = {"method": row.method + (" !" if row.flag else "")}
+        line: dict[str, Any] = {"method": marked(row)}
         if row.kind != "published":
             line |= {"scored on": row.cases, "threshold": row.threshold}
         line |= {
@@ -109,13 +114,19 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def _verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
+def _verdicts(title: str, verdicts: Sequence[Verdict], summary: str = "") -> None:
     if not verdicts:
         return
     st.subheader(title)
-    reasons = {verdict.reason for verdict in verdicts if verdict.reason}
-    if len(reasons) == 1 and all(verdict.outcome == "untested" for verdict in verdicts):
-        st.text(f"Nothing is tested: {reasons.pop()}.")
+    if summary:
+        st.text(summary)
+    if lines := tests_of(verdicts):
+        st.dataframe(
+            pl.DataFrame(lines),
+            hide_index=True,
+            column_config={"against": st.column_config.TextColumn(pinned=True)},
+            alt=title,
+        )
     with st.expander(f"{len(verdicts)} comparisons, one by one"):
         for verdict in verdicts:
             st.text(verdict.sentence)
