@@ -15,7 +15,13 @@ from mmstudy.comparison.comparison import Comparison, Section, sections_of
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.report.comparison import comparison_table, marked, measure, tests_of
+from mmstudy.report.comparison import (
+    TESTS_CAPTION,
+    comparison_table,
+    marked,
+    measure,
+    verdict_lines,
+)
 from mmstudy.report.table import Format, render
 from mmstudy.study import Study
 from views.benchmark import show_benchmark
@@ -51,13 +57,14 @@ def show(study: Study) -> None:
     shown = str(measure or plots.MEASURES_OF_ROWS[0])
     frame.chart(plots.forest(study, shown, rows=found.rows), study)
     _sections(found.sections)
-    _verdicts("Against the published rows, other patients", found.against_paper)
+    rows = "Against the published rows, other patients"
+    _verdicts(study, rows, found.against_paper, found.summary)
     st.subheader("How to read this")
     for note in found.notes:
         st.text(note.replace("`", "'"))  # plain text has no marks of code
     found = loading.comparison(study, expected=True)  # the rest waits for the resampling
-    said = found.summary_of_baselines
-    _verdicts("Against the baselines, same patients", found.against_baselines, said)
+    rows = "Against the baselines, same patients"
+    _verdicts(study, rows, found.against_baselines, found.summary_of_baselines)
     _choice(found)
     _files(study, found)
     show_benchmark(frame.root())
@@ -114,19 +121,15 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def _verdicts(title: str, verdicts: Sequence[Verdict], summary: str = "") -> None:
+def _verdicts(study: Study, title: str, verdicts: Sequence[Verdict], summary: str) -> None:
     if not verdicts:
         return
     st.subheader(title)
-    if summary:
-        st.text(summary)
-    if lines := tests_of(verdicts):
-        st.dataframe(
-            pl.DataFrame(lines),
-            hide_index=True,
-            column_config={"against": st.column_config.TextColumn(pinned=True)},
-            alt=title,
-        )
+    st.text(summary)
+    if lines := verdict_lines(verdicts):
+        pinned = {"against": st.column_config.TextColumn(pinned=True)}
+        frame.table(pl.DataFrame(lines), study, column_config=pinned, alt=title)
+        st.caption(TESTS_CAPTION)
     with st.expander(f"{len(verdicts)} comparisons, one by one"):
         for verdict in verdicts:
             st.text(verdict.sentence)

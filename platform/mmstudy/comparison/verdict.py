@@ -34,6 +34,8 @@ class Verdict:
     areas: Outcome  # of AUROC alone
     calls: Outcome  # of sensitivity and specificity jointly, or of accuracy on the same cases
     sentence: str
+    n: int  # patients of ours
+    n_against: int
     tests: tuple[Test, ...]
     reason: str | None = None  # why no test decides
     same_as: str | None = None  # the published row that this one repeats; both count once
@@ -323,6 +325,8 @@ def _verdict(
         areas=areas,
         calls=calls,
         sentence=" ".join(filter(None, parts)),
+        n=ours.n,
+        n_against=row.n,
         tests=tests,
         reason=reason,
         same_as=row.same_as,

@@ -14,7 +14,7 @@ from mmstudy.comparison.words import could_show, difference, excluded, likely, r
 from mmstudy.report.cells import Measure
 from mmstudy.report.table import MACHINES, Block, Column, Format, Notes, Table
 
-__all__ = ["comparison_table", "marked", "measure", "tests_of"]
+__all__ = ["TESTS_CAPTION", "comparison_table", "marked", "measure", "verdict_lines"]
 
 _HEADS = {"ppv": "PPV", "npv": "NPV"}
 _WIDE: tuple[Format, ...] = ("table", "markdown")  # a page has no room for all names
@@ -53,7 +53,14 @@ def marked(row: MethodRow) -> str:
     return row.method + (" !" if row.flag else "") + (" =" if row.same_as else "")
 
 
-def tests_of(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+TESTS_CAPTION = (
+    "'Shown' is decided by the corrected p alone. Interval, P and what is excluded are of one "
+    "comparison, uncorrected: among many some look clear by chance."
+)
+"""What whoever reads the lines of `verdict_lines` must know."""
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     """One line per test of each verdict, in words of a table; none of what was not tested."""
     return [
         {
@@ -67,6 +74,7 @@ def tests_of(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
             "corrected p": "-" if test.p_holm is None else rounded(test.p_holm),
             "ours": test.ours,
             "theirs": test.theirs,
+            "patients": f"{verdict.n} against {verdict.n_against}",
         }
         for verdict in verdicts
         if verdict.outcome != "untested"
