@@ -55,8 +55,8 @@ def detectable_area(
 ) -> float | None:
     """Difference of the AUROC of new cases to one published, by `unpaired.z_test`.
 
-    What was published is not drawn anew, only ours is: its standard error at each area is Hanley
-    and McNeil's (1982), on the logit scale.
+    What was published is not drawn anew, only ours is: its logit is normal around the true one, and
+    its standard error, at the true area and at each one found, is Hanley and McNeil's (1982).
 
     Args:
         theirs: the published area.
@@ -71,18 +71,25 @@ def detectable_area(
     low, high = interval
     if not 0 < low < high < 1 or min(positives, negatives) < folds:
         return None
-    normal = NormalDist()
+    quantile, share = NormalDist().inv_cdf, np.vectorize(NormalDist().cdf)
     ends = [log(bound / (1 - bound)) for bound in (low, high)]
-    centre = sum(ends) / 2
-    error = (ends[1] - ends[0]) / (2 * normal.inv_cdf((1 + confidence) / 2))
-    needed = normal.inv_cdf(1 - alpha / 2)
-    for area in np.linspace(theirs, 1, _STEPS, endpoint=False)[1:].tolist():
-        of_fold = hanley_mcneil_error(area, positives / folds, negatives / folds)
-        own = of_fold / sqrt(folds) / (area * (1 - area))
-        above = log(area / (1 - area)) - centre - needed * sqrt(own**2 + error**2)
-        if normal.cdf(above / own) >= power:
-            return float(area) - theirs
-    return None
+    error = (ends[1] - ends[0]) / (2 * quantile((1 + confidence) / 2))
+    areas = np.linspace(theirs, 1, _STEPS, endpoint=False)[1:]
+    logits = np.log(areas / (1 - areas))
+    own = np.array(
+        [
+            hanley_mcneil_error(a, positives / folds, negatives / folds) / (a * (1 - a))
+            for a in areas.tolist()
+        ]
+    ) / sqrt(folds)
+    significant = np.flatnonzero(
+        logits - sum(ends) / 2 > quantile(1 - alpha / 2) * np.hypot(own, error)
+    )  # one stretch: nearest to 1 the error grows beyond all differences
+    if not len(significant):
+        return None
+    first, last = logits[significant[0]], logits[significant[-1]]
+    enough = share((last - logits) / own) - share((first - logits) / own) >= power
+    return float(areas[enough.argmax()]) - theirs if enough.any() else None
 
 
 def detectable_rate(

@@ -2,7 +2,7 @@
 
 A sentence says that one outperforms the other only where a test on patients it was not chosen on
 says so, after Holm's correction for all tests of its family. What decides is in
-`mmstudy.comparison.outcome`, what is said in `mmstudy.comparison.words`. Where nothing is decided,
+`mmstudy.comparison.outcome`, what is said in `mmstudy.comparison.sentences`. Where nothing is decided,
 the sentence says that no difference can be shown, and which difference could have been.
 """
 
@@ -18,7 +18,7 @@ from mmcaf.stats.power import detectable_area, detectable_calls, detectable_gap,
 from mmcaf.stats.unpaired import area_higher, difference_interval, fisher, rate_higher, z_test
 from mmstudy.comparison.outcome import ALPHA, AREA, Outcome, Test, outcome_of
 from mmstudy.comparison.row import MethodRow
-from mmstudy.comparison.words import capital, counts_of, detail, shown, statement
+from mmstudy.comparison.sentences import capital, counts_of, detail, shown, statement
 
 __all__ = ["Verdict", "against_published", "against_same_cases", "summary_of"]
 

@@ -7,8 +7,8 @@ from mmstudy.benchmark.read import Benchmark, BenchmarkRow
 from mmstudy.benchmark.rows import REFERENCE
 from mmstudy.comparison.outcome import Test
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
+from mmstudy.comparison.sentences import could_show, difference, excluded, likely
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.comparison.words import could_show, difference, excluded, likely
 from mmstudy.report.comparison import measure
 from mmstudy.report.table import MACHINES, Block, Column, Notes, Table
 

@@ -9,8 +9,8 @@ from mmcaf.stats.metrics import Proportion
 from mmstudy.comparison.comparison import Comparison
 from mmstudy.comparison.outcome import Test
 from mmstudy.comparison.row import RATE_NAMES, Figure, MethodRow
+from mmstudy.comparison.sentences import could_show, difference, excluded, likely, rounded
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.comparison.words import could_show, difference, excluded, likely, rounded
 from mmstudy.report.cells import Measure
 from mmstudy.report.table import MACHINES, Block, Column, Format, Notes, Table
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mmstudy.comparison.outcome import Test as Measured
-from mmstudy.comparison.words import could_show, detail, difference, excluded, likely, statement
+from mmstudy.comparison.sentences import could_show, detail, difference, excluded, likely, statement
 
 AREA = Measured(
     measure="AUROC",
