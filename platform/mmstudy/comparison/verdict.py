@@ -2,8 +2,8 @@
 
 A sentence says that one outperforms the other only where a test on patients it was not chosen on
 says so, after Holm's correction for all tests of its family. What decides is in
-`mmstudy.comparison.outcome`, what is said in `mmstudy.comparison.sentences`. Where nothing is decided,
-the sentence says that no difference can be shown, and which difference could have been.
+`mmstudy.comparison.outcome`, what is said in `mmstudy.comparison.sentences`. Where nothing is
+decided, the sentence says that no difference can be shown, and which one could have been.
 """
 
 from __future__ import annotations
