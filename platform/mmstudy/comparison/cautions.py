@@ -92,8 +92,8 @@ def notes(study: Study, ours: MethodRow, *, tested: bool) -> tuple[str, ...]:
         "what lies outside is excluded, one-sided at 2.5 %, as in a test of non-inferiority whose "
         "margin was fixed before.",
         "P(ours higher): how probable it is that ours is truly higher, from these patients alone "
-        "and uncorrected; 0.50 says nothing. Could show: the smallest true difference in "
-        "our favour that the corrected test finds in at least 80 of 100 samples as large as this one "
+        "and uncorrected; 0.50 says nothing. Could show: the smallest true difference in our "
+        "favour that the corrected test finds in at least 80 of 100 samples as large as this one "
         "(80 % power, at the level of Holm's first step).",
         "AUROC of validation rows is the mean over folds, as in the search: a pair of cases counts "
         "only where one network scored both, for networks of different folds have scales of their "
