@@ -108,9 +108,7 @@ def _apart(outcomes: Outcomes, fold: int, among: Sequence[int]) -> list[int]:
     """The folds out of `among` that share no case with `fold`."""
     own = outcomes.case[outcomes.fold == fold]
     return [
-        other
-        for other in among
-        if other != fold and not np.isin(outcomes.case[outcomes.fold == other], own).any()
+        other for other in among if not np.isin(outcomes.case[outcomes.fold == other], own).any()
     ]
 
 

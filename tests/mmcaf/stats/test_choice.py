@@ -52,6 +52,29 @@ def test_folds_that_share_cases_choose_nothing_for_each_other() -> None:
     assert picked(replace(once, fold=np.zeros(60, dtype=np.int64))) is None
 
 
+def test_each_draw_chooses_by_its_own_areas() -> None:
+    """By hand: every case's pull on the area of each trial, its sign, and the best on the rest."""
+    of, draws = drawn(9, 6, n=24), 20
+    random = np.random.Generator(np.random.Philox(0))
+    signs = random.choice((-1.0, 1.0), size=(draws, 24))
+    expected = np.zeros(draws)
+    for draw in range(draws):
+        moved = np.zeros((3, 6))
+        for fold in range(3):
+            inside = of.fold == fold
+            cases = [np.flatnonzero(inside & (of.label == label)) for label in (0, 1)]
+            for trial, scores in enumerate(of.score):
+                area = auroc(of.label[inside], scores[inside])
+                for own, others, way in ((cases[1], cases[0], 1), (cases[0], cases[1], -1)):
+                    for case in own:
+                        share = np.mean(way * scores[case] > way * scores[others])
+                        pull = (share - area) / np.sqrt(len(own) * (len(own) - 1))
+                        moved[fold, trial] += signs[draw, case] * pull
+        best = [np.delete(moved, fold, axis=0).sum(axis=0).argmax() for fold in range(3)]
+        expected[draw] = np.mean([moved[fold, best[fold]] for fold in range(3)])
+    assert chance(of, resamples=draws) == pytest.approx(expected)
+
+
 def test_of_one_method_chance_has_delongs_error() -> None:
     of = drawn(2, 1, n=90)
     moved = chance(of, resamples=20_000)
