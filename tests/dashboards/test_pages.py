@@ -213,6 +213,10 @@ def test_numbers_equal_to_the_papers_are_no_difference(
     assert "No difference can be shown between equal trial 0 and the" in said
     assert "outperforms" not in said
     assert "sensitivity 10/15 against 10/15" in said.lower()
+    tests = next(f.value for f in found.dataframe if "could show" in f.value)
+    assert len(tests) == 3 * 13
+    assert "MSCA_Fusion =" in tests["against"].to_list()
+    assert "among many some look clear by chance" in said
     assert {m.label: m.value for m in found.metric}["Looks at the test set"] == "1"
     assert not any("SYNTHETIC" in str(box.value) for box in found.warning)
 

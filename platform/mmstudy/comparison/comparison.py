@@ -10,7 +10,7 @@ cases it is reported on. What may be said of it is decided in `mmstudy.compariso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.thresholds import cross_fitted, youden
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
-from mmstudy.analysis.optimism import corrected, judged_on
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice, judged_on
+from mmstudy.comparison.cautions import GAP, caution_of, choice_of, cross_fitted_because, notes
 from mmstudy.comparison.published import published
-from mmstudy.comparison.row import Kind, MethodRow, row_of
-from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
+from mmstudy.comparison.row import Kind, MethodRow, limited_to, row_of
+from mmstudy.comparison.verdict import (
+    Verdict,
+    against_published,
+    against_same_cases,
+    summary_of,
+)
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.origin import Origin
 from mmstudy.study import Study, per_case
@@ -78,17 +83,15 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """One sentence on ours and all published rows."""
-        shown = {
-            word: [f"{v.against} (Table {v.table})" for v in self.against_paper if v.outcome == o]
-            for o, word in (("better", "outperforms"), ("worse", "is outperformed by"))
-        }
-        parts = [f"{word} {', '.join(names)}" for word, names in shown.items() if names]
-        tested = sum(v.outcome != "untested" for v in self.against_paper)
-        if not parts:
-            of = f"the {tested} published rows tested" if tested else "any published row"
-            return f"No difference can be shown between {self.tested.method} and {of}."
-        return f"{self.tested.method} {' and '.join(parts)}; {tested} published rows were tested."
+        """On ours and all published rows; names each row that shows a difference."""
+        return summary_of(self.tested.method, self.against_paper, "published row")
+
+    @property
+    def summary_of_baselines(self) -> str:
+        """The same on the baselines; empty where there are none."""
+        if not self.against_baselines:
+            return ""
+        return summary_of(self.against_baselines[0].ours, self.against_baselines, "baseline")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON; without the cases."""
@@ -99,6 +102,7 @@ class Comparison:
             "synthetic": self.origin.synthetic,
             "oracle": self.origin.oracle,
             "summary": self.summary,
+            "summary_of_baselines": self.summary_of_baselines,
             "trials": self.trials,
             "best_value": self.best_value,
             "expected": None
@@ -169,7 +173,8 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     Args:
         study: a study with a complete trial.
         cohort: its cohort, if that was moved; without a cohort there are no baselines.
-        expected: also resample the choice of the best trial, which takes seconds in a large study.
+        expected: also what depends on every trial's predictions, which takes seconds in a large
+            study: the choice of the best one resampled, and the verdicts on the baselines.
 
     Raises:
         MMStudyError: no trial is complete yet, or the cohort is another.
@@ -199,8 +204,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     baselines = [rows[0] for rows in simple.values()]
     trials = sum(study.counts().values())
     chosen = choice_of(study, number, trials)
-    resampled = corrected(study, [_plain(row) for row in baselines]) if expected else None
-    pruned = [words] if resampled and (words := judged_on(study)) else []
+    pruned = [words] if expected and (words := judged_on(study)) else []
     rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
     return Comparison(
         study=study.name,
@@ -211,22 +215,36 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         against_paper=against_published(
             ours, published(), caution=caution_of(study, number, bool(tested), chosen)
         ),
-        against_baselines=against_same_cases(
-            validated[0], baselines, caution=chosen, ahead=resampled.ahead if resampled else ()
-        ),
+        against_baselines=_against_baselines(study, validated[0], baselines, chosen)
+        if expected
+        else (),
         trials=trials,
         best_value=float(best["value"]),
-        expected=resampled.auroc if resampled else None,
+        expected=corrected_best(study) if expected else None,
         looks=study.evaluations().height,
         gap=GAP,
         notes=(*without, *notes(study, ours, tested=bool(tested)), *pruned),
     )
 
 
-def _plain(row: MethodRow) -> pl.DataFrame:
-    if row.predictions is None:
-        raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
-    return row.predictions.select("case", "fold", "label", "probability")
+def _against_baselines(
+    study: Study, ours: MethodRow, baselines: Sequence[MethodRow], chosen: str | None
+) -> tuple[Verdict, ...]:
+    """Ours as it is where nothing was chosen on these cases, else by the cross-fitted choice."""
+    if not chosen or not baselines:
+        return against_same_cases(ours, baselines)
+    found = cross_fitted_choice(study)
+    if found is None:
+        return against_same_cases(ours, baselines, caution=chosen)
+    pick = row_of(
+        found.rows,
+        method=study.origin.named(f"what the search of {study.name} picks"),
+        cases="validation, choice cross-fitted",
+        origin=study.origin,
+    )
+    pick = replace(pick, among=found.among)
+    baselines = [limited_to(row, found.rows["case"]) for row in baselines]
+    return against_same_cases(pick, baselines, remark=cross_fitted_because(study))
 
 
 def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> list[MethodRow]:

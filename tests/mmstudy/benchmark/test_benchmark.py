@@ -293,7 +293,7 @@ def test_a_cross_fitted_choice_is_made_without_the_fold_it_is_judged_on(tmp_path
         means = [
             np.mean([auroc(labels[folds == f], s[folds == f]) for f in others]) for s in scores
         ]
-        rows = found.filter(
+        rows = found.rows.filter(
             pl.col("case").is_in([f"c{i:03d}" for i in np.flatnonzero(folds == fold)])
         )
         assert (
@@ -310,7 +310,7 @@ def test_a_cross_fitted_choice_among_noise_is_worth_nothing(tmp_path: Path) -> N
         study = study_of_scores(tmp_path / str(i), rng.random((20, 48)), labels, folds)
         found = cross_fitted_choice(study)
         assert found is not None
-        parts = found.with_columns(fold=pl.col("case").str.slice(1).cast(pl.Int64) // 12)
+        parts = found.rows.with_columns(fold=pl.col("case").str.slice(1).cast(pl.Int64) // 12)
         fitted.append(
             np.mean([auroc(p["label"], p["probability"]) for p in parts.partition_by("fold")])
         )

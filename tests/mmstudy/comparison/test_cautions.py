@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.comparison.cautions import GAP, caution_of, choice_of, cross_fitted_because, notes
 from mmstudy.comparison.row import row_of
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
@@ -70,6 +71,15 @@ def test_one_trial_of_one_epoch_was_not_chosen(tmp_path: Path) -> None:
     found = choice_of(study, 0, 2)
     assert found is not None
     assert "the best of 2 trials and 1 epoch on these very patients" in found
+
+
+def test_what_pruned_does_not_judge(tmp_path: Path) -> None:
+    study = made_study(tmp_path, scores=[MMCAF_SCORES] * 2)
+    assert cross_fitted_because(study).endswith("since ours was chosen here.")
+    trial = study.folder.trial(1)
+    row = pl.read_parquet(trial).with_columns(state=pl.lit("pruned"))
+    row.write_parquet(trial)
+    assert "of the first fold decided which trials were pruned" in cross_fitted_because(study)
 
 
 def smallest_gap() -> int:
