@@ -181,6 +181,22 @@ class Study:
         # Two processes may have done one fold, to the same numbers, when a driver was killed.
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
+    def confirmed_cases(self, number: int) -> pl.DataFrame:
+        """The validation cases of every whole confirming run of trial `number`: run, fold, case,
+        label, probability (raw). Runs of earlier versions kept none."""
+        of = self.confirmations().filter(number=number)
+        runs = of.group_by("run").len().filter(pl.col("len") == self.folds)["run"].sort()
+        paths = {run: self.folder.confirmation_cases(number, run) for run in runs}
+        parts = [
+            read_tables([path], PREDICTIONS, limit=self.folder.root).with_columns(run=run)
+            for run, path in paths.items()
+            if path.exists()
+        ]
+        columns = ("run", "fold", *_ANSWER)
+        if not parts:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64))
+        return pl.concat(parts).select(columns).sort("run", "fold", "case")
+
     def confirmed(self) -> dict[int, Estimate]:
         """Trial -> mean AUROC over new splits and seeds, with its interval.
 
@@ -241,7 +257,7 @@ class Study:
         return complete.row(0, named=True) if complete.height else None
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
-        """The validation cases at the trial's best epoch: case, label, fold, probability.
+        """The validation cases at the trial's best epoch: case, label, fold, probability (raw).
 
         `fold` says which network scored the case: probabilities of different folds cannot be put in
         one order. Where folds are repeated, a case has a row for each repeat.
@@ -395,8 +411,10 @@ def list_studies(root: Path | str) -> list[Study]:
 
 
 def per_case(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each case once, by case: case, label, probability, the mean over its rows."""
-    return rows.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+    """Each case once, by case: case, label, probability, the mean over its rows; and so of
+    `corrected` where that column is there."""
+    means = [name for name in ("probability", "corrected") if name in rows.columns]
+    return rows.group_by("case", "label").agg(pl.mean(*means)).sort("case")
 
 
 def _shown(value: Any) -> Any:
