@@ -101,4 +101,4 @@ def _of_cases(placed: Floats) -> float:
     runs, cases = len(placed), placed[0].size
     within = float(placed.var(axis=0, ddof=1).mean())
     between = float(placed.mean(axis=0).var(ddof=1))
-    return (between - within / runs) / cases
+    return float((between - within / runs) / cases)

@@ -7,8 +7,9 @@ independent proportions each, whose interval comes from the Wilson bounds of eit
 of variance estimates recovery (Donner and Zou 2012, Stat Methods Med Res 21:347). It exists where
 a proportion is 0 or 1, unlike the logit interval of Mercaldo, Lau and Zhou (2007, Stat Med
 26:2170). By enumeration over 20 pairs of sensitivity (0.6 to 0.97) and specificity (0.6 to 0.99),
-15 + 28 and 46 + 223 cases, its coverage is 0.944 to 0.97 and its width a twentieth to a half less
-than the logit interval's: `tests/mmcaf/stats/test_predictive.py`. The prevalence is taken as known.
+15 + 28 and 46 + 223 cases, at a prevalence of 0.2, the PPV's coverage is 0.944 to 0.972, and its
+mean width 0.37 and 0.14 where the logit interval's, [0, 1] where it does not exist, is 0.53 and
+0.17: `tests/mmcaf/stats/test_predictive.py`. The prevalence is taken as known.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from mmstudy.cli.shared import (
     trial_number,
 )
 from mmstudy.errors import CheckFailed, UsageError
+from mmstudy.report.table import MACHINES
 
 __all__ = ["confirm", "evaluate", "predict", "rerun"]
 
@@ -124,7 +125,10 @@ def evaluate(
     number = trial_number(opened, trial)
     row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights)
     found = judged_look(opened, number, row["look"])
-    print_table(judged_table(found, number=number, prevalence=prevalence), how)
+    table = judged_table(found, number=number, look=row["look"], prevalence=prevalence)
+    print_table(table, how)
+    if how in MACHINES:
+        say(found.world.sentence)
     times = "once" if row["look"] == 1 else f"{row['look']} times"
     say(f"The test set of {opened.name} has now been looked at {times}.")
 
@@ -166,3 +170,5 @@ def predict(
         return
     of = judged(opened, number, found, words="another cohort", origin=origin)
     print_table(judged_table(of, number=number, prevalence=prevalence), how)
+    if how in MACHINES:
+        say(of.world.sentence)

@@ -19,12 +19,15 @@ _FIGURES = {"auroc": "AUROC", "f1": "F1", "auprc": "AUPRC", "brier": "Brier"}
 _COEFFICIENTS = ("intercept", "slope", "intercept_raw")
 
 
-def judged_table(found: Judged, *, number: int, prevalence: float | None = None) -> Table:
+def judged_table(
+    found: Judged, *, number: int, look: int | None = None, prevalence: float | None = None
+) -> Table:
     """Every rate with its interval and counts, every figure with its interval.
 
     Args:
         found: what came out.
         number: of the trial.
+        look: which look at the test set it was, if it was one.
         prevalence: at which PPV and NPV are given as well.
 
     Raises:
@@ -34,6 +37,7 @@ def judged_table(found: Judged, *, number: int, prevalence: float | None = None)
     return Table(
         columns=(
             Column("origin", only=MACHINES),
+            *([] if look is None else [Column("look", only=MACHINES)]),
             Column("number", "Trial"),
             Column("cases", "Patients"),
             Column("threshold", "Threshold"),
@@ -45,7 +49,15 @@ def judged_table(found: Judged, *, number: int, prevalence: float | None = None)
             *(Column(name, head) for name, head in _FIGURES.items()),
             *(Column(name, only=MACHINES) for name in ("brier_raw", *_COEFFICIENTS)),
         ),
-        blocks=(Block("", tuple(_cells(found, row, number, prevalence) for row in found.rows)),),
+        blocks=(
+            Block(
+                "",
+                tuple(
+                    _cells(found, row, prevalence) | {"number": number, "look": look}
+                    for row in found.rows
+                ),
+            ),
+        ),
         warnings=first.origin.warnings,
         notes=(Notes("How to read this", found.sentences(prevalence)),),
         caption=f"{first.method} on {first.n} patients. 95 % intervals in brackets.",
@@ -68,13 +80,12 @@ def predictive_cells(row: MethodRow, prevalence: float | None) -> dict[str, Any]
     return {"prevalence": prevalence, "ppv_at": _value(of.ppv), "npv_at": _value(of.npv)}
 
 
-def _cells(found: Judged, row: MethodRow, number: int, prevalence: float | None) -> dict[str, Any]:
+def _cells(found: Judged, row: MethodRow, prevalence: float | None) -> dict[str, Any]:
     of, raw = found.calibration, found.raw
     coefficients = (of.intercept, of.slope, raw.intercept)
     interval = raw.brier_interval or (None, None)
     return {
         "origin": row.origin.column,
-        "number": number,
         "cases": row.cases,
         "threshold": row.threshold,
         "patients": f"{row.n} ({row.positives}+{row.n - row.positives})",

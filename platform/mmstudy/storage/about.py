@@ -290,8 +290,8 @@ def write_about(
 
 
 def _train_positive(cohort: Cohort, split: Split) -> list[int]:
-    label = dict(cohort.patients.select("case", "label").iter_rows())
-    return [sum(label[case] for case in fold.train) for fold in split.folds]
+    squamous = set(cohort.patients.filter(label=1)["case"])
+    return [len(squamous & set(fold.train)) for fold in split.folds]
 
 
 def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, split: Split) -> None:
