@@ -84,8 +84,8 @@ def ensemble_threshold(labels: ArrayLike, scores: ArrayLike, folds: ArrayLike) -
     No case of a k-fold design can be scored by the ensemble: all networks but one have trained on
     it. But the mean score lies above the mean threshold exactly where the networks lie above their
     own thresholds on average, and each of these is chosen out of fold, on its own scale. In
-    simulations this loses at most 0.06 of the best possible Youden index, with scales up to 2
-    standard deviations apart; a threshold of all folds' scores in one pool loses up to 0.49
+    simulations it loses 0.04 to 0.09 of the best possible Youden index, with scales up to 2
+    standard deviations apart; one threshold of all folds' scores in one pool loses 0.06 to 0.48
     (`tests/benchmarks/bench_probabilities.py`).
 
     None where a fold gives no threshold, or there is none.
