@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mmcaf.stats.calibration import Coefficient
-from mmcaf.stats.predictive import PredictiveValue, predictive
 from mmstudy.comparison.judged import Judged
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.report.cells import Measure
 from mmstudy.report.comparison import measure
+from mmstudy.report.predictive import predictive_cells, predictive_columns
 from mmstudy.report.table import MACHINES, Block, Column, Notes, Table
 
-__all__ = ["judged_table", "predictive_cells", "predictive_columns"]
+__all__ = ["judged_table"]
 
 _HEADS = {"ppv": "PPV", "npv": "NPV"}
 _FIGURES = {"auroc": "AUROC", "f1": "F1", "auprc": "AUPRC", "brier": "Brier"}
@@ -64,22 +64,6 @@ def judged_table(
     )
 
 
-def predictive_columns(prevalence: float | None) -> tuple[Column, ...]:
-    """Those of PPV and NPV at a prevalence; none without one."""
-    if prevalence is None:
-        return ()
-    heads = {f"{name}_at": f"{_HEADS[name]} at {prevalence:.1%}" for name in _HEADS}
-    return (Column("prevalence", only=MACHINES), *(Column(*pair) for pair in heads.items()))
-
-
-def predictive_cells(row: MethodRow, prevalence: float | None) -> dict[str, Any]:
-    """PPV and NPV of a row's counts at a prevalence; nothing without one."""
-    if prevalence is None:
-        return {}
-    of = predictive(row.counts, prevalence)
-    return {"prevalence": prevalence, "ppv_at": _value(of.ppv), "npv_at": _value(of.npv)}
-
-
 def _cells(found: Judged, row: MethodRow, prevalence: float | None) -> dict[str, Any]:
     of, raw = found.calibration, found.raw
     coefficients = (of.intercept, of.slope, raw.intercept)
@@ -97,10 +81,6 @@ def _cells(found: Judged, row: MethodRow, prevalence: float | None) -> dict[str,
         "brier_raw": Measure(raw.brier, *interval),
         **{k: _coefficient(c) for k, c in zip(_COEFFICIENTS, coefficients, strict=True)},
     }
-
-
-def _value(one: PredictiveValue) -> Measure:
-    return Measure(one.value, one.low, one.high)
 
 
 def _coefficient(one: Coefficient | None) -> Measure:

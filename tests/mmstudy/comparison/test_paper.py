@@ -146,7 +146,11 @@ def test_thresholds_are_named_and_never_of_the_cases_themselves(tmp_path: Path) 
     folds = np.arange(len(MMCAF_LABELS)) % 2
     chosen = ensemble_threshold(MMCAF_LABELS, MMCAF_SCORES, folds)  # of validation, for the test
     assert chosen is not None
-    assert [row.threshold for row in rows[:3]] == ["0.5", f"mean of 2 folds' Youden {chosen:.2f}", "0.5"]
+    assert [row.threshold for row in rows[:3]] == [
+        "0.5",
+        f"mean of 2 folds' Youden {chosen:.2f}",
+        "0.5",
+    ]
     assert rows[1].counts == ConfusionMatrix.from_scores(MANY, NEARLY_PERFECT, threshold=chosen)
     assert rows[3].threshold.startswith("Youden of the other folds")
 
