@@ -16,7 +16,7 @@ from math import log
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EVEN", "Share", "corrected", "mean_share"]
+__all__ = ["EVEN", "Share", "World", "corrected", "mean_share"]
 
 EVEN = 0.5
 
@@ -90,3 +90,49 @@ def mean_share(shares: Sequence[Share]) -> Share:
         raise ValueError("Need the share of one network at least, got none.")
     learnt, own = (float(np.mean([getattr(s, n) for s in shares])) for n in ("learnt", "own"))
     return Share(learnt, own)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the probabilities of a trial's networks are true of, fold by fold."""
+
+    shares: tuple[Share, ...]  # of each fold; empty where they are not known
+    why_not: str = ""  # why they are not, as a clause
+
+    @property
+    def known(self) -> bool:
+        """Whether probabilities can be corrected."""
+        return bool(self.shares)
+
+    @property
+    def ensemble(self) -> Share | None:
+        """Of the mean of all folds' networks."""
+        return mean_share(self.shares) if self.shares else None
+
+    @property
+    def changes(self) -> bool:
+        """Whether a corrected probability is another than the raw one."""
+        return any(share.shift for share in self.shares)
+
+    def of_call(self, threshold: float) -> float | None:
+        """The corrected probability that a raw threshold is."""
+        share = self.ensemble
+        return None if share is None else float(corrected(threshold, share))
+
+    @property
+    def sentence(self) -> str:
+        """What was done to the probabilities that are shown, in words."""
+        share = self.ensemble
+        if share is None:
+            return f"Probabilities are raw, as the networks gave them: {self.why_not}."
+        if not self.changes:
+            return (
+                "Training counted every patient once, so probabilities are of the patients' "
+                f"own share of squamous ones ({share.own:.0%}) and need no correction."
+            )
+        return (
+            "Training drew both classes evenly, so raw probabilities are of a world with "
+            f"{share.learnt:.0%} squamous patients. Corrected ones are shifted on the logit scale "
+            f"to the {share.own:.0%} of the training folds (Saerens et al. 2002). Calls are made "
+            f"on the raw scale: raw 0.50 is corrected {self.of_call(0.5):.2f}."
+        )

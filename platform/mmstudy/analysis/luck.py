@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from mmcaf.stats.luck import Luck, luck
 from mmstudy.study import Study
 
-__all__ = ["confirmed_luck", "luck_sentences"]
-
-
-def confirmed_luck(study: Study, number: int) -> Luck | None:
-    """Of the confirmed value of trial `number`; None where its runs do not tell: fewer than two,
-    runs of an earlier version, which kept no probabilities, or a hold-out."""
-    rows = study.confirmed_cases(number)
-    if rows.is_empty():
-        return None
-    return luck(
-        rows["label"].to_numpy(),
-        rows["probability"].to_numpy(),
-        runs=rows["run"].to_numpy(),
-        folds=rows["fold"].to_numpy(),
-        cases=rows["case"].to_numpy(),
-    )
+__all__ = ["luck_sentences"]
 
 
 def luck_sentences(study: Study) -> tuple[str, ...]:
@@ -33,7 +17,7 @@ def luck_sentences(study: Study) -> tuple[str, ...]:
         "value is still optimistic. Only patients who served in no search are free of that "
         "(`mmstudy evaluate`, `mmstudy predict`)."
     ]
-    found = confirmed_luck(study, best)
+    found = study.luck(best)
     if found is None:
         said.append(
             "How much is which cannot be told here: that needs two whole runs of k folds, made by "

@@ -153,7 +153,6 @@ def predict(
     probability at the share of squamous patients the networks trained on, `probability` is raw.
     """
     from mmcaf.data.node_cache import load_cohort
-    from mmstudy.analysis.probabilities import world_of
     from mmstudy.cli.progress import Reporter
     from mmstudy.comparison.judged import judged
     from mmstudy.followup.predict import predict as predict_other
@@ -166,7 +165,7 @@ def predict(
     origin = Origin(opened.synthetic or load_cohort(folder).synthetic, opened.oracle)
     if cases:
         print_rows(found.to_dicts(), how, origin)
-        say(world_of(opened, number).sentence)
+        say(opened.world(number).sentence)
         return
     of = judged(opened, number, found, words="another cohort", origin=origin)
     print_table(judged_table(of, number=number, prevalence=prevalence), how)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmcaf.stats.calibration import Calibration, Coefficient
 from mmcaf.stats.predictive import Predictive, PredictiveValue
-from mmstudy.analysis.probabilities import World
+from mmcaf.stats.priors import World
 
 __all__ = ["calibration_sentence", "predictive_sentence"]
 

@@ -9,8 +9,9 @@ import numpy as np
 from mmcaf.stats.areas import fold_shift
 from mmcaf.stats.calibration import Calibration, calibration
 from mmcaf.stats.predictive import predictive
+from mmcaf.stats.priors import World
 from mmcaf.stats.roc import RocBand, RocCurve, roc, roc_band
-from mmstudy.analysis.probabilities import World, out_of_fold
+from mmstudy.analysis.probabilities import out_of_fold
 from mmstudy.comparison.calibrated import calibration_sentence, predictive_sentence
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.study import Study

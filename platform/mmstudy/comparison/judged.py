@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mmcaf.stats.areas import auroc_standard_error
 from mmcaf.stats.calibration import Calibration, calibration
 from mmcaf.stats.predictive import predictive
+from mmcaf.stats.priors import World
 from mmcaf.stats.thresholds import ensemble_threshold
-from mmstudy.analysis.probabilities import World, with_corrected, world_of
 from mmstudy.comparison.calibrated import calibration_sentence, predictive_sentence
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.storage.origin import Origin
-from mmstudy.study import Study
+from mmstudy.study import Study, with_corrected
 
 __all__ = ["Judged", "judged", "judged_look"]
 
@@ -33,6 +34,7 @@ class Judged:
     raw: Calibration
     world: World
     networks: int  # in the ensemble
+    auroc_error: float  # standard error of the AUROC; NaN with fewer than two cases of a class
 
     def sentences(self, prevalence: float | None = None) -> tuple[str, ...]:
         """How to read it; with PPV and NPV at `prevalence`, if given.
@@ -77,7 +79,7 @@ def judged(
     Raises:
         MMStudyError: there is no such trial, or it is not complete.
     """
-    origin, world = origin or study.origin, world_of(study, number)
+    origin, world = origin or study.origin, study.world(number)
     known = with_corrected(cases.sort("case"), world.ensemble)
     method = origin.named(f"{study.name} trial {number}")
     fixed = row_of(known, method=method, cases=words, origin=origin)
@@ -94,6 +96,7 @@ def judged(
         raw=raw,
         world=world,
         networks=study.folds,
+        auroc_error=auroc_standard_error(labels, scores),
     )
 
 

@@ -1,7 +1,7 @@
 """The best few trials again, over new splits and training seeds: what is left of their value.
 
 That takes out luck of training and of dealing folds, and leaves luck of the patients, who are the
-same in every run (`mmstudy.analysis.luck` says how much is which).
+same in every run (`Study.luck` says how much is which).
 
 A run trains a trial's params on other folds of the same patients, the test set still set aside, and
 takes the AUROC at the trial's own best epoch: nothing is chosen again. Run k of every trial has the
@@ -23,7 +23,6 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.verification import check
 from mmcaf.errors import CohortError
 from mmcaf.files.atomic import StorageError
-from mmstudy.analysis.luck import confirmed_luck
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import adapted
 from mmstudy.errors import (
@@ -113,7 +112,7 @@ def summary(study: Study) -> list[dict[str, Any]]:
     share is that of patients in the variance. All three are None where the runs do not tell.
     """
     confirmed, values = study.confirmed(), dict(study.trials().select("number", "value").rows())
-    luck = {number: confirmed_luck(study, number) for number in confirmed}
+    luck = {number: study.luck(number) for number in confirmed}
     count = dict(study.confirmations().group_by("number").agg(pl.col("run").n_unique()).rows())
     return [
         {

@@ -14,7 +14,6 @@ from mmcaf.data.batches import EvalBatches
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.encoding import Intensity, TableEncoder
 from mmcaf.data.node_cache import load_cohort
-from mmcaf.data.overlap import shared_patients
 from mmcaf.data.verification import check, open_verified
 from mmcaf.data.volumes import VolumeSpec
 from mmcaf.files import checkpoint
@@ -23,11 +22,11 @@ from mmcaf.files.remote import place
 from mmcaf.net.registry import reads_image
 from mmcaf.training.loop import load_model_state
 from mmcaf.training.loop import predict as predict_cases
-from mmstudy.analysis.probabilities import with_corrected, world_of
 from mmstudy.errors import MMStudyError
+from mmstudy.followup.overlap import shared_patients
 from mmstudy.followup.rerun import Progress, split_of, task_of
 from mmstudy.storage.schema import State
-from mmstudy.study import Study
+from mmstudy.study import Study, with_corrected
 from mmstudy.trial.compute import build_model, derive_seed, load_plan, train
 from mmstudy.trial.task import Fitted, TrialTask, stored_config
 
@@ -66,7 +65,7 @@ def predict(
     own = study.cohort(cohort)
     _refuse_own(own, patients)
     found = _ensemble(study, number, own, (patients, patients.patients), progress, weights)
-    return with_corrected(found, world_of(study, number).ensemble)
+    return with_corrected(found, study.world(number).ensemble)
 
 
 def predict_test(

@@ -47,7 +47,10 @@ def judged_table(
             *(Column(name, _HEADS.get(name, name.capitalize())) for name in RATE_NAMES),
             *predictive_columns(prevalence),
             *(Column(name, head) for name, head in _FIGURES.items()),
-            *(Column(name, only=MACHINES) for name in ("brier_raw", *_COEFFICIENTS)),
+            *(
+                Column(name, only=MACHINES)
+                for name in ("auroc_standard_error", "brier_raw", *_COEFFICIENTS)
+            ),
         ),
         blocks=(
             Block(
@@ -78,6 +81,7 @@ def _cells(found: Judged, row: MethodRow, prevalence: float | None) -> dict[str,
         **{name: measure(rate) for name, rate in row.rates.items()},
         **predictive_cells(row, prevalence),
         **{name: measure(getattr(row, name)) for name in _FIGURES},
+        "auroc_standard_error": found.auroc_error,
         "brier_raw": Measure(raw.brier, *interval),
         **{k: _coefficient(c) for k, c in zip(_COEFFICIENTS, coefficients, strict=True)},
     }

@@ -26,6 +26,7 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
 
 if TYPE_CHECKING:
+    from mmstudy.spec.sections import TrialConfig
     from mmstudy.spec.study_spec import StudySpec
 
 __all__ = ["About", "Searched", "check_continues", "cohort_place", "read_about", "write_about"]
@@ -127,6 +128,21 @@ class About:
         from mmstudy.spec.study_spec import parse_spec
 
         return parse_spec(self.written, source=f"the spec of {self.name}")
+
+    def config(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The configs of a trial with `params` (dotted path -> value), checked.
+
+        Raises:
+            MMStudyError: this version cannot read the spec, or the params are not of it.
+        """
+        from mmstudy.spec.study_spec import trial_config
+
+        try:
+            return trial_config(self.spec, params, constrained=False)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise MMStudyError(
+                f"The params are none of the spec of {self.name}: {error}"
+            ) from error
 
     @property
     def asked(self) -> int:

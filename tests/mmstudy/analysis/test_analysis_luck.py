@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcaf.stats.luck import luck
-from mmstudy.analysis.luck import confirmed_luck, luck_sentences
+from mmstudy.analysis.luck import luck_sentences
 from mmstudy.storage.schema import CONFIRMATIONS, PREDICTIONS
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, made_study
@@ -41,7 +41,7 @@ def test_it_is_made_of_the_stored_cases_of_whole_runs(tmp_path: Path) -> None:
     scores = np.concatenate([confirmed(study, run) for run in range(3)])
     fold = np.tile(np.arange(43) % 2, 3)
     runs, cases = np.repeat(np.arange(3), 43), np.tile(np.arange(43), 3)
-    found = confirmed_luck(study, 0)
+    found = study.luck(0)
     assert found is not None
     assert found == luck(np.tile(MMCAF_LABELS, 3), scores, runs=runs, folds=fold, cases=cases)
     said = luck_sentences(study)[1]
@@ -62,4 +62,4 @@ def test_runs_of_an_earlier_version_tell_nothing(tmp_path: Path) -> None:
     for run in range(3):
         confirmed(study, run, cases=False)
     assert study.confirmed_cases(0).is_empty()
-    assert confirmed_luck(study, 0) is None
+    assert study.luck(0) is None

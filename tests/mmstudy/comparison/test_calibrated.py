@@ -7,8 +7,7 @@ import pytest
 from mmcaf.stats.calibration import calibration
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.predictive import predictive
-from mmcaf.stats.priors import Share
-from mmstudy.analysis.probabilities import World
+from mmcaf.stats.priors import Share, World
 from mmstudy.comparison.calibrated import calibration_sentence, predictive_sentence
 
 LABELS = [0, 0, 1, 0, 1, 1, 0, 0]

@@ -11,7 +11,6 @@ from mmcaf.stats.calibration import calibration
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.priors import corrected
 from mmcaf.stats.thresholds import youden
-from mmstudy.analysis.probabilities import world_of
 from mmstudy.comparison.comparison import compare
 from mmstudy.comparison.judged import judged_look
 from mmstudy.study import Study
@@ -55,7 +54,7 @@ def test_the_threshold_is_the_mean_of_the_networks_own_and_of_no_test_patient(
 def test_calibration_and_brier_are_of_corrected_probabilities_and_calls_are_not(
     looked: Study,
 ) -> None:
-    share = world_of(looked, 0).ensemble
+    share = looked.world(0).ensemble
     assert share is not None
     assert share.own == pytest.approx(MMCAF_LABELS.mean(), abs=0.02)
     found, own = judged_look(looked, 0, 1), corrected(TEST_SCORES, share)

@@ -27,7 +27,6 @@ from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.predictive import predictive
 from mmcaf.stats.priors import corrected
 from mmstudy.analysis.optimism import outcomes_of
-from mmstudy.analysis.probabilities import world_of
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.errors import MMStudyError, StudyHalted, UsageError
@@ -251,7 +250,7 @@ def test_other_patients_have_counts_both_probabilities_and_a_prevalence_of_their
     assert "Corrected ones are shifted" in stderr
     best = study.best_trial()
     assert best is not None
-    share = world_of(study, best["number"]).ensemble
+    share = study.world(best["number"]).ensemble
     assert share is not None
     assert share.own < share.learnt == 0.5
     expected = corrected(cases["probability"].to_numpy(), share)

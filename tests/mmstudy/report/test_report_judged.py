@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmcaf.stats.areas import auroc_standard_error
 from mmcaf.stats.predictive import predictive
 from mmstudy.comparison.judged import Judged, judged_look
 from mmstudy.report.judged import judged_table
@@ -44,6 +45,7 @@ def test_machines_get_every_figure_by_its_key(found: Judged) -> None:
     assert found.calibration.intercept is not None
     assert row["intercept"]["value"] == found.calibration.intercept.value
     assert row["intercept"] != row["intercept_raw"]
+    assert row["auroc_standard_error"] == auroc_standard_error(MMCAF_LABELS, MMCAF_SCORES)
     csv_rows = [*csv.DictReader(io.StringIO(render(judged_table(found, number=0), "csv")))]
     assert {one["origin"] for one in csv_rows} == {"SYNTHETIC"}
     assert "look" not in csv_rows[0]

@@ -9,8 +9,8 @@ import pytest
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
-from mmcaf.data.overlap import shared_patients
 from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmstudy.followup.overlap import shared_patients
 from support.keyed import keyed
 from support.renamed_cohort import renamed
 
