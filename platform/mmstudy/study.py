@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from mmcaf.config.settings import WrongSettings
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
@@ -285,7 +284,9 @@ class Study:
         Raises:
             MMStudyError: there is no such trial.
         """
-        from mmcaf.net.registry import network_of  # which reads specs' sections, by pydantic
+        # When asked for: pydantic takes longer than everything a reader of tables needs.
+        from mmcaf.config.settings import WrongSettings
+        from mmcaf.net.registry import network_of
 
         row = FolderLedger(self.folder).trial(number)
         if row is None:
