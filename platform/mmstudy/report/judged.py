@@ -17,6 +17,7 @@ __all__ = ["judged_table"]
 _HEADS = {"ppv": "PPV", "npv": "NPV"}
 _FIGURES = {"auroc": "AUROC", "f1": "F1", "auprc": "AUPRC", "brier": "Brier"}
 _COEFFICIENTS = ("intercept", "slope", "intercept_raw")
+_OF_MACHINES = ("auroc_standard_error", "brier_raw", *_COEFFICIENTS)
 
 
 def judged_table(
@@ -47,10 +48,7 @@ def judged_table(
             *(Column(name, _HEADS.get(name, name.capitalize())) for name in RATE_NAMES),
             *predictive_columns(prevalence),
             *(Column(name, head) for name, head in _FIGURES.items()),
-            *(
-                Column(name, only=MACHINES)
-                for name in ("auroc_standard_error", "brier_raw", *_COEFFICIENTS)
-            ),
+            *(Column(name, only=MACHINES) for name in _OF_MACHINES),
         ),
         blocks=(
             Block(
