@@ -18,21 +18,34 @@ from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
+from mmcaf.stats.luck import Luck, luck
+from mmcaf.stats.priors import Share, World, corrected
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
+from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
 from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
 from mmstudy.storage.segments import Table
 
-__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study", "per_case"]
+__all__ = [
+    "Found",
+    "Snapshot",
+    "Study",
+    "found_studies",
+    "list_studies",
+    "open_study",
+    "per_case",
+    "with_corrected",
+]
 
 T = TypeVar("T")
 _MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
 
 _ANSWER = ("case", "label", "probability")
+_AVERAGED = "the network averages models that learnt at different shares of squamous patients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +194,22 @@ class Study:
         # Two processes may have done one fold, to the same numbers, when a driver was killed.
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
+    def confirmed_cases(self, number: int) -> pl.DataFrame:
+        """The validation cases of every whole confirming run of trial `number`: run, fold, case,
+        label, probability (raw). Runs of earlier versions kept none."""
+        of = self.confirmations().filter(number=number)
+        runs = of.group_by("run").len().filter(pl.col("len") == self.folds)["run"].sort()
+        paths = {run: self.folder.confirmation_cases(number, run) for run in runs}
+        parts = [
+            read_tables([path], PREDICTIONS, limit=self.folder.root).with_columns(run=run)
+            for run, path in paths.items()
+            if path.exists()
+        ]
+        columns = ("run", "fold", *_ANSWER)
+        if not parts:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64))
+        return pl.concat(parts).select(columns).sort("run", "fold", "case")
+
     def confirmed(self) -> dict[int, Estimate]:
         """Trial -> mean AUROC over new splits and seeds, with its interval.
 
@@ -241,12 +270,62 @@ class Study:
         return complete.row(0, named=True) if complete.height else None
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
-        """The validation cases at the trial's best epoch: case, label, fold, probability.
+        """The validation cases at the trial's best epoch: case, label, fold, probability (raw).
 
         `fold` says which network scored the case: probabilities of different folds cannot be put in
         one order. Where folds are repeated, a case has a row for each repeat.
         """
         return self.at_best(number).select(*_ANSWER[:2], "fold", "probability").sort("case", "fold")
+
+    def world(self, number: int) -> World:
+        """What the raw probabilities of trial `number` are true of, fold by fold: at which share of
+        squamous patients its networks learnt, and the share among those who trained.
+
+        Raises:
+            MMStudyError: there is no such trial.
+        """
+        # When asked for: pydantic takes longer than everything a reader of tables needs.
+        from mmcaf.config.settings import WrongSettings
+        from mmcaf.net.registry import network_of
+
+        row = FolderLedger(self.folder).trial(number)
+        if row is None:
+            raise MMStudyError(f"{self.name} has no trial {number}.")
+        try:
+            config = self.about.config(params_of(row.params, number))
+            learnt = network_of(config.model).learnt_at(config.model, config.train)
+        except (MMStudyError, WrongSettings):
+            return World((), "this version cannot read the settings they were trained with")
+        if learnt == "unknown":
+            return World((), _AVERAGED)
+        counts = self.about.train_positive or self._train_positive(number)
+        sizes = [len(fold.train) for fold in self.about.split.folds]
+        if counts is None:
+            return World((), "the study, of an earlier version, does not say who trained")
+        if not all(0 < count < size for count, size in zip(counts, sizes, strict=True)):
+            return World((), "a fold trained on patients of one class alone")
+        pairs = zip(counts, sizes, strict=True)
+        return World(tuple(Share.drawn(*pair, evenly=learnt == "even") for pair in pairs))
+
+    def _train_positive(self, number: int) -> list[int] | None:
+        """Squamous training cases of each fold, from the labels of those that validated; None where
+        someone who trained never did."""
+        label = dict(self.at_best(number).select("case", "label").unique().iter_rows())
+        folds = self.about.split.folds
+        if any(case not in label for fold in folds for case in fold.train):
+            return None
+        return [sum(label[case] for case in fold.train) for fold in folds]
+
+    def luck(self, number: int) -> Luck | None:
+        """Of the confirmed value of trial `number`; None where its runs do not tell: fewer than
+        two, runs of an earlier version, which kept no probabilities, or a hold-out."""
+        rows = self.confirmed_cases(number)
+        if rows.is_empty():
+            return None
+        labels, scores, runs, folds, cases = (
+            rows[name].to_numpy() for name in ("label", "probability", "run", "fold", "case")
+        )
+        return luck(labels, scores, runs=runs, folds=folds, cases=cases)
 
     def at_best(self, number: int) -> pl.DataFrame:
         """The predictions of trial `number` at its best epoch: one row per fold and case.
@@ -395,8 +474,19 @@ def list_studies(root: Path | str) -> list[Study]:
 
 
 def per_case(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each case once, by case: case, label, probability, the mean over its rows."""
-    return rows.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+    """Each case once, by case: case, label, probability, the mean over its rows; and so of
+    `corrected` where that column is there."""
+    means = [name for name in ("probability", "corrected") if name in rows.columns]
+    return rows.group_by("case", "label").agg(pl.mean(*means)).sort("case")
+
+
+def with_corrected(rows: pl.DataFrame, share: Share | None) -> pl.DataFrame:
+    """`rows` of one network, or of one ensemble, with the column `corrected`: the probability at
+    `share`, null where that is not known."""
+    if share is None:
+        return rows.with_columns(corrected=pl.lit(None, dtype=pl.Float64))
+    values = corrected(rows["probability"].to_numpy(), share)
+    return rows.with_columns(corrected=pl.Series(values))
 
 
 def _shown(value: Any) -> Any:

@@ -12,6 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mmcaf.stats.areas import auroc
+from mmcaf.stats.predictive import predictive
+from mmstudy.comparison.diagnosis import diagnosis
 from mmstudy.serving import app_path
 from mmstudy.study import open_study
 from support.broken_study import BREAKS
@@ -133,6 +135,15 @@ def test_a_trial_speaks_the_clinics_words(page: AppTest) -> None:
     assert matrix.drop(columns=["truth", "origin"]).to_numpy().sum() == 40
     assert set(cases["truth"]) == {"squamous", "adenocarcinoma"}
     assert page.code[0].value.startswith("mmstudy rerun ")
+
+
+def test_a_trial_has_predictive_values_at_the_share_that_is_set(page: AppTest) -> None:
+    opened(page, "trial", "twelve", trial=0)
+    counts = diagnosis(open_study(Path(sys.argv[1]) / "twelve"), 0).row.counts
+    page.slider(key="prevalence").set_value(7).run()
+    assert not page.exception
+    found = predictive(counts, 0.07)
+    assert f"of whom 7.0% are squamous: PPV {found.ppv.value:.3f}" in words(page)
 
 
 def test_a_trial_that_is_not_complete_shows_its_reason(page: AppTest) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,18 +46,21 @@ def made_study(
     synthetic: bool = False,
     oracle: bool = False,
     protocol: str = "kfold",
+    settings: Mapping[str, Any] | None = None,
 ) -> Study:
     """One complete trial of one epoch per array of `scores`; case i is validated in fold i mod
-    `folds`. The best has the highest AUROC within folds."""
+    `folds`. The best has the highest AUROC within folds. With `settings`, sections of a spec, the
+    spec is whole; without, what the trials were trained with cannot be read."""
     paths = StudyFolder(root / name)
     cases = [f"c{i:03d}" for i in range(len(labels))]
     parts = [[case for i, case in enumerate(cases) if i % folds == f] for f in range(folds)]
     split = [{"train": [case for case in cases if case not in part], "val": part} for part in parts]
-    spec = {
+    spec: dict[str, Any] = {
         "protocol": {"kind": protocol},
         "search": {"trials": len(scores)},
         "data": {"location": "oracle"} if oracle else {},
     }
+    spec |= {} if settings is None else {"question": "Is it so?", **settings}
     about = {"schema_version": 2, "synthetic": synthetic, "question": "Is it so?", "spec": spec}
     about |= {"split": {"test": ["t0"], "folds": split}, "n_cases": len(labels)}
     write_json(paths.study, about)

@@ -9,10 +9,12 @@ from mmstudy.cli.shared import (
     ROOT,
     CohortOption,
     FormatOption,
+    PrevalenceOption,
     RootOption,
     StudyArgument,
     TrialArgument,
     app,
+    known_prevalence,
     opened_study,
     print_rows,
     print_table,
@@ -138,13 +140,16 @@ def compare(
     study: StudyArgument,
     root: RootOption = ROOT,
     cohort: CohortOption = None,
+    prevalence: PrevalenceOption = None,
     how: FormatOption = "table",
 ) -> None:
     """The best trial beside baselines and the paper's rows, with what a test says of each."""
     from mmstudy.comparison.comparison import compare as beside
     from mmstudy.report.comparison import comparison_table
 
-    print_table(comparison_table(beside(opened_study(study, root), cohort)), how)
+    prevalence = known_prevalence(prevalence)
+    found = beside(opened_study(study, root), cohort)
+    print_table(comparison_table(found, prevalence), how)
 
 
 def _summary(now: Standing) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from mmcaf.data.splits import Split
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
-from mmcaf.stats.thresholds import cross_fitted, youden
+from mmcaf.stats.thresholds import cross_fitted
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice, judged_on
+from mmstudy.analysis.probabilities import out_of_fold
 from mmstudy.comparison.cautions import GAP, caution_of, choice_of, cross_fitted_because, notes
+from mmstudy.comparison.judged import judged_look
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, limited_to, row_of
 from mmstudy.comparison.verdict import (
@@ -145,7 +147,7 @@ def threshold_rows(
     it on.
 
     Args:
-        found: case, label, fold, probability.
+        found: case, label, fold, probability, and corrected where that is known.
         split: the folds it is out of.
         method: its name.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -184,10 +186,10 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     if best is None:
         raise MMStudyError(f"{study.name} has no complete trial yet; nothing to compare.")
     number, split = int(best["number"]), study.about.split
-    found = study.out_of_fold(number)
+    found, world = out_of_fold(study, number)
     method = study.origin.named(f"{study.name} trial {number}")
     validated = threshold_rows(found, split, method=method, origin=study.origin)
-    tested = _test_rows(study, number, found, method)
+    tested = _test_rows(study, number)
     found_baselines, without = _baselines(study, cohort)
     simple = {
         name: threshold_rows(
@@ -223,7 +225,12 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         expected=corrected_best(study) if expected else None,
         looks=study.evaluations().height,
         gap=GAP,
-        notes=(*without, *notes(study, ours, tested=bool(tested)), *pruned),
+        notes=(
+            *without,
+            world.sentence,
+            *notes(study, ours, tested=bool(tested)),
+            *pruned,
+        ),
     )
 
 
@@ -247,21 +254,11 @@ def _against_baselines(
     return against_same_cases(pick, baselines, remark=cross_fitted_because(study))
 
 
-def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> list[MethodRow]:
+def _test_rows(study: Study, number: int) -> list[MethodRow]:
     """The latest look at the test set with trial `number`, at 0.5 and at the threshold that the
-    validation cases give; none where nobody looked."""
+    validation cases give its ensemble; none where nobody looked."""
     looks = study.evaluations().filter(pl.col("number") == number)
-    if not looks.height:
-        return []
-    look = int(looks["look"][-1])
-    cases = study.test_predictions(look)
-    words = f"test, look {look}"
-    fixed = row_of(cases, method=method, cases=words, origin=study.origin)
-    chosen = youden(*_labels_and_scores(found))
-    if chosen is None:
-        return [fixed]
-    calls = cases.sort("case")["probability"].to_numpy() >= chosen
-    return [fixed, fixed.called(calls, threshold=f"validation-Youden {chosen:.2f}")]
+    return [*judged_look(study, number, int(looks["look"][-1])).rows] if looks.height else []
 
 
 def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

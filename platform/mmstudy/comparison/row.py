@@ -86,7 +86,8 @@ class MethodRow:
     same_as: str | None = None  # of published rows: the one printed before that this one repeats
     origin: Origin = _PUBLISHED
     printed: Mapping[str, float] = field(default_factory=dict)  # as published
-    predictions: pl.DataFrame | None = None  # case, label, fold, probability, call; by case, fold
+    # case, label, fold, probability, call, and corrected where that is known; by case, fold
+    predictions: pl.DataFrame | None = None
     among: NDArray[np.float64] | None = None  # (configurations, rows) it was chosen from, by fold
 
     @property
@@ -134,7 +135,8 @@ class MethodRow:
 
     @property
     def per_case(self) -> pl.DataFrame:
-        """Each case once, by case: case, label, probability (the mean where folds are repeated).
+        """Each case once, by case: case, label, probability, and corrected where that is known (the
+        means where folds are repeated).
 
         Raises:
             ValueError: the row was made from counts.
@@ -193,11 +195,13 @@ def row_of(
     """A row of cases whose probabilities are known; squamous are those with at least 0.5.
 
     AUROC, AUPRC and Brier are means over folds, with intervals stratified by fold, for networks of
-    different folds have scales of their own. Rates count each case once.
+    different folds have scales of their own. Rates count each case once. The Brier score is of
+    corrected probabilities where they are known, calls are made on the raw ones
+    (`mmstudy.analysis.probabilities`).
 
     Args:
         predictions: case, label, probability, in any order; each case once, or once per `fold`
-            (int, the network that scored it), if that column is there.
+            (int, the network that scored it), if that column is there; and `corrected`, if known.
         method: its name.
         cases: which patients these are, in words.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -212,14 +216,18 @@ def row_of(
         predictions = predictions.with_columns(fold=pl.lit(0))  # one network
     if predictions.select("case", "fold").is_duplicated().any():
         raise ValueError(f"Need each case once per fold, got some of {method} several times.")
-    known = predictions.select("case", "label", "fold", "probability").sort("case", "fold")
+    columns = ["case", "label", "fold", "probability"]
+    if "corrected" in predictions.columns and not predictions["corrected"].null_count():
+        columns.append("corrected")
+    known = predictions.select(columns).sort("case", "fold")
     known = known.with_columns(call=pl.mean("probability").over("case") >= FIXED)
     labels, scores = known["label"].to_numpy(), known["probability"].to_numpy()
     folds, case = known["fold"].to_numpy(), known["case"].to_numpy()
+    own = known[columns[-1]].to_numpy()  # corrected, or else raw
     counts = _counts(known)
 
-    def figure(value: float, metric: Weighted) -> Figure:
-        interval = bootstrap_interval(metric, labels, scores, folds=folds, cases=case)
+    def figure(value: float, metric: Weighted, of: NDArray[np.float64]) -> Figure:
+        interval = bootstrap_interval(metric, labels, of, folds=folds, cases=case)
         return Figure.of(value, interval)
 
     return MethodRow(
@@ -231,8 +239,8 @@ def row_of(
         counts=counts,
         auroc=_area(known),
         f1=_f1(counts),
-        auprc=figure(auprc(labels, scores, folds), weighted_auprc),
-        brier=figure(brier(labels, scores), weighted_brier),
+        auprc=figure(auprc(labels, scores, folds), weighted_auprc, scores),
+        brier=figure(brier(labels, own), weighted_brier, own),
         flag=flag,
         origin=origin,
         predictions=known,

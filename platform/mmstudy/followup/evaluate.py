@@ -33,6 +33,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.
 
+    They are of the ensemble: each patient's score is the mean over the networks of all folds, raw,
+    and is called at 0.5. `mmstudy.comparison.judged.judged_look` has counts and intervals of every
+    rate, the threshold that the folds give, and calibration.
+
     Args:
         study: where the trial is.
         number: a complete trial.

@@ -217,11 +217,15 @@ def roc(study: Study, number: int | None = None, *, found: Diagnosis | None = No
 def calibration(study: Study, number: int | None = None, *, found: Diagnosis | None = None) -> Plot:
     """Predicted against observed share of squamous cases of a complete trial, out of fold.
 
+    Probabilities are corrected to the share of squamous patients in training, where that is known;
+    raw ones stand beside them.
+
     Raises:
         MMStudyError: the trial is not complete.
     """
     found = found or diagnosis(study, _number(study, number))
-    return _of(study, evidence.reliability(found.calibration))
+    raw = found.raw if found.world.changes else None
+    return _of(study, evidence.reliability(found.calibration, raw))
 
 
 def confirmed(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:

@@ -67,21 +67,26 @@ def roc(curve: RocCurve, band: RocBand | None, label: str) -> Plot:
     )
 
 
-def reliability(found: Calibration) -> Plot:
-    """Predicted against observed share of squamous cases; vertical bars are drawn as two lines."""
+def reliability(found: Calibration, raw: Calibration | None = None) -> Plot:
+    """Predicted against observed share of squamous cases; vertical bars are drawn as two lines.
+
+    With `raw`, `found` is of corrected probabilities, and the groups of raw ones stand beside them.
+    """
     bins = found.bins
     x = [one.predicted for one in bins]
     low, high = ([one.interval[end] for one in bins] for end in (0, 1))
+    before = [] if raw is None else [_groups(raw, "raw", GREY)]
     return Plot(
         name="calibration",
-        x="predicted probability of squamous",
+        x=f"{'predicted' if raw is None else 'corrected'} probability of squamous",
         y="observed share of squamous",
         x_range=UNIT,
         y_range=UNIT,
         layers=(
             Layer(kind="band", name="95 % Wilson", x=x, y=low, high=high),
             Layer(kind="line", name="ideal", x=UNIT, y=UNIT, colour=GREY, dashed=True),
-            Layer(kind="line", name="groups", x=x, y=[float(b.observed) for b in bins]),
+            *before,
+            _groups(found, "groups" if raw is None else "corrected", BLUE),
             Layer(
                 kind="dots",
                 name="groups",
@@ -95,6 +100,11 @@ def reliability(found: Calibration) -> Plot:
         square=True,
         height=380,
     )
+
+
+def _groups(of: Calibration, name: str, colour: str) -> Layer:
+    x, y = [one.predicted for one in of.bins], [float(one.observed) for one in of.bins]
+    return Layer(kind="line", name=name, x=x, y=y, colour=colour)
 
 
 _KINDS = {

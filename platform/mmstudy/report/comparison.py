@@ -11,7 +11,8 @@ from mmstudy.comparison.outcome import Test
 from mmstudy.comparison.row import RATE_NAMES, Figure, MethodRow
 from mmstudy.comparison.sentences import could_show, difference, excluded, likely, rounded
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.report.cells import Measure
+from mmstudy.report.cells import Measure, json_value
+from mmstudy.report.predictive import predictive_cells, predictive_columns
 from mmstudy.report.table import MACHINES, Block, Column, Format, Notes, Table
 
 __all__ = ["TESTS_CAPTION", "comparison_table", "marked", "measure", "verdict_lines"]
@@ -20,19 +21,39 @@ _HEADS = {"ppv": "PPV", "npv": "NPV"}
 _WIDE: tuple[Format, ...] = ("table", "markdown")  # a page has no room for all names
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """All rows with their figures, and the sentences on them."""
+def comparison_table(comparison: Comparison, prevalence: float | None = None) -> Table:
+    """All rows with their figures, and the sentences on them; PPV and NPV at `prevalence` as well,
+    if given.
+
+    Raises:
+        ValueError: a prevalence that is not strictly between 0 and 1.
+    """
     blocks = tuple(
-        Block(section.title, tuple(map(_cells, section.rows))) for section in comparison.sections
+        Block(
+            section.title,
+            tuple(_cells(row) | predictive_cells(row, prevalence) for row in section.rows),
+        )
+        for section in comparison.sections
     )
     return Table(
-        columns=_columns(),
+        columns=(*_columns(), *predictive_columns(prevalence)),
         blocks=blocks,
         warnings=comparison.origin.warnings,
         notes=_notes(comparison),
         caption=f"{comparison.summary} 95 % intervals in brackets.",
-        document=comparison.as_dict(),
+        document=_document(comparison, prevalence),
     )
+
+
+def _document(comparison: Comparison, prevalence: float | None) -> dict[str, Any]:
+    """What JSON holds: all of the comparison, and of every row what holds at the prevalence."""
+    found = comparison.as_dict()
+    if prevalence is not None:
+        for section, plain in zip(comparison.sections, found["sections"], strict=True):
+            for row, of in zip(section.rows, plain["rows"], strict=True):
+                cells = predictive_cells(row, prevalence)
+                of |= {key: json_value(cell) for key, cell in cells.items()}
+    return found
 
 
 def measure(value: Figure | Proportion) -> Measure:

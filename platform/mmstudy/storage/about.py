@@ -26,6 +26,7 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
 
 if TYPE_CHECKING:
+    from mmstudy.spec.sections import TrialConfig
     from mmstudy.spec.study_spec import StudySpec
 
 __all__ = ["About", "Searched", "check_continues", "cohort_place", "read_about", "write_about"]
@@ -54,6 +55,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     cohort_digest: Annotated[str, Meta(max_length=128)] | None = None
     n_cases: Count | None = None
     shared: _Way | None = None
+    train_positive: tuple[Count, ...] | None = None
 
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,8 @@ class About:
     n_cases: int
     shared: str | None  # the way to earlier stages of several studies
     written: Mapping[str, Any]  # the spec with every default, as it was kept
+    # Squamous ones among each fold's training cases; None: an earlier version did not say.
+    train_positive: tuple[int, ...] | None = None
 
     @cached_property
     def spec(self) -> StudySpec:
@@ -124,6 +128,21 @@ class About:
         from mmstudy.spec.study_spec import parse_spec
 
         return parse_spec(self.written, source=f"the spec of {self.name}")
+
+    def config(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The configs of a trial with `params` (dotted path -> value), checked.
+
+        Raises:
+            MMStudyError: this version cannot read the spec, or the params are not of it.
+        """
+        from mmstudy.spec.study_spec import trial_config
+
+        try:
+            return trial_config(self.spec, params, constrained=False)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise MMStudyError(
+                f"The params are none of the spec of {self.name}: {error}"
+            ) from error
 
     @property
     def asked(self) -> int:
@@ -206,6 +225,10 @@ def read_about(folder: StudyFolder) -> About:
             f"{folder.study} is damaged: in its spec, {error}. Copy it again from where it was "
             "made."
         ) from error
+    if faulty := _faulty_counts(found):
+        raise MMStudyError(
+            f"{folder.study} is damaged: {faulty}. Copy it again from where it was made."
+        )
     return _about(folder.name, version, found)
 
 
@@ -216,6 +239,19 @@ def _known(name: str, version: object) -> int:
             f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
         )
     return version
+
+
+def _faulty_counts(found: _File) -> str:
+    """Why the numbers of squamous training cases are not of these folds; empty where they are."""
+    counts, sizes = found.train_positive, [len(fold.train) for fold in found.split.folds]
+    if counts is None:
+        return ""
+    if len(counts) != len(sizes):
+        return f"train_positive has {len(counts)} numbers, the split {len(sizes)} folds"
+    for fold, (count, size) in enumerate(zip(counts, sizes, strict=True)):
+        if count > size:
+            return f"train_positive has {count} of {size} training cases of fold {fold}"
+    return ""
 
 
 def _about(name: str, version: int, found: _File) -> About:
@@ -232,6 +268,7 @@ def _about(name: str, version: int, found: _File) -> About:
         cohort_digest=found.cohort_digest,
         n_cases=found.n_cases or len(cases) + len(split.test),
         shared=found.shared,
+        train_positive=found.train_positive,
         written=found.spec,
     )
 
@@ -261,10 +298,16 @@ def write_about(
         "n_cases": rows.height,
         "n_positive": int(rows["label"].sum()),
         "split": split.to_json(),
+        "train_positive": _train_positive(cohort, split),
         "versions": versions(),
         "code_version": code_version(),
     }
     folder.put_json(folder.study, value)
+
+
+def _train_positive(cohort: Cohort, split: Split) -> list[int]:
+    squamous = set(cohort.patients.filter(label=1)["case"])
+    return [len(squamous & set(fold.train)) for fold in split.folds]
 
 
 def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, split: Split) -> None:

@@ -126,6 +126,10 @@ class StudyPaths:
         """One row per fold of one confirming run of a trial."""
         return self.confirmations / f"{number:05d}-{run:03d}.parquet"
 
+    def confirmation_cases(self, number: int, run: int) -> Path:
+        """Every validation case's probability, of one confirming run of a trial."""
+        return self.predictions / f"confirmed-{number:05d}-{run:03d}.val.parquet"
+
     def trial(self, number: int) -> Path:
         """State, params and value of one trial."""
         return self.trials / f"{number:05d}.parquet"

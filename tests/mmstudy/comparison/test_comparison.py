@@ -58,7 +58,7 @@ def test_repeated_folds_have_a_score_of_every_case_each(study: Study, cohort: Co
     each = each.filter(each["case"] == case)
     assert each.height == 2
     assert once["probability"][0] == pytest.approx(each["probability"].mean())
-    assert own.per_case.equals(once)
+    assert own.per_case.select(once.columns).equals(once)
     assert own.counts == ConfusionMatrix.from_scores(
         once["label"], once["probability"], threshold=0.5
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
-from mmcaf.stats.thresholds import youden
+from mmcaf.stats.thresholds import ensemble_threshold
 from mmstudy.analysis.optimism import corrected_best
 from mmstudy.comparison.comparison import compare
 from mmstudy.comparison.published import published
@@ -163,9 +163,14 @@ def test_thresholds_are_named_and_never_of_the_cases_themselves(tmp_path: Path) 
     add_look(study, 0, MANY, NEARLY_PERFECT)
     rows = compare(study).sections[0].rows
     assert [row.cases for row in rows] == ["test, look 1"] * 2 + ["validation, out of fold"] * 2
-    chosen = youden(MMCAF_LABELS, MMCAF_SCORES)  # of the validation cases, for the test ones
+    folds = np.arange(len(MMCAF_LABELS)) % 2
+    chosen = ensemble_threshold(MMCAF_LABELS, MMCAF_SCORES, folds)  # of validation, for the test
     assert chosen is not None
-    assert [row.threshold for row in rows[:3]] == ["0.5", f"validation-Youden {chosen:.2f}", "0.5"]
+    assert [row.threshold for row in rows[:3]] == [
+        "0.5",
+        f"mean of 2 folds' Youden {chosen:.2f}",
+        "0.5",
+    ]
     assert rows[1].counts == ConfusionMatrix.from_scores(MANY, NEARLY_PERFECT, threshold=chosen)
     assert rows[3].threshold.startswith("Youden of the other folds")
 
