@@ -53,7 +53,7 @@ def found(root: Path) -> list[Found]:
 
 def trials(study: Study) -> pl.DataFrame:
     """One row per trial, best first."""
-    return _trials(str(study.folder.root), _seen(study, "trials"))
+    return _trials(str(study.folder.root), _decided(study))
 
 
 def means(study: Study) -> pl.DataFrame:

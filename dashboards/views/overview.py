@@ -50,9 +50,9 @@ def _body(study: Study, top: int) -> None:
 
 
 def _strip(study: Study, now: Overview) -> None:
-    live = study.live()
+    live, (label, value) = study.live(), now.shown
     frame.facts(
-        ("Best AUROC", "–" if now.best_value is None else f"{now.best_value:.3f}"),
+        (label, "–" if value is None else f"{value:.3f}"),
         ("Complete", f"{now.counts['complete']} of {now.asked}"),
         ("Pruned", str(now.counts["pruned"])),
         ("Running", str(now.counts["running"])),

@@ -27,7 +27,16 @@ from mmstudy.storage.parquet import params_of, read_tables
 from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
 from mmstudy.storage.segments import Table
 
-__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study", "per_case"]
+__all__ = [
+    "Found",
+    "Snapshot",
+    "Study",
+    "best_first",
+    "found_studies",
+    "list_studies",
+    "open_study",
+    "per_case",
+]
 
 T = TypeVar("T")
 _MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
@@ -82,7 +91,8 @@ class Study:
         return len(self.about.split.folds)
 
     def trials(self) -> pl.DataFrame:
-        """One row per trial, best first; its params as columns `param:<dotted path>`."""
+        """One row per trial, best first (`best_first`), those without a value last; its params as
+        columns `param:<dotted path>`, and `confirmed` where any trial was."""
         return self._once("trials, shown", self._trials)
 
     def _trials(self) -> pl.DataFrame:
@@ -95,11 +105,15 @@ class Study:
             pl.Series(f"param:{path}", [_shown(of.get(path)) for of in params], strict=False)
             for path in paths
         ]
-        complete = pl.col("state") == State.COMPLETE
-        ranked = table.with_columns(columns).sort(
-            complete, "value", "number", descending=[True, True, False], nulls_last=True
+        table = table.with_columns(columns).drop("params")
+        if confirmed := self.confirmed():
+            means = {number: one.mean for number, one in confirmed.items()}
+            mean = pl.col("number").replace_strict(means, default=None, return_dtype=pl.Float64)
+            table = table.with_columns(confirmed=mean.fill_nan(None))
+        others = table.filter(pl.col("state") != State.COMPLETE).sort(
+            "value", "number", descending=[True, False], nulls_last=True
         )
-        return ranked.drop("params")
+        return pl.concat([best_first(table), others])
 
     def metrics(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
@@ -137,15 +151,9 @@ class Study:
 
     def best_trial(self) -> dict[str, Any] | None:
         """The complete trial with the highest confirmed value, or, where none was confirmed, with
-        the highest objective; a pruned one is never best."""
+        the highest value of the search (`best_first`); a pruned one is never best."""
         complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        if not complete.height:
-            return None
-        confirmed = self.confirmed()
-        if confirmed:
-            number = max(confirmed, key=lambda one: (confirmed[one].mean, -one))
-            return complete.row(by_predicate=pl.col("number") == number, named=True)
-        return complete.row(0, named=True)
+        return complete.row(0, named=True) if complete.height else None
 
     def front(self) -> pl.DataFrame:
         """The complete trials that no other is better than in one objective of the study and as
@@ -186,8 +194,11 @@ class Study:
 
         Only whole runs of complete trials count: the row of a trial may be lost.
         """
+        rows = self.confirmations()
+        if rows.is_empty():
+            return {}
         complete = self._table("trials").filter(state=State.COMPLETE)["number"]
-        rows = self.confirmations().filter(pl.col("number").is_in(complete.to_list()))
+        rows = rows.filter(pl.col("number").is_in(complete.to_list()))
         whole = rows.filter(pl.len().over("number", "run") == self.folds)
         return {
             int(group["number"][0]): corrected_interval(
@@ -235,10 +246,11 @@ class Study:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
         return self.about.oracle
 
-    def top(self) -> dict[str, Any] | None:
-        """The complete trial with the highest value of the search, confirmed or not."""
-        complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        return complete.row(0, named=True) if complete.height else None
+    def highest(self, count: int) -> list[int]:
+        """The complete trials with the highest values of the search, confirmed or not: whichever
+        is the best of them is what `mmstudy confirm` finds out."""
+        complete = self.trials().select("number", "state", "value")
+        return best_first(complete)["number"].head(count).to_list()
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
         """The validation cases at the trial's best epoch: case, label, fold, probability.
@@ -397,6 +409,19 @@ def list_studies(root: Path | str) -> list[Study]:
 def per_case(rows: pl.DataFrame) -> pl.DataFrame:
     """Each case once, by case: case, label, probability, the mean over its rows."""
     return rows.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+
+
+def best_first(trials: pl.DataFrame) -> pl.DataFrame:
+    """The complete ones of `trials`, the best first: the one order all pages and commands have.
+
+    First come those that were confirmed, by their confirmed value, where there is such a column;
+    then the others by the value of the search, which is that of the luckiest of many. The earlier
+    of two equals comes first.
+    """
+    by = [*(["confirmed"] if "confirmed" in trials.columns else []), "value"]
+    return trials.filter(pl.col("state") == State.COMPLETE).sort(
+        *by, "number", descending=[True] * len(by) + [False], nulls_last=True
+    )
 
 
 def _shown(value: Any) -> Any:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import Corrected, Estimate, Outcomes, bbc
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.schema import State
 from mmstudy.study import Study
 
 __all__ = [
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 TOP = 100
-"""Trials among which the choice is resampled, the best first: those behind are never chosen."""
+"""Trials among which the choice is resampled, those highest in the search: no other is chosen."""
 
 
 def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Estimate | None:
@@ -58,10 +57,9 @@ def corrected(
     Raises:
         MMStudyError: a trial lacks predictions, or a rival a case.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    numbers = sorted(complete["number"])
     outcomes, rows = outcomes_of(study, numbers), _rows_of(study, numbers[0])
     in_order = [rival.sort("fold", "case") for rival in rivals]
     if any(not rival.select("case", "fold").equals(rows) for rival in in_order):
@@ -107,10 +105,9 @@ def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
     cases that decided on it have none. None without complete trials, or where every fold shares
     cases with every other.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    numbers = sorted(complete["number"])
     outcomes = outcomes_of(study, numbers)
     judged = unseen_by_pruning(outcomes) if study.counts()["pruned"] else None
     found = cross_fitted(outcomes, judged)

@@ -157,6 +157,7 @@ def _summary(now: Standing) -> dict[str, Any]:
         "asked": study.asked,
         **now.counts,
         "best": now.value,
+        "confirmed": now.confirmed,
         "trial": now.trial,
         "n": study.about.n_cases - len(study.about.split.test),  # the value is of these
         "set_aside": len(study.about.split.test),
