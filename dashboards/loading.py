@@ -16,6 +16,7 @@ import streamlit as st
 
 from mmcaf.errors import DataError
 from mmstudy.analysis.cases import Slices, case_slices, hard_cases
+from mmstudy.analysis.looks import look_files
 from mmstudy.analysis.overview import mean_curves
 from mmstudy.benchmark.read import Benchmark, read_benchmark
 from mmstudy.benchmark.rows import ROWS, STATE_FILE, study_name
@@ -80,7 +81,8 @@ def hard(study: Study, numbers: tuple[int, ...]) -> pl.DataFrame:
 def comparison(study: Study, *, expected: bool) -> Comparison:
     """The best trial beside the paper's rows; `expected`: with the choice resampled (BBC-CV),
     which takes seconds in a large study."""
-    return _comparison(str(study.folder.root), _decided(study), expected)
+    seen = _decided(study) + tuple(map(_mark, look_files(study)))
+    return _comparison(str(study.folder.root), seen, expected)
 
 
 def benchmark(root: Path) -> Benchmark | None:

@@ -101,15 +101,15 @@ def evaluate(
     how: FormatOption = "table",
 ) -> None:
     """One trial on the patients set aside for testing; every look is logged and counted."""
+    from mmstudy.analysis.looks import looks_of
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.evaluate import evaluate as look_at_test
 
     opened = opened_study(study, root)
     number = trial_number(opened, trial)
-    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights)
+    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights, say=say)
     print_rows([row], how, opened.origin)
-    times = "once" if row["look"] == 1 else f"{row['look']} times"
-    say(f"The test set of {opened.name} has now been looked at {times}.")
+    say(looks_of(opened, cohort).sentence)
 
 
 @app.command()

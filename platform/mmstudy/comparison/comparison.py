@@ -24,7 +24,8 @@ from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.thresholds import cross_fitted, youden
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
 from mmstudy.analysis.optimism import corrected, judged_on
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.analysis.selection import Selection, selection_of
+from mmstudy.comparison.cautions import GAP, caution_of, notes
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, row_of
 from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
@@ -64,10 +65,8 @@ class Comparison:
     tested: MethodRow  # the row of ours that the verdicts are about
     against_paper: tuple[Verdict, ...]  # one per published row
     against_baselines: tuple[Verdict, ...]  # validation cases, the same for both
-    trials: int
-    best_value: float  # the search's own, optimistic
+    selection: Selection  # how the trial came to be the best
     expected: Estimate | None  # of what such a search picks, on other patients (BBC-CV)
-    looks: int  # at the test set
     gap: Proportion  # of two accuracies on the paper's test set, below which nothing can show
     notes: tuple[str, ...]
 
@@ -99,12 +98,13 @@ class Comparison:
             "synthetic": self.origin.synthetic,
             "oracle": self.origin.oracle,
             "summary": self.summary,
-            "trials": self.trials,
-            "best_value": self.best_value,
+            "trials": self.selection.trials,
+            "best_value": self.selection.value,
+            "chosen": self.selection.sentence,
             "expected": None
             if expected is None or expected.mean != expected.mean
             else {"mean": expected.mean, "low": expected.low, "high": expected.high},
-            "test_looks": self.looks,
+            "test_looks": self.selection.looks.count,
             "smallest_gap": {"hits": self.gap.hits, "total": self.gap.total},
             "sections": [
                 {"title": section.title, "rows": [row.as_dict() for row in section.rows]}
@@ -197,8 +197,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     }
     ours = (tested or validated)[0]
     baselines = [rows[0] for rows in simple.values()]
-    trials = sum(study.counts().values())
-    chosen = choice_of(study, number, trials)
+    selection = selection_of(study, cohort)
     resampled = corrected(study, [_plain(row) for row in baselines]) if expected else None
     pruned = [words] if resampled and (words := judged_on(study)) else []
     rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
@@ -209,17 +208,19 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         sections=sections_of(rows),
         tested=ours,
         against_paper=against_published(
-            ours, published(), caution=caution_of(study, number, bool(tested), chosen)
+            ours, published(), caution=caution_of(study, selection, bool(tested))
         ),
         against_baselines=against_same_cases(
-            validated[0], baselines, caution=chosen, ahead=resampled.ahead if resampled else ()
+            validated[0],
+            baselines,
+            caution=selection.choice,
+            # What was chosen in another study cannot be resampled here.
+            ahead=resampled.ahead if resampled and not selection.inherits else (),
         ),
-        trials=trials,
-        best_value=float(best["value"]),
+        selection=selection,
         expected=resampled.auroc if resampled else None,
-        looks=study.evaluations().height,
         gap=GAP,
-        notes=(*without, *notes(study, ours, tested=bool(tested)), *pruned),
+        notes=(*without, *notes(study, ours, selection, tested=bool(tested)), *pruned),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,7 +23,7 @@ from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
+from mmstudy.storage.schema import SCHEMA_VERSION, Count, Source, Text, Value
 
 if TYPE_CHECKING:
     from mmstudy.spec.study_spec import StudySpec
@@ -54,10 +54,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     cohort_digest: Annotated[str, Meta(max_length=128)] | None = None
     n_cases: Count | None = None
     shared: _Way | None = None
+    sources: Annotated[tuple[Source, ...], Meta(max_length=1000)] = ()
 
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
     trials: Count = 0
+    enqueue: list[Any] | dict[str, Any] = msgspec.field(default_factory=list)
+    warm_start: Text | None = None
     objectives: tuple[Literal["auroc", "seconds_per_epoch", "parameters"], ...] | None = None
 
 
@@ -112,6 +115,7 @@ class About:
     n_cases: int
     shared: str | None  # the way to earlier stages of several studies
     written: Mapping[str, Any]  # the spec with every default, as it was kept
+    sources: tuple[Source, ...] = ()  # studies that the search began from, and theirs
 
     @cached_property
     def spec(self) -> StudySpec:
@@ -134,6 +138,19 @@ class About:
     def objectives(self) -> tuple[str, ...]:
         """What the search is for, `auroc` first where nothing else is said."""
         return self._outline.search.objectives or ("auroc",)
+
+    @property
+    def points(self) -> int:
+        """Number of points that the spec itself gives to be tried first."""
+        given = self._outline.search.enqueue
+        return len(given) if isinstance(given, list) else 0
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether the search began from a study of which no record was kept, as before 0.2.0."""
+        search = self._outline.search
+        named = search.warm_start is not None or isinstance(search.enqueue, dict)
+        return named and not self.sources
 
     @property
     def protocol(self) -> str:
@@ -233,15 +250,22 @@ def _about(name: str, version: int, found: _File) -> About:
         n_cases=found.n_cases or len(cases) + len(split.test),
         shared=found.shared,
         written=found.spec,
+        sources=found.sources,
     )
 
 
 def write_about(
-    folder: StudyFolder, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
+    folder: StudyFolder,
+    spec: StudySpec,
+    cohort: Cohort,
+    split: Split,
+    shared: Path | None = None,
+    sources: Sequence[Source] = (),
 ) -> None:
     """Write the file, keeping when the study was begun.
 
-    `shared` is where earlier stages and features are kept, if other studies have them too.
+    `shared` is where earlier stages and features are kept, if other studies have them too;
+    `sources` are the studies that the search began from.
     """
     from mmstudy.spec.study_spec import resolved
 
@@ -261,6 +285,7 @@ def write_about(
         "n_cases": rows.height,
         "n_positive": int(rows["label"].sum()),
         "split": split.to_json(),
+        "sources": msgspec.to_builtins(sources),
         "versions": versions(),
         "code_version": code_version(),
     }

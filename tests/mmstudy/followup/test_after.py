@@ -201,7 +201,7 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
 ) -> None:
     root = str(study.folder.root.parent)
     arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
-    for times in ("once", "2 times"):
+    for times in ("1 time", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
         assert code == 0
         assert f"has now been looked at {times}." in stderr
