@@ -161,7 +161,7 @@ def test_the_best_value_stands_beside_the_corrected_one(tmp_path: Path) -> None:
     found, corrected = compare(study), corrected_best(study)
     assert found.expected == corrected
     assert corrected is not None
-    assert found.best_value > corrected.mean + 0.05  # the best of 20 coins
+    assert found.selection.value > corrected.mean + 0.05  # the best of 20 coins
     assert compare(study, expected=False).expected is None
 
 
