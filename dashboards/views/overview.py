@@ -69,7 +69,9 @@ def _strip(study: Study, now: Overview) -> None:
         parts.append(f"{now.gpu_hours:.2f} GPU hours")
     if now.infeasible:
         parts.append(f"{now.infeasible} broke a constraint and never ran")
-    st.caption(" · ".join(parts) + " · the best of many trials is optimistic")
+    st.caption(" · ".join(parts))
+    if now.best is not None:
+        st.caption(loading.selection(study).sentence)
     if now.counts["running"] and not live:
         frame.tell(
             "warning",

@@ -28,8 +28,8 @@ def show() -> None:
     live = any(one.study.live() for one in found if one.study)
     st.fragment(_body, run_every=_REFRESH if live else None)()
     st.caption(
-        "Values are validation AUROC, the best of many trials and hence optimistic; the paper and "
-        "confirmation pages say what is left of them."
+        "`best` is the best trial's validation AUROC in the search, optimistic where it was chosen "
+        "among several; the overview of a study says among how many."
     )
 
 

@@ -121,6 +121,11 @@ class Selection:
                 f"The search {what}: {counted(one.trials, 'trial')} on "
                 f"{counted(len(one.searched), 'patient')}."
             )
+        if self.inherits:
+            found.append(
+                "What is expected (BBC-CV) is corrected for the choice that was made here, not for "
+                "the one that was made there."
+            )
         if self.unrecorded:
             found.append("The search began from another study, of which no record was kept.")
         if self.points:

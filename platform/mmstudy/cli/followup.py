@@ -101,7 +101,7 @@ def evaluate(
     how: FormatOption = "table",
 ) -> None:
     """One trial on the patients set aside for testing; every look is logged and counted."""
-    from mmstudy.analysis.looks import looks_of
+    from mmstudy.analysis.selection import selection_of
     from mmstudy.cli.progress import Reporter
     from mmstudy.followup.evaluate import evaluate as look_at_test
 
@@ -109,7 +109,10 @@ def evaluate(
     number = trial_number(opened, trial)
     row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights, say=say)
     print_rows([row], how, opened.origin)
-    say(looks_of(opened, cohort).sentence)
+    found = selection_of(opened, cohort)
+    say(found.looks.sentence)
+    if why := found.untested(number):
+        say(f"They are no test of this trial: {why}.")
 
 
 @app.command()

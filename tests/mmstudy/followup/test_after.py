@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from mmcaf.data import cohort as cohorts
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
+from mmcaf.data.look_notes import noted_looks
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
 from mmcaf.stats.areas import auroc
@@ -204,7 +206,7 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
     for times in ("1 time", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
         assert code == 0
-        assert f"has now been looked at {times}." in stderr
+        assert f"has been looked at {times}." in stderr
     row = json.loads(stdout)[0]
     assert (row["look"], row["n"]) == (2, 5)
     log = study.evaluations()
@@ -213,6 +215,9 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
     cases = pl.read_parquet(study.folder.test_predictions(1))
     assert sorted(cases["case"]) == sorted(study.about.split.test)
     assert row["auroc"] == auroc(cases["label"].to_numpy(), cases["probability"].to_numpy())
+    noted = [look for look in noted_looks(larger.folder) if look.study == "s"]
+    assert [datetime.fromisoformat(look.written) for look in noted] == log["written"].to_list()
+    assert {look.cases for look in noted} == {study.about.split.test}
     code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
     assert json.loads(stdout)[0]["test_looks"] == 2
 
