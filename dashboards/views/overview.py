@@ -71,7 +71,7 @@ def _strip(study: Study, now: Overview) -> None:
         parts.append(f"{now.infeasible} broke a constraint and never ran")
     st.caption(" · ".join(parts))
     if now.best is not None:
-        st.caption(loading.selection(study).sentence)
+        st.text(loading.selection(study).sentence)
     if now.counts["running"] and not live:
         frame.tell(
             "warning",

@@ -65,6 +65,7 @@ Value = _Scalar | list[_Scalar]
 Params = dict[str, Value]
 """The type of a trial's params: dotted path -> value. JSON has neither NaN nor infinity."""
 
+_Name = Annotated[str, Meta(max_length=300, pattern=r"^[^\x00]*$")]
 _Cases = Annotated[tuple[Case, ...], Meta(max_length=100_000)]
 
 INFEASIBLE = "infeasible"
@@ -311,16 +312,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the study itself, with the one they are known `through`.
     """
 
-    study: Text  # its name
+    study: _Name
     way: Literal["warm_start", "enqueue"]  # how it is begun from
-    begun: Text = ""  # when that study was begun
-    cohort_digest: Text | None = None  # of its patients
+    begun: _Name = ""  # when that study was begun
+    cohort_digest: _Name | None = None  # of its patients
     trials: Count  # that were judged there: complete and pruned ones
     taken: Count = 0  # of them known, or tried first, here
     points: Annotated[tuple[Params, ...], Meta(max_length=10_000)] = ()  # that are tried first here
     searched: _Cases = ()  # cases that trained or validated there
     looked: _Cases = ()  # cases of its test set, if anybody looked at it
-    through: Text | None = None  # the source that began from this one
+    through: _Name | None = None  # the source that began from this one
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
