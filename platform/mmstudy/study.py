@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import polars as pl
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
+from mmcaf.files.look_notes import Look
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmstudy.errors import MMStudyError
@@ -215,6 +217,11 @@ class Study:
     def _evaluations(self) -> pl.DataFrame:
         files = [self.folder.evaluations] if self.folder.evaluations.exists() else []
         return read_tables(files, EVALUATIONS, limit=self.folder.root).sort("look")
+
+    def look(self, number: int, written: datetime) -> Look:
+        """A look at the test patients with trial `number`, as it is noted beside the cohort."""
+        cases = self.about.split.test
+        return Look(study=self.name, trial=number, written=written.isoformat(), cases=cases)
 
     def test_predictions(self, look: int) -> pl.DataFrame:
         """One row per test case of one look at the test set: case, label, probability."""

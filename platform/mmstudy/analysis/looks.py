@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mmcaf.data.look_notes import Look, looks_folder, noted_looks
 from mmcaf.errors import DataError
+from mmcaf.files.look_notes import Look, looks_folder, noted_looks
 from mmcaf.files.remote import origin, place
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import cohort_place
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, found_studies, open_study
 
-__all__ = ["Looks", "counted", "look_files", "look_of", "looks_of"]
+__all__ = ["Looks", "counted", "look_files", "looks_of"]
 
 _NAMED = 3  # studies that a sentence names
 
@@ -106,13 +106,6 @@ def looks_of(study: Study, cohort: Path | str | None = None) -> Looks:
     )
 
 
-def look_of(study: Study, number: int, written: datetime) -> Look:
-    """A look of `study` at its test patients, as it is noted beside the cohort."""
-    return Look(
-        study=study.name, trial=number, written=written.isoformat(), cases=study.about.split.test
-    )
-
-
 def look_files(study: Study) -> list[Path]:
     """What `looks_of` depends on besides the study itself: whoever keeps its answer looks here."""
     root = study.folder.root.resolve()
@@ -137,7 +130,7 @@ def _key(look: Look) -> tuple[datetime, int]:
 
 def _looks_in(study: Study) -> Iterator[Look]:
     for number, written in study.evaluations().select("number", "written").iter_rows():
-        yield look_of(study, number, written)
+        yield study.look(number, written)
 
 
 def _in_root(study: Study) -> Iterator[Look]:

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmcaf.data.look_notes import note_look
+from mmcaf.files.look_notes import note_look
 from mmcaf.stats.areas import auroc_interval
 from mmcaf.stats.metrics import rates
-from mmstudy.analysis.looks import look_of
 from mmstudy.errors import UsageError
 from mmstudy.followup.predict import predict_test
 from mmstudy.provenance import code_version
@@ -77,7 +76,7 @@ def evaluate(
         of = {"number": number, "fold": -1, "epoch": epoch}  # the mean over all folds' networks
         cases = [{**of, **case} for case in found.to_dicts()]
         folder.add_rows(folder.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
-        if fault := note_look(own, look_of(study, number, now)):
+        if fault := note_look(own.folder, study.look(number, now)):
             say(f"Counted among the studies of this root, but not beside the cohort: {fault}.")
         folder.put_rows(folder.test_predictions(look), PREDICTIONS, cases)
     asked.refresh()

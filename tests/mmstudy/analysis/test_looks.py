@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmcaf.data.look_notes import looks_folder
 from mmcaf.files.atomic import write_json
-from mmstudy.analysis.looks import Looks, look_files, look_of, looks_of
+from mmcaf.files.look_notes import looks_folder
+from mmstudy.analysis.looks import Looks, look_files, looks_of
 from mmstudy.comparison.comparison import compare
 from mmstudy.study import Study
 from support.made_study import add_look, made_study
@@ -98,7 +98,7 @@ def test_a_link_among_the_studies_is_not_followed(
 
 class TestBesideTheCohort:
     def note(self, study: Study, cohort: Path, at: int) -> None:
-        one = look_of(study, 0, THEN + timedelta(minutes=at))
+        one = study.look(0, THEN + timedelta(minutes=at))
         plain = {"study": one.study, "trial": 0, "written": one.written, "cases": [*one.cases]}
         write_json(looks_folder(cohort) / f"{at}.json", plain)
 

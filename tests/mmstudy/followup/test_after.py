@@ -20,9 +20,9 @@ import pytest
 from mmcaf.data import cohort as cohorts
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
-from mmcaf.data.look_notes import noted_looks
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
+from mmcaf.files.look_notes import noted_looks
 from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import corrected_interval
 from mmstudy.analysis.optimism import outcomes_of

@@ -15,8 +15,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from mmcaf.data.cohort import Cohort
-from mmcaf.data.splits import Case
 from mmcaf.errors import DataError
 from mmcaf.files.atomic import StorageError, write_json
 from mmcaf.files.remote import origin
@@ -26,6 +24,7 @@ __all__ = ["Look", "looks_folder", "note_look", "noted_looks"]
 
 _MOST_NOTES = 10_000
 _Name = Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
+_Case = Annotated[str, Meta(min_length=1, max_length=200)]
 _Time = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9:.]{8,15}(\+00:00|Z)$")]
 
 
@@ -35,7 +34,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     study: _Name
     trial: Annotated[int, Meta(ge=0, le=2**31)]
     written: _Time  # when, UTC; with the trial, what tells looks apart
-    cases: Annotated[tuple[Case, ...], Meta(max_length=100_000)]
+    cases: Annotated[tuple[_Case, ...], Meta(max_length=100_000)]
 
 
 def looks_folder(folder: Path) -> Path:
@@ -43,14 +42,14 @@ def looks_folder(folder: Path) -> Path:
     return folder / "looks"
 
 
-def note_look(cohort: Cohort, look: Look) -> str | None:
-    """Note a look beside the cohort; why it could not be noted, as a clause, or None."""
-    if origin(cohort.folder) is not None:
+def note_look(folder: Path, look: Look) -> str | None:
+    """Note a look in the folder of its cohort; why it could not be noted, as a clause, or None."""
+    if origin(folder) is not None:
         return "the cohort lies in a store, where nothing is written"
     when = "".join(sign for sign in look.written if sign.isdigit())
-    path = looks_folder(cohort.folder) / f"{when}-{look.trial:05d}.json"
+    path = looks_folder(folder) / f"{when}-{look.trial:05d}.json"
     try:
-        write_json(straight(path, cohort.folder), msgspec.to_builtins(look))
+        write_json(straight(path, folder), msgspec.to_builtins(look))
     except (StorageError, DataError) as error:
         return str(error).rstrip(".")
     return None
