@@ -131,11 +131,6 @@ class TestSources:
         found = of(tmp_path, sources=[source(), source(way="enqueue")])
         assert found.before == "20 trials of other"
 
-    def test_the_lead_over_a_baseline_is_not_resampled_where_others_chose(
-        self, tmp_path: Path
-    ) -> None:
-        assert selection_of(made_study(tmp_path, sources=[source()])).inherits
-
     def test_a_warm_start_of_an_earlier_version_left_no_record(self, tmp_path: Path) -> None:
         study = made_study(tmp_path, search={"warm_start": "studies/other"})
         found = selection_of(study)
