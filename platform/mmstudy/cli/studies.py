@@ -90,6 +90,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     number = trial_number(opened, "best")
     row = short(opened.trial(number))
     corrected, confirmed = corrected_best(opened), opened.confirmed().get(number)
+    row.pop("confirmed", None)  # it stands last here, whether there is one or not
     row |= {
         "expected": corrected.mean if corrected else None,
         "expected_low": corrected.low if corrected else None,

@@ -285,7 +285,7 @@ def write_about(
         "n_cases": rows.height,
         "n_positive": int(rows["label"].sum()),
         "split": split.to_json(),
-        "sources": msgspec.to_builtins(sources),
+        **({"sources": msgspec.to_builtins(sources)} if sources else {}),
         "versions": versions(),
         "code_version": code_version(),
     }

@@ -323,7 +323,7 @@ def test_a_warm_start_adopts_what_fits_exactly(
     ]
     assert adopted
     assert warm.trials()["number"].min() == len(adopted)
-    with pytest.raises(UsageError, match="another cohort or other folds"):
+    with pytest.raises(UsageError, match="of the 3 test patients of this study served in the"):
         run(cohort, tmp_path, "x", search=source)
 
 
