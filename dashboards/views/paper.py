@@ -92,9 +92,9 @@ def _sections(sections: Sequence[Section]) -> None:
 def _looks(found: Comparison) -> None:
     gap = found.gap
     frame.facts(
-        ("Looks at the test set", str(found.looks)),
+        ("Looks at the test set", str(found.selection.looks.count)),
         ("Smallest gap that can show", f"{gap.hits} of {gap.total} patients"),
-        (f"Trial {found.trial} of {found.trials}, in the search", f"{found.best_value:.3f}"),
+        (f"Trial {found.trial}, in the search", f"{found.selection.value:.3f}"),
     )
     st.caption(
         f"On the same {gap.total} patients two accuracies that differ by less can never differ "
@@ -159,7 +159,6 @@ def _choice(found: Comparison) -> None:
         frame.tell("info", "It cannot be estimated from these trials.")
         return
     st.text(
-        f"Trial {found.trial} has {found.best_value:.3f}, chosen as the best of {found.trials}. Of "
-        f"what such a search picks, expect {expected.mean:.3f} [{expected.low:.2f}, "
-        f"{expected.high:.2f}] on other patients (BBC-CV, n={expected.n})."
+        f"{found.selection.sentence} Of what such a search picks, expect {expected.mean:.3f} "
+        f"[{expected.low:.2f}, {expected.high:.2f}] on other patients (BBC-CV, n={expected.n})."
     )

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import polars as pl
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
+from mmcaf.files.look_notes import Look
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
 from mmcaf.stats.luck import Luck, luck
@@ -34,6 +36,7 @@ __all__ = [
     "Found",
     "Snapshot",
     "Study",
+    "best_first",
     "found_studies",
     "list_studies",
     "open_study",
@@ -95,7 +98,8 @@ class Study:
         return len(self.about.split.folds)
 
     def trials(self) -> pl.DataFrame:
-        """One row per trial, best first; its params as columns `param:<dotted path>`."""
+        """One row per trial, best first (`best_first`), those without a value last; its params as
+        columns `param:<dotted path>`, and `confirmed` where any trial was."""
         return self._once("trials, shown", self._trials)
 
     def _trials(self) -> pl.DataFrame:
@@ -108,11 +112,15 @@ class Study:
             pl.Series(f"param:{path}", [_shown(of.get(path)) for of in params], strict=False)
             for path in paths
         ]
-        complete = pl.col("state") == State.COMPLETE
-        ranked = table.with_columns(columns).sort(
-            complete, "value", "number", descending=[True, True, False], nulls_last=True
+        table = table.with_columns(columns).drop("params")
+        if confirmed := self.confirmed():
+            means = {number: one.mean for number, one in confirmed.items()}
+            mean = pl.col("number").replace_strict(means, default=None, return_dtype=pl.Float64)
+            table = table.with_columns(confirmed=mean.fill_nan(None))
+        others = table.filter(pl.col("state") != State.COMPLETE).sort(
+            "value", "number", descending=[True, False], nulls_last=True
         )
-        return ranked.drop("params")
+        return pl.concat([best_first(table), others])
 
     def metrics(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
@@ -150,15 +158,9 @@ class Study:
 
     def best_trial(self) -> dict[str, Any] | None:
         """The complete trial with the highest confirmed value, or, where none was confirmed, with
-        the highest objective; a pruned one is never best."""
+        the highest value of the search (`best_first`); a pruned one is never best."""
         complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        if not complete.height:
-            return None
-        confirmed = self.confirmed()
-        if confirmed:
-            number = max(confirmed, key=lambda one: (confirmed[one].mean, -one))
-            return complete.row(by_predicate=pl.col("number") == number, named=True)
-        return complete.row(0, named=True)
+        return complete.row(0, named=True) if complete.height else None
 
     def front(self) -> pl.DataFrame:
         """The complete trials that no other is better than in one objective of the study and as
@@ -215,8 +217,11 @@ class Study:
 
         Only whole runs of complete trials count: the row of a trial may be lost.
         """
+        rows = self.confirmations()
+        if rows.is_empty():
+            return {}
         complete = self._table("trials").filter(state=State.COMPLETE)["number"]
-        rows = self.confirmations().filter(pl.col("number").is_in(complete.to_list()))
+        rows = rows.filter(pl.col("number").is_in(complete.to_list()))
         whole = rows.filter(pl.len().over("number", "run") == self.folds)
         return {
             int(group["number"][0]): corrected_interval(
@@ -233,6 +238,11 @@ class Study:
     def _evaluations(self) -> pl.DataFrame:
         files = [self.folder.evaluations] if self.folder.evaluations.exists() else []
         return read_tables(files, EVALUATIONS, limit=self.folder.root).sort("look")
+
+    def look(self, number: int, written: datetime) -> Look:
+        """A look at the test patients with trial `number`, as it is noted beside the cohort."""
+        cases = self.about.split.test
+        return Look(study=self.name, trial=number, written=written.isoformat(), cases=cases)
 
     def test_predictions(self, look: int) -> pl.DataFrame:
         """One row per test case of one look at the test set: case, label, probability."""
@@ -264,10 +274,11 @@ class Study:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
         return self.about.oracle
 
-    def top(self) -> dict[str, Any] | None:
-        """The complete trial with the highest value of the search, confirmed or not."""
-        complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        return complete.row(0, named=True) if complete.height else None
+    def highest(self, count: int) -> list[int]:
+        """The complete trials with the highest values of the search, confirmed or not: whichever
+        is the best of them is what `mmstudy confirm` finds out."""
+        complete = self.trials().select("number", "state", "value")
+        return best_first(complete)["number"].head(count).to_list()
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
         """The validation cases at the trial's best epoch: case, label, fold, probability (raw).
@@ -487,6 +498,19 @@ def with_corrected(rows: pl.DataFrame, share: Share | None) -> pl.DataFrame:
         return rows.with_columns(corrected=pl.lit(None, dtype=pl.Float64))
     values = corrected(rows["probability"].to_numpy(), share)
     return rows.with_columns(corrected=pl.Series(values))
+
+
+def best_first(trials: pl.DataFrame) -> pl.DataFrame:
+    """The complete ones of `trials`, the best first: the one order all pages and commands have.
+
+    First come those that were confirmed, by their confirmed value, where there is such a column;
+    then the others by the value of the search, which is that of the luckiest of many. The earlier
+    of two equals comes first.
+    """
+    by = [*(["confirmed"] if "confirmed" in trials.columns else []), "value"]
+    return trials.filter(pl.col("state") == State.COMPLETE).sort(
+        *by, "number", descending=[True] * len(by) + [False], nulls_last=True
+    )
 
 
 def _shown(value: Any) -> Any:

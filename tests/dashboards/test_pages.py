@@ -87,7 +87,7 @@ def test_the_overview_says_how_the_study_stands(page: AppTest) -> None:
     shown = {metric.label: metric.value for metric in page.metric}
     best = open_study(Path(sys.argv[1]) / "twelve").trials()["value"].max()
     assert shown == {
-        "Best AUROC": f"{best:.3f}",
+        "Best AUROC of the search": f"{best:.3f}",
         "Complete": "11 of 12",
         "Pruned": "1",
         "Running": "0",

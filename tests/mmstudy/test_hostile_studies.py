@@ -36,7 +36,8 @@ FIELDS = (
     *("synthetic", "question", "created", "spec", "spec.search", "spec.search.trials"),
     *("spec.search.objectives", "spec.space", "spec.model", "spec.data", "spec.model.name"),
     *("spec.protocol", "split", "split.folds", "split.test", "cohort", "cohort_digest"),
-    *("versions", "shared", "n_cases", "schema_version"),
+    *("versions", "shared", "n_cases", "schema_version", "sources"),
+    *("spec.search.enqueue", "spec.search.warm_start"),
 )
 TRIAL: list[dict[str, Any]] = [
     *({"params": text} for text in ("{", "[1]", "null", "[" * 100_000, '{"=cmd|x": 1}')),

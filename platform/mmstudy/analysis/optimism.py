@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mmcaf.stats.choice import picked
 from mmcaf.stats.estimates import Estimate, Outcomes, bbc
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.schema import State
 from mmstudy.study import Study
 
 __all__ = [
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 TOP = 100
-"""Trials among which the choice is resampled, the best first: those behind are never chosen."""
+"""Trials among which the choice is resampled, those highest in the search: no other is chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +48,10 @@ def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Esti
     Raises:
         MMStudyError: a trial lacks predictions.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    outcomes = outcomes_of(study, sorted(complete["number"]))
+    outcomes = outcomes_of(study, numbers)
     judged = unseen_by_pruning(outcomes) if study.counts()["pruned"] else None
     return bbc(outcomes, judged=judged, resamples=resamples, seed=seed)
 
@@ -86,10 +85,9 @@ def cross_fitted_choice(study: Study) -> Choice | None:
     cases that decided on it have none. None without complete trials, or where every fold shares
     cases with every other.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    numbers = sorted(complete["number"])
     outcomes = outcomes_of(study, numbers)
     judged = unseen_by_pruning(outcomes) if study.counts()["pruned"] else None
     found = cross_fitted(outcomes, judged)

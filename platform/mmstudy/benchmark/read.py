@@ -157,7 +157,7 @@ def _empty_row(
 
 
 def _read_row(study: Study, entry: PaperRow, state: BenchmarkState) -> BenchmarkRow:
-    of, best = state.rows[entry.key], study.top()
+    of, best = state.rows[entry.key], study.best_trial()
     if best is None:
         return _empty_row(entry, of, of.fault or "not run yet", study.origin)
     complete = study.counts()["complete"]

@@ -116,6 +116,7 @@ def evaluate(
     Every rate has counts and an interval. Calls are made at 0.5 and at the mean of the folds'
     Youden thresholds; calibration is of corrected probabilities.
     """
+    from mmstudy.analysis.selection import selection_of
     from mmstudy.cli.progress import Reporter
     from mmstudy.comparison.judged import judged_look
     from mmstudy.followup.evaluate import evaluate as look_at_test
@@ -123,14 +124,16 @@ def evaluate(
 
     prevalence, opened = known_prevalence(prevalence), opened_study(study, root)
     number = trial_number(opened, trial)
-    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights)
+    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights, say=say)
     found = judged_look(opened, number, row["look"])
     table = judged_table(found, number=number, look=row["look"], prevalence=prevalence)
     print_table(table, how)
     if how in MACHINES:
         say(found.world.sentence)
-    times = "once" if row["look"] == 1 else f"{row['look']} times"
-    say(f"The test set of {opened.name} has now been looked at {times}.")
+    selection = selection_of(opened, cohort)
+    say(selection.looks.sentence)
+    if why := selection.untested(number):
+        say(f"They are no test of this trial: {why}.")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.report.escape import visible
 from mmstudy.report.table import MACHINES, Format, Table, render
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def short(row: dict[str, Any]) -> dict[str, Any]:
 
 def say(text: str) -> None:
     """Tell the user something that is not data."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def print_rows(rows: list[dict[str, Any]], how: Format, origin: Origin | None = None) -> None:

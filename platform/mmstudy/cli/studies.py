@@ -52,6 +52,7 @@ def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
 def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """How a study stands, and where its hours went."""
     from mmstudy.analysis.listing import standing
+    from mmstudy.analysis.looks import looks_of
 
     opened = opened_study(study, root).read()
     hours = opened.hours()
@@ -60,7 +61,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
         "hours_pruned": hours["pruned"],
         "hours_failed": hours["fail"],
         "gpu_hours": hours["gpu"],
-        "test_looks": opened.evaluations().height,
+        "test_looks": looks_of(opened).count,
     }
     print_rows([_summary(standing(opened)) | spent], how)
 
@@ -79,6 +80,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     With several objectives, the trials that no other beats in all of them.
     """
     from mmstudy.analysis.optimism import corrected_best, judged_on
+    from mmstudy.analysis.selection import selection_of
 
     opened = opened_study(study, root).read()
     if len(opened.about.objectives) > 1:
@@ -90,6 +92,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     number = trial_number(opened, "best")
     row = short(opened.trial(number))
     corrected, confirmed = corrected_best(opened), opened.confirmed().get(number)
+    row.pop("confirmed", None)  # it stands last here, whether there is one or not
     row |= {
         "expected": corrected.mean if corrected else None,
         "expected_low": corrected.low if corrected else None,
@@ -99,8 +102,9 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         "confirmed_high": confirmed.high if confirmed else None,
     }
     print_rows([row], how, opened.origin)
+    say(selection_of(opened).sentence)
     say(
-        "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
+        "value: the search's own. expected: of the trial a search like this one picks, "
         "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
     )
     if words := judged_on(opened):
@@ -162,6 +166,7 @@ def _summary(now: Standing) -> dict[str, Any]:
         "asked": study.asked,
         **now.counts,
         "best": now.value,
+        "confirmed": now.confirmed,
         "trial": now.trial,
         "n": study.about.n_cases - len(study.about.split.test),  # the value is of these
         "set_aside": len(study.about.split.test),

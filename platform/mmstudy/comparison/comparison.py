@@ -25,7 +25,8 @@ from mmcaf.stats.thresholds import cross_fitted
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
 from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice, judged_on
 from mmstudy.analysis.probabilities import out_of_fold
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, cross_fitted_because, notes
+from mmstudy.analysis.selection import Selection, selection_of
+from mmstudy.comparison.cautions import GAP, caution_of, cross_fitted_because, notes
 from mmstudy.comparison.judged import judged_look
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Kind, MethodRow, limited_to, row_of
@@ -71,10 +72,8 @@ class Comparison:
     tested: MethodRow  # the row of ours that the verdicts are about
     against_paper: tuple[Verdict, ...]  # one per published row
     against_baselines: tuple[Verdict, ...]  # validation cases, the same for both
-    trials: int
-    best_value: float  # the search's own, optimistic
+    selection: Selection  # how the trial came to be the best
     expected: Estimate | None  # of what such a search picks, on other patients (BBC-CV)
-    looks: int  # at the test set
     gap: Proportion  # of two accuracies on the paper's test set, below which nothing can show
     notes: tuple[str, ...]
 
@@ -105,12 +104,13 @@ class Comparison:
             "oracle": self.origin.oracle,
             "summary": self.summary,
             "summary_of_baselines": self.summary_of_baselines,
-            "trials": self.trials,
-            "best_value": self.best_value,
+            "trials": self.selection.trials,
+            "best_value": self.selection.value,
+            "chosen": self.selection.sentence,
             "expected": None
             if expected is None or expected.mean != expected.mean
             else {"mean": expected.mean, "low": expected.low, "high": expected.high},
-            "test_looks": self.looks,
+            "test_looks": self.selection.looks.count,
             "smallest_gap": {"hits": self.gap.hits, "total": self.gap.total},
             "sections": [
                 {"title": section.title, "rows": [row.as_dict() for row in section.rows]}
@@ -204,8 +204,7 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     }
     ours = (tested or validated)[0]
     baselines = [rows[0] for rows in simple.values()]
-    trials = sum(study.counts().values())
-    chosen = choice_of(study, number, trials)
+    selection = selection_of(study, cohort)
     pruned = [words] if expected and (words := judged_on(study)) else []
     rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
     return Comparison(
@@ -215,32 +214,32 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         sections=sections_of(rows),
         tested=ours,
         against_paper=against_published(
-            ours, published(), caution=caution_of(study, number, bool(tested), chosen)
+            ours, published(), caution=caution_of(study, selection, bool(tested))
         ),
-        against_baselines=_against_baselines(study, validated[0], baselines, chosen)
+        against_baselines=_against_baselines(study, validated[0], baselines, selection)
         if expected
         else (),
-        trials=trials,
-        best_value=float(best["value"]),
+        selection=selection,
         expected=corrected_best(study) if expected else None,
-        looks=study.evaluations().height,
         gap=GAP,
         notes=(
             *without,
             world.sentence,
-            *notes(study, ours, tested=bool(tested)),
+            *notes(study, ours, selection, tested=bool(tested)),
             *pruned,
         ),
     )
 
 
 def _against_baselines(
-    study: Study, ours: MethodRow, baselines: Sequence[MethodRow], chosen: str | None
+    study: Study, ours: MethodRow, baselines: Sequence[MethodRow], selection: Selection
 ) -> tuple[Verdict, ...]:
     """Ours as it is where nothing was chosen on these cases, else by the cross-fitted choice."""
+    chosen = selection.choice
     if not chosen or not baselines:
         return against_same_cases(ours, baselines)
-    found = cross_fitted_choice(study)
+    # What was chosen on these patients in another study cannot be chosen anew here.
+    found = None if selection.inherits else cross_fitted_choice(study)
     if found is None:
         return against_same_cases(ours, baselines, caution=chosen)
     pick = row_of(

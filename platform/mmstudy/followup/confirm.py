@@ -75,10 +75,10 @@ def confirm(
         if not 1 <= number <= most:
             raise UsageError(f"{name} must be from 1 to {most}, got {number}.")
     spec = study.about.spec
-    complete = study.trials().filter(state="complete")
-    if not complete.height:
+    chosen = study.highest(top)
+    if not chosen:
         raise MMStudyError(f"{study.name} has no complete trial to confirm.")
-    chosen, own = complete.head(top)["number"].to_list(), study.cohort(cohort)
+    own = study.cohort(cohort)
     check(own, progress=progress)
     folder = study.folder.working()
     with driver_lock(folder), runner:

@@ -67,7 +67,7 @@ COSTS = {  # of a trial: column -> words
 
 
 def history(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:
-    """The value of every complete trial in order, and the best so far.
+    """The value of every complete trial in order, and the highest value of the search so far.
 
     Raises:
         MMStudyError: no trial is complete.

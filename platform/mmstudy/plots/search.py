@@ -36,7 +36,7 @@ __all__ = [
 
 
 def history(trials: pl.DataFrame) -> Plot:
-    """The value of every complete trial in order, and the best so far."""
+    """The value of every complete trial in order, and the highest value of the search so far."""
     done = trials.filter(pl.col("value").is_not_null()).sort("number")
     number, value = done["number"].to_list(), done["value"].to_list()
     best = done["value"].cum_max().to_list()
@@ -47,9 +47,9 @@ def history(trials: pl.DataFrame) -> Plot:
         y=AUROC,
         layers=(
             Layer(kind="dots", name="trial", x=number, y=value, size=size),
-            Layer(kind="step", name="best so far", x=number, y=best, colour=GREEN),
+            Layer(kind="step", name="best of the search so far", x=number, y=best, colour=GREEN),
         ),
-        alt=f"Validation AUROC of {len(number)} complete trials by number, and the best so far.",
+        alt=f"Validation AUROC of {len(number)} complete trials by number, and the highest so far.",
     )
 
 

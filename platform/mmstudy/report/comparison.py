@@ -171,9 +171,5 @@ def _chosen(comparison: Comparison) -> str:
     corrected = (
         f"{found.mean:.3f} [{found.low:.2f}, {found.high:.2f}]" if found and known else "not known"
     )
-    of = f"the best of {comparison.trials} trials and so optimistic"
-    return (
-        f"Trial {comparison.trial} has the value {comparison.best_value:.3f}, "
-        f"{of if comparison.trials > 1 else 'the only trial'}; to expect of what such a search "
-        f"picks: {corrected} (BBC-CV)."
-    )
+    chosen = comparison.selection.sentence
+    return f"{chosen} To expect of what such a search picks: {corrected} (BBC-CV)."

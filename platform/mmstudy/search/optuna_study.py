@@ -99,7 +99,7 @@ class Search:
         if not past:
             for trial in known:
                 self._study.add_trial(adopted_trial(spec, trial))
-        for point in spec.search.enqueue:
+        for point in spec.search.points:
             fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
             self._study.enqueue_trial(fixed, skip_if_exists=True)
         self._interrupted = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,7 +23,7 @@ from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
+from mmstudy.storage.schema import SCHEMA_VERSION, Count, Source, Text, Value
 
 if TYPE_CHECKING:
     from mmstudy.spec.sections import TrialConfig
@@ -56,10 +56,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     n_cases: Count | None = None
     shared: _Way | None = None
     train_positive: tuple[Count, ...] | None = None
+    sources: Annotated[tuple[Source, ...], Meta(max_length=1000)] = ()
 
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
     trials: Count = 0
+    enqueue: list[Any] | dict[str, Any] = msgspec.field(default_factory=list)
+    warm_start: Text | None = None
     objectives: tuple[Literal["auroc", "seconds_per_epoch", "parameters"], ...] | None = None
 
 
@@ -116,6 +119,7 @@ class About:
     written: Mapping[str, Any]  # the spec with every default, as it was kept
     # Squamous ones among each fold's training cases; None: an earlier version did not say.
     train_positive: tuple[int, ...] | None = None
+    sources: tuple[Source, ...] = ()  # studies that the search began from, and theirs
 
     @cached_property
     def spec(self) -> StudySpec:
@@ -153,6 +157,19 @@ class About:
     def objectives(self) -> tuple[str, ...]:
         """What the search is for, `auroc` first where nothing else is said."""
         return self._outline.search.objectives or ("auroc",)
+
+    @property
+    def points(self) -> int:
+        """Number of points that the spec itself gives to be tried first."""
+        given = self._outline.search.enqueue
+        return len(given) if isinstance(given, list) else 0
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether the search began from a study of which no record was kept, as before 0.2.0."""
+        search = self._outline.search
+        named = search.warm_start is not None or isinstance(search.enqueue, dict)
+        return named and not self.sources
 
     @property
     def protocol(self) -> str:
@@ -270,15 +287,22 @@ def _about(name: str, version: int, found: _File) -> About:
         shared=found.shared,
         train_positive=found.train_positive,
         written=found.spec,
+        sources=found.sources,
     )
 
 
 def write_about(
-    folder: StudyFolder, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
+    folder: StudyFolder,
+    spec: StudySpec,
+    cohort: Cohort,
+    split: Split,
+    shared: Path | None = None,
+    sources: Sequence[Source] = (),
 ) -> None:
     """Write the file, keeping when the study was begun.
 
-    `shared` is where earlier stages and features are kept, if other studies have them too.
+    `shared` is where earlier stages and features are kept, if other studies have them too;
+    `sources` are the studies that the search began from.
     """
     from mmstudy.spec.study_spec import resolved
 
@@ -299,6 +323,7 @@ def write_about(
         "n_positive": int(rows["label"].sum()),
         "split": split.to_json(),
         "train_positive": _train_positive(cohort, split),
+        **({"sources": msgspec.to_builtins(sources)} if sources else {}),
         "versions": versions(),
         "code_version": code_version(),
     }

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
+from mmcaf.data.splits import Case
 from mmcaf.files.untrusted import decode
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Importances",
     "Params",
     "Setting",
+    "Source",
     "State",
     "Text",
     "TrialRow",
@@ -62,6 +64,9 @@ _Scalar = _Whole | float | bool | Annotated[str, Meta(max_length=MOST_TEXT)] | N
 Value = _Scalar | list[_Scalar]
 Params = dict[str, Value]
 """The type of a trial's params: dotted path -> value. JSON has neither NaN nor infinity."""
+
+_Name = Annotated[str, Meta(max_length=300, pattern=r"^[^\x00]*$")]
+_Cases = Annotated[tuple[Case, ...], Meta(max_length=100_000)]
 
 INFEASIBLE = "infeasible"
 """How the reason of a trial begins whose params broke a constraint: it never ran."""
@@ -298,6 +303,25 @@ class Claim:
     hardware: Text | None = None
     versions: dict[Text, Text] | None = None
     code_version: Text | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A study that another one's search began from, as it was then; a part of `study.json`.
+
+    It is data: nothing is read where it comes from. Sources of a source are listed like those of
+    the study itself, with the one they are known `through`.
+    """
+
+    study: _Name
+    way: Literal["warm_start", "enqueue"]  # how it is begun from
+    begun: _Name = ""  # when that study was begun
+    cohort_digest: _Name | None = None  # of its patients
+    trials: Count  # that were judged there: complete and pruned ones
+    taken: Count = 0  # of them known, or tried first, here
+    points: Annotated[tuple[Params, ...], Meta(max_length=10_000)] = ()  # that are tried first here
+    searched: _Cases = ()  # cases that trained or validated there
+    looked: _Cases = ()  # cases of its test set, if anybody looked at it
+    through: _Name | None = None  # the source that began from this one
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

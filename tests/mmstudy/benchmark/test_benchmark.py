@@ -136,15 +136,15 @@ def test_a_row_with_more_trials_follows_its_search_and_confirms_the_new_best(
     run(("kan",), cohort, tmp_path, replace(BUDGET, trials=1))
     run(("kan",), cohort, tmp_path, replace(BUDGET, trials=6))
     study, found = open_study(tmp_path / "bench-kan"), read_benchmark(tmp_path)
-    top = study.top()
+    (top,), best = study.highest(1), study.best_trial()
     assert found is not None
-    assert top is not None
-    assert top["value"] == study.trials()["value"].max()
-    assert top["number"] in study.confirmed()
+    assert best is not None
+    assert study.trial(top)["value"] == study.trials()["value"].max()
+    assert top in study.confirmed()
     (row,) = found.rows
     assert row.state == "complete"
     assert row.trials == 6
-    assert row.confirmed == study.confirmed()[int(top["number"])]
+    assert row.confirmed == study.confirmed()[int(best["number"])]
 
 
 def test_a_failed_trial_does_not_count_as_searched(

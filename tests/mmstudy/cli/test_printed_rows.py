@@ -22,6 +22,7 @@ from mmstudy.driver.inline import InlineRunner
 from mmstudy.report.table import MACHINES, PEOPLE, Format
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.origin import Origin
+from mmstudy.storage.schema import Source
 from mmstudy.study import Study, open_study
 from support.keyed import keyed
 from support.made_study import MMCAF_SCORES, add_look, made_study
@@ -155,12 +156,13 @@ def test_a_terminal_is_told_nothing_by_what_a_study_is_called(
     tmp_path: Path, command: Command
 ) -> None:
     hostile = "a\x1b[2Jb\x9b\u202e\nQ"
-    made_study(tmp_path, name=hostile, synthetic=True)
+    source = Source(study=hostile, way="enqueue", trials=3, searched=("c000",))
+    made_study(tmp_path, name=hostile, synthetic=True, sources=[source])
     for how in (*PEOPLE, *MACHINES):
-        for arguments in (["ls"], ["compare", hostile]):
-            code, out, _ = command(*arguments, "--root", str(tmp_path), "-f", how)
+        for arguments in (["ls"], ["compare", hostile], ["best", hostile]):
+            code, out, err = command(*arguments, "--root", str(tmp_path), "-f", how)
             assert code == 0
-            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out + err)
             assert how in MACHINES or not re.search("\u202e|^Q", out, re.MULTILINE)
 
 

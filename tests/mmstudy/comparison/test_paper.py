@@ -126,7 +126,7 @@ def test_a_test_set_on_which_ours_is_clearly_better_lets_it_be_said(tmp_path: Pa
 def test_the_same_numbers_on_cases_it_was_chosen_on_say_nothing(tmp_path: Path) -> None:
     study = made_study(tmp_path, MANY, [NEARLY_PERFECT, NEARLY_PERFECT[::-1]])
     found = compare(study)
-    assert found.trials == 2
+    assert found.selection.trials == 2
     assert {v.outcome for v in found.against_paper} == {"untested"}
     (verdict,) = (v for v in found.against_paper if v.against == "MMTM")
     assert "best of 2 trials and 1 epoch on these very patients" in verdict.sentence
@@ -152,7 +152,7 @@ def test_a_test_set_seen_with_another_trial_is_a_validation_set(tmp_path: Path) 
     add_look(study, 0, MANY, NEARLY_PERFECT)
     add_look(study, 1, MANY, NEARLY_PERFECT)
     found = compare(study)
-    assert found.looks == 2
+    assert found.selection.looks.count == 2
     assert {v.outcome for v in found.against_paper} == {"untested"}
     assert "looked at with 1 other trial, which" in found.against_paper[0].sentence
     assert any("has been looked at 2 times" in note for note in found.notes)
@@ -186,7 +186,7 @@ def test_the_best_value_stands_beside_the_corrected_one(tmp_path: Path) -> None:
     found, corrected = compare(study), corrected_best(study)
     assert found.expected == corrected
     assert corrected is not None
-    assert found.best_value > corrected.mean + 0.05  # the best of 20 coins
+    assert found.selection.value > corrected.mean + 0.05  # the best of 20 coins
     assert compare(study, expected=False).expected is None
 
 

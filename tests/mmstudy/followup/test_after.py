@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
+from mmcaf.files.look_notes import noted_looks
 from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import corrected_interval
 from mmcaf.stats.metrics import ConfusionMatrix
@@ -207,10 +209,10 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
 ) -> None:
     root = str(study.folder.root.parent)
     arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
-    for times in ("once", "2 times"):
+    for times in ("1 time", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
         assert code == 0
-        assert f"has now been looked at {times}." in stderr
+        assert f"has been looked at {times}." in stderr
     row, other = json.loads(stdout)
     assert (row["look"], row["n"]) == (2, 5)
     assert row["threshold"] == "0.5"
@@ -228,6 +230,9 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
     rate = row["sensitivity"]
     assert (rate["hits"], rate["total"]) == (int((called & (labels == 1)).sum()), labels.sum())
     assert rate["low"] <= rate["value"] <= rate["high"]
+    noted = [look for look in noted_looks(larger.folder) if look.study == "s"]
+    assert [datetime.fromisoformat(look.written) for look in noted] == log["written"].to_list()
+    assert {look.cases for look in noted} == {study.about.split.test}
     code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
     assert json.loads(stdout)[0]["test_looks"] == 2
 
@@ -397,7 +402,7 @@ def test_a_warm_start_adopts_what_fits_exactly(
     ]
     assert adopted
     assert warm.trials()["number"].min() == len(adopted)
-    with pytest.raises(UsageError, match="another cohort or other folds"):
+    with pytest.raises(UsageError, match="of the 3 test patients of this study served in the"):
         run(cohort, tmp_path, "x", search=source)
 
 
