@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +26,7 @@ from mmstudy.errors import UsageError
 if TYPE_CHECKING:
     from mmstudy.driver.contract import Runner
 
-__all__ = ["run", "runner_for", "spec_schema"]
+__all__ = ["has_begun", "run", "runner_for", "spec_schema"]
 
 spec_app = typer.Typer(no_args_is_help=True, help="What a study spec may say.")
 app.add_typer(spec_app, name="spec")
@@ -47,11 +48,14 @@ def run(
     """Run a study, or go on with one that was interrupted."""
     from mmstudy.cli.progress import Reporter
     from mmstudy.driver.drive import plan_study, run_study
+    from mmstudy.spec.effects import given_for_nothing
     from mmstudy.spec.reading import find_spec, load_spec
 
     path = find_spec(spec)
     overrides = [*(set_ or []), *([f"search.trials={trials}"] if trials is not None else [])]
-    loaded = load_spec(path, overrides)
+    loaded = load_spec(path, overrides, begun=has_begun(root, name or path.stem))
+    for sentence in given_for_nothing(loaded):
+        say(sentence)
     folder = cohort or (located(loaded.cohort, "cohort") if loaded.cohort else None)
     if folder is None:
         raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
@@ -79,6 +83,20 @@ def spec_schema() -> None:
     from mmstudy.spec.reading import json_schema
 
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def has_begun(root: Path | str, name: str) -> bool:
+    """Whether the study `name` of a root, a folder or an address, has a `study.json`.
+
+    Raises:
+        DataError: its store cannot be reached.
+    """
+    from mmcaf.files.remote import place
+    from mmstudy.storage.folder import StudyFolder
+
+    folder = StudyFolder(place(str(root)) / name)
+    folder.refresh(at_once=True)
+    return folder.study.exists()
 
 
 def runner_for(inline: bool) -> Runner:

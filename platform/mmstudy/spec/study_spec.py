@@ -140,8 +140,13 @@ class StudySpec(Written):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
+def parse_spec(raw: Mapping[str, Any], *, source: str = "spec", begun: bool = False) -> StudySpec:
     """Check a spec that is already a mapping.
+
+    Args:
+        raw: what a human wrote, or a study kept.
+        source: names it in the heading of its faults.
+        begun: whether it is of a study that has begun; it then may search what has no effect.
 
     Raises:
         UsageError: lists every fault.
@@ -152,7 +157,7 @@ def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
         faults += map(_untagged, faults_of(error))
-    faults += config_faults(raw)
+    faults += config_faults(raw, begun=begun)
     if faults or spec is None:
         count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
         in_order = sorted(faults, key=lambda fault: _place(fault.path[0]))
