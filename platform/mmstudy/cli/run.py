@@ -12,6 +12,7 @@ import typer
 from mmstudy.cli.shared import (
     ROOT,
     CohortOption,
+    FormatOption,
     InlineOption,
     RootOption,
     app,
@@ -25,8 +26,9 @@ from mmstudy.errors import UsageError
 
 if TYPE_CHECKING:
     from mmstudy.driver.contract import Runner
+    from mmstudy.spec.study_spec import StudySpec
 
-__all__ = ["has_begun", "run", "runner_for", "spec_schema"]
+__all__ = ["has_begun", "probe", "run", "runner_for", "spec_schema"]
 
 spec_app = typer.Typer(no_args_is_help=True, help="What a study spec may say.")
 app.add_typer(spec_app, name="spec")
@@ -56,10 +58,7 @@ def run(
     loaded = load_spec(path, overrides, begun=has_begun(root, name or path.stem))
     for sentence in given_for_nothing(loaded):
         say(sentence)
-    folder = cohort or (located(loaded.cohort, "cohort") if loaded.cohort else None)
-    if folder is None:
-        raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
-    reporter = Reporter()
+    folder, reporter = _cohort_of(loaded, cohort), Reporter()
     plan = plan_study(
         loaded, cohort=folder, root=root, name=name or path.stem, progress=reporter.steps
     )
@@ -77,12 +76,55 @@ def run(
     print_rows([short(row) for row in study.trials().to_dicts()], "table", study.origin)
 
 
+@app.command()
+def probe(
+    spec: Annotated[str, typer.Argument(help="A YAML file, or the name of a ready space.")],
+    cohort: CohortOption = None,
+    root: RootOption = ROOT,
+    name: Annotated[str | None, typer.Option(help="The study's name; else the spec's.")] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Trainings of each point.")] = 5,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, repeatable.")] = None,
+    how: FormatOption = "table",
+) -> None:
+    """How far each searched setting moves predictions, beside how far another seed does.
+
+    On the first fold, before the search or beside it; stored with the study. What is done stays:
+    the same command goes on.
+    """
+    from mmstudy.analysis.reach import probed, probed_rows
+    from mmstudy.cli.progress import Reporter
+    from mmstudy.driver.drive import plan_study
+    from mmstudy.driver.reach import origin_of
+    from mmstudy.driver.reach import probe as measure
+    from mmstudy.spec.reading import find_spec, load_spec
+
+    path, reporter = find_spec(spec), Reporter()
+    own = name or path.stem
+    loaded = load_spec(path, set_ or [], begun=has_begun(root, own))
+    folder = _cohort_of(loaded, cohort)
+    plan = plan_study(
+        loaded, cohort=folder, root=root, name=own, progress=reporter.steps, continues=False
+    )
+    found = measure(plan, runner_for(inline=True), seeds=seeds, progress=reporter.steps, say=say)
+    print_rows(probed_rows(found), how, origin_of(plan))
+    for sentence in probed(found):
+        say(sentence)
+
+
 @spec_app.command("schema")
 def spec_schema() -> None:
     """The JSON schema of a spec, for editors."""
     from mmstudy.spec.reading import json_schema
 
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def _cohort_of(spec: StudySpec, given: Path | None) -> Path:
+    """Where the cohort lies: what the user gave, or what the spec says."""
+    folder = given or (located(spec.cohort, "cohort") if spec.cohort else None)
+    if folder is None:
+        raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")
+    return folder
 
 
 def has_begun(root: Path | str, name: str) -> bool:

@@ -127,12 +127,15 @@ class StudySpec(Written):
         """The constraints, read."""
         return tuple(map(Constraint.parse, self.constraints))
 
-    def digest(self) -> str:
+    def digest(self, *, epochs: bool = True) -> str:
         """Identity of everything that decides what a trial computes or which trial comes next.
 
-        The number of trials, resources and limits may change while a study goes on.
+        The number of trials, resources and limits may change while a study goes on; with `epochs`
+        false, `train.epochs` too.
         """
         kept = resolved(self)
+        if not epochs:
+            kept["train"].pop("epochs")
         for name in ("question", "cohort", "resources", "limits"):
             kept.pop(name, None)
         kept["search"].pop("trials")

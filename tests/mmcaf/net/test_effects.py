@@ -48,14 +48,13 @@ def test_what_a_stage_does_not_read_is_named(train: dict[str, Any], names: set[s
     assert idle(**train) == names | always | ({"train.warmup_epochs"} if rises else set())
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
-@pytest.mark.parametrize("warmup", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("epochs", "warmup"), [(e, w) for e in (1, 2, 3, 5) for w in (0, 1, 2) if w <= e]
+)
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_what_is_said_of_the_rate_is_what_the_loop_does(
     epochs: int, warmup: int, schedule: Any
 ) -> None:
-    if warmup > epochs:
-        pytest.skip("refused")
     config = TrainConfig(epochs=epochs, warmup_epochs=warmup, schedule=schedule)
 
     def rates(**changes: Any) -> list[float]:
