@@ -12,6 +12,7 @@ import streamlit as st
 
 from mmstudy import plots
 from mmstudy.analysis.filters import Setting, matching, settings
+from mmstudy.analysis.reach import foreign_probe, probed, probed_rows
 from mmstudy.study import Study
 from views import filters
 
@@ -69,12 +70,26 @@ def _importance(study: Study, trials: pl.DataFrame) -> None:
             f"Of {said['complete']} complete trials; there are {complete} now. Pruned ones have no "
             "value and do not count. The filters above do not change it."
         )
+    _probe(study)
     if st.button("Compute now", key="importance", help="mmstudy importance"):
         with st.spinner("Computing importance"):
             text = loading.recomputed_importance(study)
         fresh = {"rows": json.loads(text), "complete": complete}
         st.session_state[f"_importance {study.folder.root}"] = fresh
         st.rerun()
+
+
+def _probe(study: Study) -> None:
+    """What each setting can move, where `mmstudy probe` has measured it."""
+    found = study.probe()
+    if found is None:
+        return
+    if words := foreign_probe(study):
+        frame.tell("warning", words)
+    shown = ("setting", "low", "high", "share", "share_low", "share_high", "says")
+    rows = pl.DataFrame([{name: row[name] for name in shown} for row in probed_rows(found)])
+    frame.table(rows, study)
+    st.caption(frame.plain(" ".join(probed(found))))
 
 
 def _contour(study: Study, done: pl.DataFrame, known: Sequence[Setting]) -> None:

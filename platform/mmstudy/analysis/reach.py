@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmstudy.storage.parquet import decoded
 from mmstudy.storage.schema import Probe, ProbeRow, Text
 from mmstudy.study import Study
 
-__all__ = ["foreign_probe", "meaning", "probed", "probed_rows"]
+__all__ = ["foreign_probe", "meaning", "probed", "probed_rows", "reach_columns"]
 
 _HALF = 0.5  # of what a seed does: a quarter of its variance
 
@@ -42,6 +43,32 @@ def probed_rows(found: Probe) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def reach_columns(
+    rows: Sequence[Mapping[str, Any]] | None, found: Probe | None
+) -> list[dict[str, Any]]:
+    """Rows of importance, each with what a probe says of its setting; its rows alone without any.
+
+    Args:
+        rows: of `mmstudy.importance`, if it can say anything.
+        found: the study's probe, if there is one.
+    """
+    if found is None:
+        return [dict(row) for row in rows or ()]
+    probed = {
+        row["setting"]: {
+            "moves": row["share"],
+            "moves_low": row["share_low"],
+            "moves_high": row["share_high"],
+            "probe_says": row["says"],
+        }
+        for row in probed_rows(found)
+    }
+    if rows is None:
+        return [{"setting": name, **of} for name, of in probed.items()]
+    none = dict.fromkeys(("moves", "moves_low", "moves_high", "probe_says"))
+    return [{**row, **probed.get(row["setting"], none)} for row in rows]
 
 
 def meaning(row: ProbeRow) -> str:

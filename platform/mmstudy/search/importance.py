@@ -29,7 +29,7 @@ from mmstudy.storage.parquet import params_of
 from mmstudy.storage.schema import LEAST_TRIALS, State, too_few
 from mmstudy.study import Study
 
-__all__ = ["importance", "keep_importance", "weighed"]
+__all__ = ["importance", "keep_importance", "p_values", "weighed"]
 
 _DEALS = 999  # of values to trials, in the test
 _DRAWS, _FORESTS = 60, 20  # of trials, and of values to trials, in forests
@@ -101,15 +101,11 @@ def weighed(spec: StudySpec, trials: Sequence[Trial], *, seed: int = 0) -> dict[
     few = trials
     if len(trials) > _MOST_TRIALS:
         few = [trials[i] for i in random.choice(len(trials), _MOST_TRIALS, replace=False)]
-    columns = {
-        path: _columns(spec.space[path], [of[path] for of, _ in trials])
-        for path in shares["fanova"]
-    }
-    p = dependence(columns, np.array([value for _, value in trials]), deals=_DEALS, seed=seed)
+    p = p_values(spec, trials, seed=seed)
     drawn = [_again(spec, _drawn(few, random), seed) for _ in range(_DRAWS)]
     dealt = [_again(spec, _dealt(few, random), seed) for _ in range(_FORESTS)]
     rows: dict[str, Any] = {}
-    for path in columns:
+    for path in p:
         row: dict[str, Any] = {"setting": path}
         for name in shares:
             of = [one[name].get(path, 0.0) for one in drawn if one]
@@ -120,6 +116,14 @@ def weighed(spec: StudySpec, trials: Sequence[Trial], *, seed: int = 0) -> dict[
         row |= {"p": p[path], "n": len(trials), "says": _DEPENDS if told else _UNSHOWN}
         rows[path] = row
     return rows
+
+
+def p_values(spec: StudySpec, trials: Sequence[Trial], *, seed: int = 0) -> dict[str, float]:
+    """p of no dependence for each setting that all `trials` have, adjusted for all of them."""
+    columns = {
+        path: _columns(spec.space[path], [of[path] for of, _ in trials]) for path in trials[0][0]
+    }
+    return dependence(columns, np.array([value for _, value in trials]), deals=_DEALS, seed=seed)
 
 
 def keep_importance(study: Study) -> None:
