@@ -17,6 +17,8 @@ from mmcaf.stats.estimates import Estimate
 
 __all__ = ["Movement", "movement"]
 
+_MOST = 20.0  # of a logarithm: beyond, nothing is known but that it is far
+
 Logits = NDArray[np.float64]  # (seeds, patients)
 
 
@@ -92,7 +94,8 @@ def _estimate(
     half = float(stdtrit(min(n, len(base)) - 1, (1 + confidence) / 2)) * variance**0.5
     if square is _steady or min(left_out) <= 0:
         return Estimate(_root(whole), _root(whole - half), _root(whole + half), n)
-    factor = float(np.exp(half / whole))  # a square is skewed: its logarithm is nearer to normal
+    # A square is skewed: its logarithm is nearer to normal.
+    factor = float(np.exp(min(half / whole, _MOST)))
     return Estimate(_root(whole), _root(whole / factor), _root(whole * factor), n)
 
 

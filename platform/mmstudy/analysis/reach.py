@@ -16,7 +16,7 @@ _HALF = 0.5  # of what a seed does: a quarter of its variance
 
 _NOISE = "moves less than half of what a seed does: a search over it mostly finds noise"
 _ACTS = "moves predictions the same way at every seed"
-_DRAWN = "cannot be told from other initial weights"
+_DRAWN = "cannot be told from what a seed does"
 _FEW = "too few seeds for an interval"
 
 

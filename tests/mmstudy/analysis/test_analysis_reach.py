@@ -24,7 +24,10 @@ BARE = ProbeRow(setting="a", low="1", high="2")
     [
         (PROBE.rows[0], "mostly finds noise"),
         (PROBE.rows[1], "the same way at every seed"),
-        (msgspec.structs.replace(PROBE.rows[1], steady_low=0.0), "other initial weights"),
+        (
+            msgspec.structs.replace(PROBE.rows[1], steady_low=0.0),
+            "cannot be told from what a seed does",
+        ),
         (msgspec.structs.replace(BARE, share=0.0, share_high=0.0), "nothing at all"),
         (msgspec.structs.replace(BARE, share=0.3), "too few seeds"),
         (msgspec.structs.replace(BARE, fault="the training diverged"), "the training diverged"),

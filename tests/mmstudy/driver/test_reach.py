@@ -113,14 +113,14 @@ def test_an_inert_setting_moves_nothing_and_the_learning_rate_more_than_a_seed(
     with pytest.raises(Interrupted, match="the same command goes on"):
         probe(plan, InlineRunner(), seeds=3, progress=stop)
     kept = plan.folder.json(plan.folder.probe, Probe)
-    assert 0 < len(kept.runs) < 15
+    assert 0 < len(kept.runs) < 12
     found = probe(plan, InlineRunner(), seeds=3)
     assert found.runs[: len(kept.runs)] == kept.runs
     rows = {row.setting: row for row in found.rows}
     assert rows["train.momentum"].share == 0.0
     assert rows["train.lr"].share is not None
     assert rows["train.lr"].share > 1
-    assert len(found.runs) == 15  # five points at three seeds
+    assert len(found.runs) == 12  # momentum is held at one of its ends: four points
     # The study that begins in the folder has it, also where it trains longer.
     longer = spec(space=SEARCHED, train={"optimizer": "adamw", "epochs": 9, "lr": 1e-3})
     write_about(plan.folder, longer, plan.cohort, plan.split)
