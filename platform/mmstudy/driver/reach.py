@@ -26,7 +26,6 @@ from mmcaf.stats.movement import movement
 from mmstudy.driver.contract import Runner
 from mmstudy.driver.drive import Plan, adapted
 from mmstudy.errors import Interrupted, MMStudyError, UsageError
-from mmstudy.provenance import code_version
 from mmstudy.spec.space import Choice, Dimension, in_order, is_active, wanted
 from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.about import read_about
@@ -215,7 +214,6 @@ def _begun(plan: Plan, device: str, say: Callable[[str], None]) -> Probe:
         n=len(plan.split.folds[0].val),
         device=device,
         threads=plan.spec.resources.cpu,
-        code_version=code_version(),
         base=json.dumps(base),
     )
     path = plan.folder.probe

@@ -18,6 +18,7 @@ import pyarrow as pa
 from msgspec import Meta
 
 from mmcaf.files.untrusted import decode
+from mmstudy.provenance import code_version
 
 __all__ = [
     "CONFIRMATIONS",
@@ -380,7 +381,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     n: Count  # held-out patients
     device: Text
     threads: Count
-    code_version: Text
     base: Text  # params that all else is held at, as JSON
+    code_version: Text = msgspec.field(default_factory=code_version)
     runs: tuple[ProbeRun, ...] = ()
     rows: tuple[ProbeRow, ...] = ()
