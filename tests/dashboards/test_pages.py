@@ -263,12 +263,11 @@ def test_a_broken_study_hides_no_other_on_any_page(
         assert found.title[0].value
 
 
-def test_importance_is_shown_with_its_n_and_computed_on_a_click(page: AppTest) -> None:
+def test_few_trials_say_nothing_of_importance_and_nothing_is_computed(page: AppTest) -> None:
     opened(page, "parameters", "twelve")
-    assert "The driver writes it when it ends" in words(page)
-    page.button(key="importance").click().run(timeout=120)
     assert not page.exception
-    assert "11 complete trials: too few to say" in words(page)
+    assert "11 complete trials: too few to say" in words(page).replace("\\", "")
+    assert "importance" not in {button.key for button in page.button}
 
 
 def test_what_a_setting_can_move_is_shown_where_it_was_probed(page: AppTest, studies: Path) -> None:
@@ -277,7 +276,8 @@ def test_what_a_setting_can_move_is_shown_where_it_was_probed(page: AppTest, stu
     try:
         opened(page, "parameters", "twelve")
         assert not page.exception
-        assert "moves less than half of what a seed does" in str(page.dataframe[0].value)
+        tables = [one.value for one in page.dataframe if "says" in one.value.columns]
+        assert "mostly finds noise" in tables[0]["says"][1]
         assert "of other patients" in words(page)
         assert "All else is held at train.lr 0.001" in words(page).replace("\\", "")
     finally:
@@ -290,7 +290,7 @@ def test_importance_of_the_driver_is_shown(page: AppTest, studies: Path) -> None
     path.write_text(json.dumps({"complete": 9, "rows": rows}))
     try:
         opened(page, "parameters", "twelve")
-        assert "9 complete trials: too few to say" in words(page)
+        assert "9 complete trials: too few to say" in words(page).replace("\\", "")
         path.write_text(json.dumps({"complete": 40, "rows": rows}))
         opened(page, "parameters", "twelve")
         assert "Of 40 complete trials; there are 11 now" in words(page)
