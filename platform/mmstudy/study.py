@@ -29,7 +29,16 @@ from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
-from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
+from mmstudy.storage.schema import (
+    CONFIRMATIONS,
+    EVALUATIONS,
+    LEAST_TRIALS,
+    PREDICTIONS,
+    Importances,
+    Probe,
+    State,
+    too_few,
+)
 from mmstudy.storage.segments import Table
 
 __all__ = [
@@ -260,7 +269,19 @@ class Study:
         if not file.exists() and not file.is_symlink():
             return None
         found: dict[str, Any] = msgspec.to_builtins(self.folder.json(file, Importances))
+        if found["complete"] < LEAST_TRIALS and "rows" in found:  # an earlier version weighed four
+            return {"complete": found["complete"], "fault": too_few(found["complete"])}
         return found
+
+    def probe(self) -> Probe | None:
+        """What `mmstudy probe` has measured for this study; None where it has not.
+
+        Raises:
+            MMStudyError: the file is damaged; names the field.
+        """
+        file = self.folder.probe
+        there = file.exists() or file.is_symlink()
+        return self.folder.json(file, Probe) if there else None
 
     def live(self) -> bool:
         """Whether a driver holds the study's lock; that of a killed one is free."""

@@ -22,6 +22,7 @@ from mmstudy.cli.shared import (
     short,
     trial_number,
 )
+from mmstudy.errors import MMStudyError
 from mmstudy.report.table import PEOPLE
 
 if TYPE_CHECKING:
@@ -132,11 +133,26 @@ def show(
 
 @app.command()
 def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
-    """Which searched settings the value depends on, and how many trials say so."""
+    """Which searched settings the value depends on, how many trials say so, and what a probe says.
+
+    With fewer than 30 complete trials nothing is said of importance; a probe is shown all the same.
+    """
+    from mmstudy.analysis.reach import foreign_probe, reach_columns
     from mmstudy.search.importance import importance as of
 
     opened = opened_study(study, root).read()
-    print_rows(of(opened), how, opened.origin)
+    found, rows, fault = opened.probe(), None, None
+    try:
+        rows = of(opened)
+    except MMStudyError as error:
+        if found is None:
+            raise
+        fault = str(error)
+    print_rows(reach_columns(rows, found), how, opened.origin)
+    counts = opened.counts()
+    for words in (fault, foreign_probe(opened), None if fault else _READING, _pruned(counts)):
+        if words:
+            say(words)
 
 
 @app.command()
@@ -154,6 +170,23 @@ def compare(
     prevalence = known_prevalence(prevalence)
     found = beside(opened_study(study, root), cohort)
     print_table(comparison_table(found, prevalence), how)
+
+
+_READING = (
+    "fanova: a setting's part in how the value varies over the whole space, main effects alone. "
+    "ped_anova: its part in what tells the best tenth of the trials from the rest. Either adds up "
+    "to 1 also where nothing matters: by_chance is fanova's part then, and p is of no dependence, "
+    "adjusted for all settings. Intervals are over trials: 95 %, bootstrap."
+)
+
+
+def _pruned(counts: dict[str, int]) -> str | None:
+    if not counts["pruned"]:
+        return None
+    return (
+        f"{counts['pruned']} of {sum(counts.values())} trials were pruned and have no value: what "
+        "decided early is judged among its survivors, and looks smaller than it is."
+    )
 
 
 def _summary(now: Standing) -> dict[str, Any]:

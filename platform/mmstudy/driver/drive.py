@@ -100,6 +100,7 @@ def plan_study(
     name: str,
     shared: Path | None = None,
     progress: Progress | None = None,
+    continues: bool = True,
 ) -> Plan:
     """Check that `spec` fits `cohort` and what may already lie in `root/name`, and the volumes.
 
@@ -110,6 +111,7 @@ def plan_study(
         name: of the study's own folder in `root`.
         shared: where earlier stages and features lie, for other studies too.
         progress: told of every volume that has to be read.
+        continues: whether a study that already lies there must be able to go on with `spec`.
 
     Raises:
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
@@ -125,7 +127,8 @@ def plan_study(
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
     before = StudyFolder(root / name)
     before.refresh(at_once=True)
-    check_continues(before, spec, patients.digest, plan.split)
+    if continues:
+        check_continues(before, spec, patients.digest, plan.split)
     largest = max(plan.in_plane_px, default=0)
     if largest > patients.in_plane_px:
         raise UsageError(

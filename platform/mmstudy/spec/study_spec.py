@@ -152,12 +152,15 @@ class StudySpec(Written):
         """The constraints, read."""
         return tuple(map(Constraint.parse, self.constraints))
 
-    def digest(self) -> str:
+    def digest(self, *, epochs: bool = True) -> str:
         """Identity of everything that decides what a trial computes or which trial comes next.
 
-        The number of trials, resources and limits may change while a study goes on.
+        The number of trials, resources and limits may change while a study goes on; with `epochs`
+        false, `train.epochs` too.
         """
         kept = resolved(self)
+        if not epochs:
+            kept["train"].pop("epochs")
         for name in ("question", "cohort", "resources", "limits"):
             kept.pop(name, None)
         kept["search"].pop("trials")
@@ -165,8 +168,13 @@ class StudySpec(Written):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
+def parse_spec(raw: Mapping[str, Any], *, source: str = "spec", begun: bool = False) -> StudySpec:
     """Check a spec that is already a mapping.
+
+    Args:
+        raw: what a human wrote, or a study kept.
+        source: names it in the heading of its faults.
+        begun: whether it is of a study that has begun; it then may search what has no effect.
 
     Raises:
         UsageError: lists every fault.
@@ -177,7 +185,7 @@ def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
         faults += map(_untagged, faults_of(error))
-    faults += config_faults(raw)
+    faults += config_faults(raw, begun=begun)
     if faults or spec is None:
         count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
         in_order = sorted(faults, key=lambda fault: _place(fault.path[0]))

@@ -131,7 +131,7 @@ class About:
         # Imported when asked for: pydantic takes longer than everything a reader of tables needs.
         from mmstudy.spec.study_spec import parse_spec
 
-        return parse_spec(self.written, source=f"the spec of {self.name}")
+        return parse_spec(self.written, source=f"the spec of {self.name}", begun=True)
 
     def config(self, params: Mapping[str, Any]) -> TrialConfig:
         """The configs of a trial with `params` (dotted path -> value), checked.

@@ -25,6 +25,7 @@ from mmstudy.storage.schema import (
     PREDICTIONS,
     TRIALS,
     Importances,
+    Probe,
     State,
     TrialRow,
 )
@@ -197,11 +198,13 @@ def _notes(folder: StudyFolder) -> Iterator[Damage]:
                 read_tables([file], schema, limit=folder.root)
             except MMStudyError as error:
                 yield Damage(file, str(error))
-    if folder.importance.exists() or folder.importance.is_symlink():
-        try:
-            folder.json(folder.importance, Importances)
-        except MMStudyError as error:
-            yield Damage(folder.importance, str(error))
+    kinds = ((folder.importance, Importances), (folder.probe, Probe))
+    for file, kind in kinds:
+        if file.exists() or file.is_symlink():
+            try:
+                folder.json(file, kind)
+            except MMStudyError as error:
+                yield Damage(file, str(error))
 
 
 def _unbacked(
