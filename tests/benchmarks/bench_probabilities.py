@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mmcaf.stats.areas import auroc
 from mmcaf.stats.calibration import calibration
-from mmcaf.stats.logistic import fit_logistic
 from mmcaf.stats.luck import luck
 from mmcaf.stats.priors import Share, corrected
+from mmcaf.stats.regression.logistic import fit_logistic
 from mmcaf.stats.thresholds import FIXED, ensemble_threshold, youden
 
 Floats = NDArray[np.float64]

@@ -74,7 +74,8 @@ def reach_columns(
 def meaning(row: ProbeRow) -> str:
     """What may be said of one setting, in words.
 
-    >>> meaning(ProbeRow(setting="a", low="1", high="2", share=0.1, share_high=0.2))
+    >>> row = ProbeRow(setting="a", low="1", high="2", share=0.1, share_high=0.2, steady_low=0.0)
+    >>> meaning(row)
     'moves less than half of what a seed does: a search over it mostly finds noise'
     """
     if row.share is None:
