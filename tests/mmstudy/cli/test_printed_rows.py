@@ -11,12 +11,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmcaf.files.atomic import write_json
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.report.table import MACHINES, PEOPLE, Format
@@ -25,6 +27,7 @@ from mmstudy.storage.origin import Origin
 from mmstudy.storage.schema import Source
 from mmstudy.study import Study, open_study
 from support.keyed import keyed
+from support.made_probe import PROBE
 from support.made_study import MMCAF_SCORES, add_look, made_study
 from support.tiny_spec import TINY_SPEC
 
@@ -37,9 +40,9 @@ OF_A_MADE_STUDY = (
     ["best", "made"],
     ["show", "made", "best"],
     ["compare", "made"],
+    ["importance", "made"],  # of a probe: one trial says nothing
 )
 OF_A_TRAINED_STUDY = (
-    ["importance", "s"],
     ["rerun", "s", "0"],
     ["confirm", "s", "--top", "1", "--seeds", "1", "--inline"],
     ["evaluate", "s", "best"],
@@ -89,7 +92,8 @@ def origins(text: str, how: Format) -> list[str]:
 def test_rows_for_machines_carry_the_origin_of_a_study(
     tmp_path: Path, command: Command, arguments: list[str], origin: Origin
 ) -> None:
-    made_study(tmp_path, synthetic=origin.synthetic, oracle=origin.oracle)
+    of = made_study(tmp_path, synthetic=origin.synthetic, oracle=origin.oracle)
+    write_json(of.folder.probe, msgspec.to_builtins(PROBE))
     for how in MACHINES:
         code, out, err = command(*arguments, "--root", str(tmp_path), "-f", how)
         assert code == 0

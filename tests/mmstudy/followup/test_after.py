@@ -346,7 +346,7 @@ def test_the_choice_is_resampled_over_every_trial_and_epoch(study: Study) -> Non
     assert max(means) == pytest.approx(study.trials()["value"].max())
 
 
-@pytest.mark.parametrize("name", ["trials", "best", "show", "importance"])
+@pytest.mark.parametrize("name", ["trials", "best", "show"])
 def test_what_a_machine_reads_says_that_it_is_synthetic(
     study: Study, command: Command, name: str
 ) -> None:
