@@ -103,12 +103,11 @@ def _factor(factor: Factor, parts: Sequence[Part]) -> list[Line]:
         return []
     named = _named(factor, pl.concat(levels))
     lines = [
-        Line(factor.name, level, tuple(_share(of.is_in([level]).sum(), of) for of in levels))
+        Line(factor.name, level, tuple(_share(of.is_in([level]), of) for of in levels))
         for level in named
     ]
-    if rest := pl.concat(levels).drop_nulls().filter(~_in(pl.concat(levels), named)).n_unique():
-        others = [int(of.drop_nulls().len() - _in(of, named).sum()) for of in levels]
-        cells = tuple(_share(count, of) for count, of in zip(others, levels, strict=True))
+    if rest := _other(pl.concat(levels), named).n_unique():
+        cells = tuple(Proportion(len(_other(of, named)), of.count()) for of in levels)
         lines.append(Line(factor.name, f"{rest} other", cells))
     missing = tuple(Proportion(of.null_count(), len(of)) for of in levels)
     return [*lines, Line(factor.name, "missing", missing)]
@@ -124,10 +123,11 @@ def _named(factor: Factor, levels: pl.Series) -> list[str]:
     )
 
 
-def _in(levels: pl.Series, named: list[str]) -> pl.Series:
-    """Of the known levels, whether each is one of `named`."""
-    return levels.drop_nulls().is_in(named)
+def _other(levels: pl.Series, named: list[str]) -> pl.Series:
+    """The known levels that are none of `named`."""
+    known = levels.drop_nulls()
+    return known.filter(~known.is_in(named))
 
 
-def _share(hits: int, levels: pl.Series) -> Proportion:
-    return Proportion(int(hits), len(levels) - levels.null_count())
+def _share(hits: pl.Series, levels: pl.Series) -> Proportion:
+    return Proportion(int(hits.sum()), len(levels) - levels.null_count())

@@ -31,7 +31,8 @@ def question(evidence: Evidence) -> Section:
         Words(study.question or "The study states no question."),
         Words(
             f"A hyperparameter study of the network {study.about.network}, which tells squamous-"
-            "cell carcinoma from adenocarcinoma of the lung from a CT volume and clinical values. "
+            "cell carcinoma from adenocarcinoma of the lung. The outcome is the class that the "
+            "collection gives a patient; squamous counts as positive. "
             f"Trials asked for: {now.asked}; begun: {counts or 'none'}. At this moment {state}."
         ),
     ]
@@ -60,8 +61,8 @@ def protocol(evidence: Evidence) -> Section:
         "that mean is highest.",
     ]
     captioned = Table(columns=table.columns, blocks=table.blocks, caption="Protocol and seeds.")
-    blocks = (*map(Words, told), captioned)
-    return Section(name="protocol", title="Protocol", blocks=blocks)
+    words = [Words(text) for text in told]
+    return Section(name="protocol", title="Protocol", blocks=(*words, captioned))
 
 
 def _borders(evidence: Evidence) -> str:
@@ -153,9 +154,19 @@ def _fixed(evidence: Evidence) -> Table:
 def _flat(name: str, value: Any) -> list[dict[str, Any]]:
     """Every leaf below a section of the spec; where files lie is nobody's business."""
     return [
-        {"setting": path, "value": "[path]" if _is_way(of) else as_text(of)}
+        {"setting": path, "value": "[path]" if _is_way(of) else as_text(_given(of))}
         for path, of in _leaves(name, value)
         if path not in _TOLD_ELSEWHERE
+    ]
+
+
+def _given(value: Any) -> Any:
+    """A list of tables without what they leave open."""
+    if not isinstance(value, list):
+        return value
+    return [
+        {key: part for key, part in of.items() if part is not None} if isinstance(of, dict) else of
+        for of in value
     ]
 
 

@@ -10,7 +10,7 @@ __all__ = ["Box", "Flowchart", "svg"]
 
 _WIDTH, _BOX, _SIDE = 720, 300, 340
 _LINE, _PAD, _GAP = 17, 10, 26
-_SIGNS = 44  # of a line of a box, 50 of one beside
+_SIGNS, _SIGNS_BESIDE = 39, 46  # of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def svg(chart: Flowchart, text: Callable[[str], str]) -> str:
     y, centre = 4, 4 + _BOX // 2
     for number, box in enumerate(chart.boxes):
         if number:
-            beside = _wrapped(box.left, 50)
+            beside = _wrapped(box.left, _SIGNS_BESIDE)
             way = max(_GAP, _height(beside) + 2 * 8 if beside else 0)
             parts.append(_arrow(centre, y, centre, y + way))
             if beside:

@@ -187,10 +187,12 @@ def guideline(
         for item in items
     ]
     answered = sum(not row["answer"].startswith(_NOT) for row in rows)
+    whole = len({item.number.rstrip("abcdefg") for item in items})
+    of = f"{len(rows)} items" if whole == len(rows) else f"{len(rows)} parts of {whole} items"
     table = Table(
         columns=(Column("item", "Item"), Column("heading", "About"), Column("answer", "Answered")),
         blocks=(Rows("", tuple(rows)),),
-        caption=f"{answered} of {len(rows)} items are answered here, wholly or in part.",
+        caption=f"{answered} of {of} are answered here, wholly or in part.",
     )
     remark = Words(
         f"{source} Headings are abridged in our own words; the guideline's own wording counts. "

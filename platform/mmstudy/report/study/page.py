@@ -27,6 +27,7 @@ from mmstudy.storage.origin import Origin
 __all__ = ["page"]
 
 _MOST_TEXT = 4000  # signs of one text
+_LONG_WORD = 24  # signs of a word that may be broken to fit its cell
 _FOREIGN = re.compile(r"<metadata>.*?</metadata>|\sxmlns(?::\w+)?=\"[^\"]*\"", re.DOTALL)
 _REFERENCE = re.compile(r"\[\[([a-z-]+)\]\]")  # in own words: a link to a section
 _SIGNED = ("Name", "Role", "Date", "Signature")
@@ -46,6 +47,7 @@ def page(name: str, origin: Origin, sections: Sequence[Section], hide: Hide) -> 
     def text(given: str) -> str:
         return escape(hide(one_line(given)[:_MOST_TEXT]))
 
+    sections = [replace(of, title=f"{n}. {of.title}") for n, of in enumerate(sections, 1)]
     titles = {section.name: section.title for section in sections}
     body = "\n".join(_section(one, origin, text, titles) for one in sections)
     print_of = hashlib.sha256(body.encode()).hexdigest()[:16]
@@ -60,7 +62,7 @@ def page(name: str, origin: Origin, sections: Sequence[Section], hide: Hide) -> 
         f"<title>{title}</title><style>{STYLE}</style></head>\n"
         f"<body><header><h1>{title}</h1>{warnings}"
         f"<p>Fingerprint of this report: {print_of}. A change of any figure changes it.</p>"
-        f'<nav aria-label="Contents"><ol>{links}</ol></nav></header>\n<main>{body}</main>\n'
+        f'<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n<main>{body}</main>\n'
         f"{_signature(print_of)}</body></html>\n"
     )
 
@@ -110,7 +112,11 @@ def _readable(plot: Plot, text: Text) -> Plot:
 
     return replace(
         plot,
-        **{name: plain(getattr(plot, name)) for name in ("x", "y", "alt", "note", "shade")},
+        x=plain(plot.x),
+        y=plain(plot.y),
+        alt=plain(plot.alt),
+        note=plain(plot.note),
+        shade=plain(plot.shade),
         rows=tuple(map(plain, plot.rows)),
         columns=tuple(map(plain, plot.columns)),
         layers=tuple(replace(layer, name=plain(layer.name)) for layer in plot.layers),
@@ -156,8 +162,11 @@ def _cell(value: object, text: Text) -> str:
         parts = [value.shown or "-", value.interval, value.counts]
         shown = "".join(f"<span>{text(part)}</span>" for part in parts if part)
         return f'<td class="n">{shown}</td>'
-    kind = ' class="n"' if isinstance(value, int | float) else ""
-    return f"<td{kind}>{text(cell_text(value))}</td>"
+    shown = cell_text(value)
+    long = any(len(word) > _LONG_WORD for word in shown.split())
+    kind = "n" if isinstance(value, int | float) else "long" if long else ""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<td{attribute}>{text(shown)}</td>"
 
 
 def _signature(print_of: str) -> str:

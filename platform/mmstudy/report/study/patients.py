@@ -34,7 +34,7 @@ def cohort_flow(evidence: Evidence) -> Section:
     flow = flow_of(split, n, evidence.labels, evidence.seen)
     looks = study.evaluations().height
     boxes = _boxes(flow, looks)
-    said = " ".join(". ".join(box.lines + box.left) + "." for box in boxes)
+    said = " ".join("; ".join(box.left + box.lines) + "." for box in boxes)
     chart = Flowchart(tuple(boxes), f"Flow of patients. {said}")
     blocks: list[Block] = [Figure("Flow of patients", said, chart)]
     if flow.left_out:

@@ -22,6 +22,7 @@ from mmstudy.report.table import Column, Table
 
 __all__ = ["against", "calibration", "parts", "results"]
 
+_HEADS = {"ppv": "PPV", "npv": "NPV"}
 _THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)  # at which net benefit is told as numbers
 
 
@@ -39,8 +40,8 @@ def results(evidence: Evidence) -> Section:
         blocks.append(
             Words(
                 f"Trial {best['number']} at epoch {int(best['best_epoch'] or 0) + 1} (from 1). The "
-                "epoch and the trial were chosen on these same patients; `expected` corrects for "
-                "that choice, `confirmed` was measured anew."
+                "epoch and the trial were chosen on these same patients; the expected "
+                "value corrects for that choice, the confirmed one was measured anew."
             )
         )
         if found.about_shift:
@@ -55,18 +56,19 @@ def _values(evidence: Evidence, best: Mapping[str, Any]) -> Table:
     found = evidence.found
     confirmed = evidence.study.confirmed().get(int(best["number"]))
     n = f"{found.row.n} patients" if found else "-"
+    low, high = (found.row.auroc.low, found.row.auroc.high) if found else (None, None)
     rows = [
         {
-            "what": "search: what it maximised, optimistic",
-            "auroc": Measure(best["value"]) if not found else measure(found.row.auroc),
+            "what": "of the search, which maximised it: optimistic",
+            "auroc": Measure(best["value"], low, high),
             "n": n,
         },
         _estimated(
-            "expected of what such a search picks, on other patients (BBC-CV)",
+            "expected, of what such a search picks, on other patients (BBC-CV)",
             evidence.compared.expected if evidence.compared else None,
             "judging patients",
         ),
-        _estimated("confirmed over new splits and seeds", confirmed, "folds"),
+        _estimated("confirmed, over new splits and seeds", confirmed, "folds"),
     ]
     return Table(
         columns=(Column("what", "Value"), Column("auroc", "AUROC [95 %]"), Column("n", "of")),
@@ -88,7 +90,7 @@ def _rates(found: Diagnosis) -> Table:
     cells = {name: measure(row.rates[name]) for name in RATE_NAMES}
     cells |= {"F1": measure(row.f1), "AUPRC": measure(row.auprc), "Brier": measure(row.brier)}
     return Table(
-        columns=tuple(Column(name) for name in cells),
+        columns=tuple(Column(name, _HEADS.get(name, name)) for name in cells),
         blocks=(Rows("", (cells,)),),
         caption=f"Out of fold at {row.threshold}: {row.n} patients, {row.positives} squamous. "
         "PPV, NPV and accuracy hold for this share of squamous patients.",

@@ -10,12 +10,12 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: #fff
   max-width: 1020px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
-h1, h2, h3, p, li, td, figcaption { overflow-wrap: anywhere; }
-nav ol { columns: 2; padding-left: 1.4rem; } a { color: inherit; }
+h1, h2, h3, p, li, figcaption, td.long { overflow-wrap: anywhere; }
+nav ul { columns: 2; padding: 0; list-style: none; } a { color: inherit; }
 .remark, figcaption { color: var(--soft); } .remark { font-size: 14px; }
 .warning { color: var(--warn); font-weight: 600; }
 .table { overflow-x: auto; margin: .8rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: 13.5px; line-height: 1.35; }
+table { border-collapse: collapse; font-size: 13.5px; line-height: 1.35; min-width: 30rem; }
 caption { text-align: left; padding: 0 0 .4rem; color: var(--soft); }
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0;
   border-bottom: 1px solid var(--line); }
@@ -36,7 +36,8 @@ table.signed td { height: 2.4rem; border-bottom: 1px solid var(--ink);
 @page wide { size: A4 landscape; }
 @media print {
   body { font-size: 10pt; margin: 0; padding: 0; max-width: none; }
-  section { break-before: page; } section.wide { page: wide; }
+  section { break-before: page; } section#question { break-before: auto; }
+  section.wide { page: wide; }
   h2 { margin-top: 0; } h2, h3, caption { break-after: avoid; }
   figure, tr, td { break-inside: avoid; } thead { display: table-header-group; }
   table, .remark, figcaption { font-size: 8.5pt; } td.n span + span { font-size: 7.5pt; }
