@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from mmstudy.analysis.flow import Ingested, ingested
 from mmstudy.comparison.comparison import Comparison, compare
 from mmstudy.comparison.diagnosis import Diagnosis, diagnosis
 from mmstudy.errors import MMStudyError
+from mmstudy.report.study.hide import Hide, hiding
 from mmstudy.study import Study
 
 __all__ = ["NO_COHORT", "NO_TRIAL", "Evidence", "gather"]
 
 NO_COHORT = "its cohort was not at hand when this report was made (--cohort gives it)"
 NO_TRIAL = "no trial is complete"
+_NAMES = ("patient_id", "group_id", "case", "volume", "series_uid", "study_uid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +36,7 @@ class Evidence:
     found: Diagnosis | None  # what it says of the validation patients
     compared: Comparison | None
     faults: tuple[str, ...]
+    hide: Hide  # takes from a text what must not leave
 
     @property
     def patients(self) -> pl.DataFrame | None:
@@ -87,4 +90,18 @@ def gather(study: Study, cohort: Path | str | None = None) -> Evidence:
         found=told,
         compared=compared,
         faults=tuple(faults),
+        hide=hiding(_names(study, found), study.trials()["host"].drop_nulls().unique().to_list()),
     )
+
+
+def _names(study: Study, cohort: Cohort | None) -> Iterator[str]:
+    """All names of patients and of their images that this program knows."""
+    split = study.about.split
+    yield from split.test
+    for fold in split.folds:
+        yield from fold.train
+        yield from fold.val
+    if cohort is not None:
+        for column in _NAMES:
+            if column in cohort.patients.columns:
+                yield from cohort.patients[column].cast(pl.String).drop_nulls()

@@ -15,6 +15,7 @@ from mmstudy.provenance import code_version, versions
 from mmstudy.report.cells import Measure
 from mmstudy.report.study.blocks import Block, Section, Words
 from mmstudy.report.study.evidence import Evidence
+from mmstudy.report.study.hide import Hide
 from mmstudy.report.table import Block as Rows
 from mmstudy.report.table import Column, Table
 from mmstudy.storage.schema import State
@@ -41,7 +42,8 @@ def failures(evidence: Evidence) -> Section:
         if of.is_empty():
             blocks.append(Words(f"No trials {words}."))
         else:
-            blocks.append(_reasons(of, f"Why {of.height} trials {words}, by reason."))
+            caption = f"Why {of.height} trials {words}, by reason."
+            blocks.append(_reasons(of, evidence.hide, caption))
     running = evidence.trials.filter(pl.col("state") == State.RUNNING).height
     if running and not evidence.study.live():
         blocks.append(
@@ -50,11 +52,11 @@ def failures(evidence: Evidence) -> Section:
     return Section(name="failures", title="Failures", blocks=tuple(blocks))
 
 
-def _reasons(trials: pl.DataFrame, caption: str) -> Table:
-    """Reasons that differ in numbers alone are one."""
+def _reasons(trials: pl.DataFrame, hide: Hide, caption: str) -> Table:
+    """Reasons that differ in numbers alone are one; a name is hidden while it is still whole."""
     grouped: dict[str, list[int]] = {}
     for number, reason in trials.sort("number").select("number", "reason").iter_rows():
-        text = _NUMBER.sub("…", (reason or "no reason was recorded")[:_MOST_REASON])
+        text = _NUMBER.sub("…", hide(reason or "no reason was recorded"))[:_MOST_REASON]
         grouped.setdefault(text, []).append(number)
     rows = [
         {"trials": len(numbers), "reason": text, "numbers": _listed(numbers)}

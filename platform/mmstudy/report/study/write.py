@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmcaf.files.atomic import replacing
 from mmcaf.files.home import home_path
 from mmstudy.errors import UsageError
 from mmstudy.report.study import design, patients, record, results
-from mmstudy.report.study.evidence import Evidence, gather
+from mmstudy.report.study.evidence import gather
 from mmstudy.report.study.guidelines import CLAIM, TRIPOD_AI, guideline
-from mmstudy.report.study.hide import Hide, hiding
 from mmstudy.report.study.page import page
 from mmstudy.study import Study
 
-__all__ = ["report_page", "write_report"]
+__all__ = ["SECTIONS", "report_page", "write_report"]
 
-_SECTIONS = (
-    design.question,
-    patients.cohort_flow,
-    patients.table_one,
-    design.protocol,
-    design.search,
-    results.results,
-    results.calibration,
-    results.against,
-    results.parts,
-    record.failures,
-    record.provenance,
-    record.environment,
-)
-_NAMES = ("patient_id", "group_id", "case", "volume", "series_uid", "study_uid")
+SECTIONS = {  # name: who tells it; in order
+    "question": design.question,
+    "flow": patients.cohort_flow,
+    "patients": patients.table_one,
+    "protocol": design.protocol,
+    "search": design.search,
+    "results": results.results,
+    "performance": results.calibration,
+    "comparison": results.against,
+    "subgroups": results.parts,
+    "failures": record.failures,
+    "provenance": record.provenance,
+    "environment": record.environment,
+}
 
 
 def write_report(study: Study, path: str | Path, cohort: str | Path | None = None) -> None:
@@ -65,7 +62,7 @@ def report_page(study: Study, cohort: str | Path | None = None) -> str:
         DataError: the cohort given cannot be read.
     """
     evidence = gather(study, cohort)
-    told = [section(evidence) for section in _SECTIONS]
+    told = [section(evidence) for section in SECTIONS.values()]
     told += [
         guideline(
             "tripod-ai",
@@ -82,21 +79,4 @@ def report_page(study: Study, cohort: str | Path | None = None) -> str:
             sections=told,
         ),
     ]
-    return page(study.name, study.origin, told, _hide(evidence))
-
-
-def _hide(evidence: Evidence) -> Hide:
-    return hiding(_patients(evidence), evidence.trials["host"].drop_nulls().unique())
-
-
-def _patients(evidence: Evidence) -> Iterator[str]:
-    """All names of patients and of their images that this program knows."""
-    split = evidence.study.about.split
-    yield from split.test
-    for fold in split.folds:
-        yield from fold.train
-        yield from fold.val
-    if evidence.patients is not None:
-        for column in _NAMES:
-            if column in evidence.patients.columns:
-                yield from evidence.patients[column].drop_nulls().cast(str)
+    return page(study.name, study.origin, told, evidence.hide)
