@@ -30,13 +30,13 @@ _DIGEST = "00112233aabbccdd"
 def reported_study(
     root: Path, *, patients: int = 60, folds: int = 3, trials: int = 2, **changes: Any
 ) -> Study:
-    """A third of the patients is squamous; the last tenth is set aside; one trial failed of `REASON`.
+    """A third of the patients is squamous; the last tenth is set aside; a trial failed of `REASON`.
 
     Vendors: A for the even, none for the last five, B for others.
     """
     random = np.random.default_rng(0)
     searched = patients - patients // 10
-    labels = (np.arange(patients) // folds % 3 == 0).astype(np.int64)  # both in each fold
+    labels = (np.arange(patients) // folds % 3 == 0).astype(np.int64)  # both in each
     inside = labels[:searched]
     shift = np.arange(searched) % folds
     scores = [

@@ -14,7 +14,7 @@ from mmstudy.report.study.evidence import NO_COHORT, Evidence
 from mmstudy.report.table import Table
 from mmstudy.storage.about import Searched
 
-__all__ = ["protocol", "question", "search"]
+__all__ = ["allowed", "protocol", "question", "search"]
 
 _SECTIONS = ("data", "model", "train")  # of a spec: what a trial is built from
 _MOST_SETTINGS = 200
@@ -119,12 +119,13 @@ def _captioned(table: Table, caption: str) -> Table:
 
 def _space(evidence: Evidence) -> Table:
     rows = [
-        {"setting": path, "may be": _allowed(of)} for path, of in evidence.study.about.space.items()
+        {"setting": path, "may be": allowed(of)} for path, of in evidence.study.about.space.items()
     ]
     return Table.of(rows, keys=("setting", "may be"))
 
 
-def _allowed(of: Searched) -> str:
+def allowed(of: Searched) -> str:
+    """What a searched setting may be, in words."""
     bounds = of.real or of.whole
     if bounds is None:
         return "one of " + ", ".join(map(as_text, of.choice))

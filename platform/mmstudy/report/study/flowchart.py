@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 __all__ = ["Box", "Flowchart", "svg"]
 
-_WIDTH, _BOX, _SIDE = 720, 300, 340
+_WIDTH, _BOX, _SIDE = 720, 330, 340
 _LINE, _PAD, _GAP = 17, 10, 26
-_SIGNS, _SIGNS_BESIDE = 39, 46  # of a line
+_SIGNS, _SIGNS_BESIDE = 45, 46  # of a line
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ _MOST_TEXT = 4000  # signs of one text
 _LONG_WORD = 24  # signs of a word that may be broken to fit its cell
 _FOREIGN = re.compile(r"<metadata>.*?</metadata>|\sxmlns(?::\w+)?=\"[^\"]*\"", re.DOTALL)
 _REFERENCE = re.compile(r"\[\[([a-z-]+)\]\]")  # in own words: a link to a section
+_CODE = re.compile(r"`([^`<>]{1,80})`")
+_SHORT = 12  # rows of a table that stays on one page
 _SIGNED = ("Name", "Role", "Date", "Signature")
 Text = Callable[[str], str]
 
@@ -69,10 +71,11 @@ def page(name: str, origin: Origin, sections: Sequence[Section], hide: Hide) -> 
 
 def _section(section: Section, origin: Origin, text: Text, titles: dict[str, str]) -> str:
     def linked(given: str) -> str:
-        return _REFERENCE.sub(
+        linked = _REFERENCE.sub(
             lambda found: f'<a href="#{found[1]}">{text(titles.get(found[1], found[1]))}</a>',
             text(given),
         )
+        return _CODE.sub(r"<code>\1</code>", linked)
 
     body = "\n".join(_block(block, origin, linked) for block in section.blocks)
     kind = ' class="wide"' if section.wide else ""
@@ -139,8 +142,9 @@ def _table(table: Table, origin: Origin, text: Text) -> str:
         + f"<ul>{''.join(f'<li>{text(one)}</li>' for one in of.sentences)}</ul>"
         for of in table.notes
     )
+    kind = "table short" if len(table.rows) <= _SHORT else "table"
     return (
-        f'<div class="table"><table><caption>{mark}{text(table.caption)}</caption>'
+        f'<div class="{kind}"><table><caption>{mark}{text(table.caption)}</caption>'
         f"<thead><tr>{heads}</tr></thead>{body}</table></div>{notes}"
     )
 

@@ -34,11 +34,13 @@ def cohort_flow(evidence: Evidence) -> Section:
     flow = flow_of(split, n, evidence.labels, evidence.seen)
     looks = study.evaluations().height
     boxes = _boxes(flow, looks)
-    said = " ".join("; ".join(box.left + box.lines) + "." for box in boxes)
+    said = " ".join(_sentence(lines) for box in boxes for lines in (box.left, box.lines) if lines)
     chart = Flowchart(tuple(boxes), f"Flow of patients. {said}")
     blocks: list[Block] = [Figure("Flow of patients", said, chart)]
     if flow.left_out:
         blocks.append(_left_out(flow))
+    if evidence.patients is not None and (made := int(evidence.patients["synthetic"].sum())) > 0:
+        blocks.append(Words(f"{made} of the {_patients(n)} are synthetic.", "warning"))
     absent = "" if evidence.seen else _unseen(evidence)
     if absent:
         blocks.append(Words(f"Who was left out before is not shown: {absent}.", "warning"))
@@ -51,6 +53,11 @@ def cohort_flow(evidence: Evidence) -> Section:
             )
         )
     return Section(name="flow", title="Flow of patients", blocks=tuple(blocks), absent=absent)
+
+
+def _sentence(lines: Sequence[str]) -> str:
+    first, *rest = lines
+    return f"{first} ({'; '.join(rest)})." if rest else f"{first}."
 
 
 def _unseen(evidence: Evidence) -> str:

@@ -125,18 +125,20 @@ def _pictures(evidence: Evidence) -> list[Block]:
         *_drawn(
             "Learning curves",
             lambda: plots.learning_curves(study, trials=evidence.trials),
-            "Mean validation AUROC over folds by epoch, of the best trials, over the middle 80 % "
-            "of all.",
+            "Mean validation AUROC over folds by epoch, of the best trials by number, over the "
+            f"middle 80 % of all {evidence.trials.height}.",
         ),
         *_drawn(
             "Importance of settings",
             lambda: plots.importance(study),
-            "Share of the variation in value that each searched setting explains; n are trials.",
+            "Share of the variation in value that each searched setting explains, by two measures; "
+            "n are the complete trials that have the setting.",
         ),
         *_drawn(
             "Confirmation",
             lambda: plots.confirmed(study, trials=evidence.trials),
-            "Confirmed means with 95 % intervals, every fold's value, and the search's own.",
+            "Confirmed means over new splits and seeds with 95 % intervals, every fold's value, "
+            "and the search's own.",
         ),
     ]
 
@@ -149,7 +151,7 @@ def _drawn(title: str, draw: Callable[[], Plot], text: str) -> list[Block]:
         return [Words(f"{title}: not shown. {error}", "remark")]
     if not any(len(layer.x) for layer in picture.layers):
         return [Words(f"{title}: not shown, there is nothing to draw.", "remark")]
-    return [Figure(title, f"{picture.alt} {text}", picture)]
+    return [Figure(title, text, picture)]
 
 
 def calibration(evidence: Evidence) -> Section:
@@ -173,14 +175,16 @@ def calibration(evidence: Evidence) -> Section:
         *_drawn(
             "Calibration",
             lambda: plots.calibration(study, number, found=found),
-            f"{_calibrated(found)} Of {of}.",
+            "Predicted against observed share of squamous patients in "
+            f"{len(found.calibration.bins)} groups. {_calibrated(found)} Of {of}.",
         ),
         _groups(found),
         *_drawn(
             "Net benefit",
             lambda: plots.net_benefit(study, number),
-            f"Of {of}. Acting means treating as squamous; the threshold is the exchange rate "
-            "between a missed squamous patient and one treated in vain (Vickers and Elkin 2006).",
+            f"By threshold, beside treating everybody and nobody; of {of}. Acting means treating "
+            "as squamous; the threshold is the exchange rate between a missed squamous patient and "
+            "one treated in vain (Vickers and Elkin 2006).",
         ),
         *_benefit(evidence, number),
     ]
@@ -261,7 +265,8 @@ def against(evidence: Evidence) -> Section:
         *_drawn(
             "AUROC of all rows",
             lambda: plots.forest(evidence.study, rows=compared.rows),
-            "Points with 95 % intervals; the table above has the n of each row.",
+            f"{len(compared.rows)} rows with their n and 95 % intervals; the table above has the "
+            "numbers.",
         ),
     ]
     return Section(name=name, title=title, blocks=tuple(blocks), wide=True)
@@ -292,9 +297,9 @@ def parts(evidence: Evidence) -> Section:
         caption="Out-of-fold predictions of the best trial by part.",
     )
     remark = Words(
-        f"Exploratory: nothing is tested, and no part is compared with another. A part of fewer "
-        f"than {LEAST} patients, or of one class, has no AUROC. The trial was chosen on these "
-        "patients, so that every figure is optimistic.",
+        "Exploratory: nothing is tested, and no part is compared with another. Of a part "
+        f"of fewer than {LEAST} patients, or of one class, only n is told. The trial was chosen on "
+        "these patients, so that every figure is optimistic.",
         "remark",
     )
     return Section(name=name, title=title, blocks=(table, remark))
@@ -306,7 +311,7 @@ def _part(one: Subgroup) -> dict[str, Any]:
     return {
         "level": one.level,
         "n": one.n,
-        "squamous": one.positives,
-        "adenocarcinoma": one.n - one.positives,
+        "squamous": one.positives if known else None,
+        "adenocarcinoma": one.n - one.positives if known else None,
         "auroc": Measure(one.auroc, *interval) if known else f"- ({one.reason})",
     }

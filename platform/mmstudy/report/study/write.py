@@ -8,12 +8,13 @@ from mmcaf.files.atomic import replacing
 from mmcaf.files.home import home_path
 from mmstudy.errors import UsageError
 from mmstudy.report.study import design, patients, record, results
-from mmstudy.report.study.evidence import gather
+from mmstudy.report.study.blocks import Section
+from mmstudy.report.study.evidence import Evidence, gather
 from mmstudy.report.study.guidelines import CLAIM, TRIPOD_AI, guideline
 from mmstudy.report.study.page import page
 from mmstudy.study import Study
 
-__all__ = ["SECTIONS", "report_page", "write_report"]
+__all__ = ["SECTIONS", "report_page", "sections_of", "write_report"]
 
 SECTIONS = {  # name: who tells it; in order
     "question": design.question,
@@ -62,21 +63,24 @@ def report_page(study: Study, cohort: str | Path | None = None) -> str:
         DataError: the cohort given cannot be read.
     """
     evidence = gather(study, cohort)
+    return page(study.name, study.origin, sections_of(evidence), evidence.hide)
+
+
+def sections_of(evidence: Evidence) -> list[Section]:
+    """All sections, those of the guidelines last."""
     told = [section(evidence) for section in SECTIONS.values()]
-    told += [
-        guideline(
-            "tripod-ai",
-            "TRIPOD+AI",
-            "Collins et al. 2024, BMJ 385:e078378.",
-            items=TRIPOD_AI,
-            sections=told,
-        ),
-        guideline(
-            "claim",
-            "CLAIM, 2024 update",
-            "Tejani et al. 2024, Radiology: Artificial Intelligence 6(4):e240300.",
-            items=CLAIM,
-            sections=told,
-        ),
-    ]
-    return page(study.name, study.origin, told, evidence.hide)
+    tripod = guideline(
+        "tripod-ai",
+        "TRIPOD+AI",
+        "Collins et al. 2024, BMJ 385:e078378.",
+        items=TRIPOD_AI,
+        sections=told,
+    )
+    claim = guideline(
+        "claim",
+        "CLAIM, 2024 update",
+        "Tejani et al. 2024, Radiology: Artificial Intelligence 6(4):e240300.",
+        items=CLAIM,
+        sections=told,
+    )
+    return [*told, tripod, claim]

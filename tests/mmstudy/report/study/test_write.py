@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -14,14 +14,17 @@ from playwright.sync_api import Browser
 
 from mmcaf.data.cohort import load
 from mmstudy.errors import MMStudyError, UsageError
-from mmstudy.report.study.write import SECTIONS, report_page, write_report
+from mmstudy.report.study.blocks import Section, Words
+from mmstudy.report.study.evidence import NO_COHORT, Evidence, gather
+from mmstudy.report.study.write import SECTIONS, report_page, sections_of, write_report
+from mmstudy.report.table import Table, render
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.schema import TRIALS, State, TrialRow
 from mmstudy.study import Study, open_study
 from support.dashboard_server import browser
 from support.dashboard_studies import old_study, write_about
-from support.made_study import NOW, add_look, made_study
-from support.reported_study import HOST, add_failure, reported_study
+from support.made_study import NOW, made_study
+from support.reported_study import HOST, add_failure, cohort_of
 
 LEAKS = {
     "a date": r"(?:19|20)\d\d-\d\d-\d\d|\b20260131\b|\b\d\d:\d\d:\d\d\b",
@@ -38,17 +41,19 @@ def words_of(page: str) -> str:
     return unescape(kept)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    found = reported_study(tmp_path_factory.mktemp("report"))
-    random = np.random.default_rng(3)
-    add_look(found, 0, np.arange(6) % 2, random.uniform(size=6))
-    return found
-
-
-@pytest.fixture(scope="module")
-def page(study: Study) -> str:
-    return report_page(study)
+def told(sections: Sequence[Section]) -> str:
+    """All that sections say, without a picture drawn; a line per block."""
+    lines = []
+    for section in sections:
+        lines += [section.title, section.absent]
+        for block in section.blocks:
+            if isinstance(block, Table):
+                lines.append(render(block, "table") + block.caption)
+            elif isinstance(block, Words):
+                lines.append(block.text)
+            else:
+                lines += [block.title, block.text, block.picture.alt]
+    return "\n".join(lines)
 
 
 def test_nothing_in_it_says_who_the_patients_are(study: Study, page: str) -> None:
@@ -95,12 +100,13 @@ def test_figures_have_n_and_interval(study: Study, page: str) -> None:
     assert "54 patients" in words
     assert "judging patients" in words
     assert "Seen by the ingestion: 63 patients" in words
-    assert "Left out: 3 patients; E_OTHER_CLASS: 2; E_NO_IMAGES: 1" in words
+    assert "Left out: 3 patients (E_OTHER_CLASS: 2; E_NO_IMAGES: 1)." in words
     assert "Set aside for testing: 6 patients (3 squamous, 3 adenocarcinoma)" in words
 
 
-def test_the_same_study_gives_the_same_page(study: Study, page: str) -> None:
-    assert report_page(study) == page
+def test_the_same_study_tells_the_same(evidence: Evidence) -> None:
+    again = sections_of(gather(evidence.study))
+    assert told(again) == told(sections_of(evidence))
 
 
 def _empty(root: Path) -> Study:
@@ -152,39 +158,42 @@ def _old(root: Path) -> Study:
 STATES: dict[Callable[[Path], Study], tuple[str, ...]] = {
     _empty: ("begun: none", "no trial is complete", "no trial has begun"),
     _running: ("begun: 1 running", "1 trials had not ended when their driver ended"),
-    _failed: ("Why 3 trials failed", "[patient] of [patient], [path]"),
-    _oracle: ("SYNTHETIC ORACLE", "No trials failed."),
-    _one_fold: ("1 fold; trained on", "In the search: 43 patients"),
+    _failed: ("Why 3 trials failed", "of [patient], [path]"),
+    _oracle: ("(SYNTHETIC ORACLE)", "No trials failed."),
+    _one_fold: ("1 fold (trained on", "In the search: 43 patients"),
     _two_objectives: ("Several objectives: the trials that no other beats",),
     _lost: ("has no predictions in [path]", "no trial is complete"),
-    _old: ("its cohort was not at hand",),
+    _old: ("AUROC of trial", "Calibration"),
 }
 
 
 @pytest.mark.parametrize("make", STATES, ids=lambda make: make.__name__.strip("_"))
 def test_a_study_of_any_state_has_a_report(tmp_path: Path, make: Callable[[Path], Study]) -> None:
-    words = re.sub(r"\s+", " ", words_of(report_page(make(tmp_path))))
+    evidence = gather(make(tmp_path))
+    words = evidence.hide(told(sections_of(evidence)))
     for said in STATES[make]:
         assert said in words
-    assert "its cohort was not at hand" in words
+    assert NO_COHORT in words
     assert not re.findall(LEAKS["a path"], words)
 
 
 def test_another_cohort_is_refused_and_a_given_one_is_read(tmp_path: Path) -> None:
-    study = reported_study(tmp_path, patients=30)
-    moved = (tmp_path / "cohort").rename(tmp_path / "moved")
-    assert "its cohort was not at hand" in report_page(study)
-    assert "its cohort was not at hand" not in report_page(study, moved)
-    state = json.loads((moved / "cohort.json").read_text())
-    (moved / "cohort.json").write_text(json.dumps(state | {"digest": "f" * 16}))
+    study = _empty(tmp_path)
+    cohort_of(tmp_path / "cohort", [f"c{i:03}" for i in range(40)], np.arange(40) % 2)
+    state = json.loads((tmp_path / "cohort" / "cohort.json").read_text())
+    path = tmp_path / "cohort" / "cohort.json"
+    path.write_text(json.dumps(state | {"digest": "0123456789abcdef"}))
+    assert NO_COHORT in told(sections_of(gather(study)))
+    assert NO_COHORT not in told(sections_of(gather(study, tmp_path / "cohort")))
+    path.write_text(json.dumps(state))
     with pytest.raises(MMStudyError, match="was begun on cohort"):
-        report_page(study, moved)
+        gather(study, tmp_path / "cohort")
 
 
 def test_the_file_is_written_whole_and_has_the_right_ending(tmp_path: Path) -> None:
     study = _empty(tmp_path)
     write_report(study, tmp_path / "a.html")
-    assert (tmp_path / "a.html").read_text("utf-8") == report_page(study)
+    assert (tmp_path / "a.html").read_text("utf-8") == report_page(study)  # the same again
     with pytest.raises(UsageError, match=r"got 'a\.pdf'. End its name in \.html"):
         write_report(study, tmp_path / "a.pdf")
 
