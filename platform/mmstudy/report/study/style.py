@@ -21,7 +21,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0;
   border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 1.5px solid var(--ink); vertical-align: bottom; }
 th[scope=rowgroup] { padding-top: .8rem; }
-td:first-child { min-width: 7.5rem; } code { font-size: .93em; }
+td:first-child { min-width: 9.6rem; } code { font-size: .93em; }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.n span { display: block; } td.n span + span { color: var(--soft); font-size: 12px; }
 ul { margin: .3rem 0 1rem; padding-left: 1.2rem; }
@@ -45,5 +45,6 @@ table.signed td { height: 2.4rem; border-bottom: 1px solid var(--ink);
   section.wide th, section.wide td { padding-right: .45rem; }
   .table { overflow: visible; } a { text-decoration: none; }
   figure svg { max-height: 105mm; } svg.flow { max-height: 215mm; }
+  section.wide figure svg { max-height: 160mm; }
 }
 """
