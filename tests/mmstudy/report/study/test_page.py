@@ -21,12 +21,13 @@ TABLE = Table(
 )
 PLOT = Plot(
     name="x",
-    x=BAD,
-    y=BAD,
-    layers=tuple(Layer(kind="line", name=name, x=[0, 1], y=[0, 1]) for name in (BAD, "b")),
-    rules=(Rule("x", 0.5, BAD),),
-    alt=BAD,
-    note=BAD,
+    x=f"{BAD} secret",
+    y="secret",
+    layers=tuple(Layer(kind="line", name=name, x=[0, 1], y=[0, 1]) for name in (BAD, "secret")),
+    rules=(Rule("x", 0.5, "secret"),),
+    rows=("secret", BAD),
+    alt=f"{BAD} secret",
+    note="secret",
 )
 BLOCKS = (
     Words(BAD),
