@@ -44,6 +44,35 @@ def fold_curves(epochs: pl.DataFrame, column: str, label: str) -> Plot:
     )
 
 
+def net_benefit(curve: DecisionCurve, n: int) -> Plot:
+    """Net benefit by threshold of the model, of treating everybody and of treating nobody.
+
+    Treating everybody falls without end; the picture ends a little below treating nobody.
+    """
+    x = curve.threshold.tolist()
+    layers = []
+    if curve.low is not None and curve.high is not None:
+        low, high = curve.low.tolist(), curve.high.tolist()
+        layers.append(Layer(kind="band", name="95 %, pointwise", x=x, y=low, high=high))
+    lines = {"treat as this trial says": (curve.model.tolist(), BLUE)}
+    lines |= {"treat everybody as squamous": (curve.treat_all.tolist(), ORANGE)}
+    lines |= {"treat nobody so": ([0.0] * len(x), GREY)}
+    layers += [
+        Layer(kind="line", name=name, x=x, y=y, colour=colour)
+        for name, (y, colour) in lines.items()
+    ]
+    top = max(*curve.model.tolist(), *curve.treat_all.tolist(), 0.1)
+    return Plot(
+        name="net-benefit",
+        x="threshold: probability of squamous from which on to act",
+        y="net benefit per patient",
+        x_range=UNIT,
+        y_range=(-0.25 * top, 1.15 * top),
+        layers=tuple(layers),
+        alt=f"Net benefit by threshold, of {n} cases, beside treating everybody and nobody.",
+    )
+
+
 def roc(curve: RocCurve, band: RocBand | None, label: str) -> Plot:
     """The ROC curve with its pointwise 95 % band."""
     layers = []
@@ -95,35 +124,6 @@ def reliability(found: Calibration) -> Plot:
         alt=f"Calibration of {found.n} cases in {len(bins)} groups.",
         square=True,
         height=380,
-    )
-
-
-def net_benefit(curve: DecisionCurve, n: int) -> Plot:
-    """Net benefit by threshold of the model, of treating everybody and of treating nobody.
-
-    Treating everybody falls without end; the picture ends a little below treating nobody.
-    """
-    x = curve.threshold.tolist()
-    layers = []
-    if curve.low is not None and curve.high is not None:
-        low, high = curve.low.tolist(), curve.high.tolist()
-        layers.append(Layer(kind="band", name="95 %, pointwise", x=x, y=low, high=high))
-    lines = {"treat as this trial says": (curve.model.tolist(), BLUE)}
-    lines |= {"treat everybody as squamous": (curve.treat_all.tolist(), ORANGE)}
-    lines |= {"treat nobody so": ([0.0] * len(x), GREY)}
-    layers += [
-        Layer(kind="line", name=name, x=x, y=y, colour=colour)
-        for name, (y, colour) in lines.items()
-    ]
-    top = max(*curve.model.tolist(), *curve.treat_all.tolist(), 0.1)
-    return Plot(
-        name="net-benefit",
-        x="threshold: probability of squamous from which on to act",
-        y="net benefit per patient",
-        x_range=UNIT,
-        y_range=(-0.25 * top, 1.15 * top),
-        layers=tuple(layers),
-        alt=f"Net benefit by threshold, of {n} cases, beside treating everybody and nobody.",
     )
 
 
