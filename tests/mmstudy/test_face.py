@@ -78,7 +78,9 @@ def test_import_alone_loads_nothing_that_takes_time() -> None:
 
 
 def test_reading_and_drawing_load_neither_torch_nor_ray_nor_optuna() -> None:
-    code = "from mmstudy import compare, list_studies, open_study, plots, read_benchmark, write_report"
+    code = (
+        "from mmstudy import compare, list_studies, open_study, plots, read_benchmark, write_report"
+    )
     heavy = {"torch", "ray", "optuna", "streamlit"}
     assert python(f"import sys; {code}; print(*{heavy} & sys.modules.keys())") == ""
 
