@@ -21,7 +21,7 @@ from mmstudy.report.escape import visible
 # isort: off
 # Importing the themes adds their commands; the help lists them in this order.
 from mmstudy.cli import benchmark, data, explain, run, submit  # noqa: F401
-from mmstudy.cli import check, dashboard, followup, housekeeping, studies  # noqa: F401
+from mmstudy.cli import check, dashboard, followup, housekeeping, report, studies  # noqa: F401
 # isort: on
 
 __all__ = ["app", "main", "told"]

@@ -9,7 +9,7 @@ import polars as pl
 
 from mmcaf.stats.calibration import Calibration
 from mmcaf.stats.estimates import Estimate
-from mmcaf.stats.roc import RocBand, RocCurve
+from mmcaf.stats.roc import DecisionCurve, RocBand, RocCurve
 from mmstudy.comparison.row import MethodRow
 from mmstudy.plots.plot import BLUE, CATEGORICAL, GREY, ORANGE, UNIT, VERMILION, Layer, Plot, Rule
 from mmstudy.storage.explanations import Curve, Shap
@@ -20,6 +20,7 @@ __all__ = [
     "fold_curves",
     "forest",
     "kind_of",
+    "net_benefit",
     "reliability",
     "roc",
     "shap_values",
@@ -40,6 +41,35 @@ def fold_curves(epochs: pl.DataFrame, column: str, label: str) -> Plot:
         layers=tuple(layers),
         alt=f"{label} by epoch, one line per fold.",
         height=280,
+    )
+
+
+def net_benefit(curve: DecisionCurve, n: int) -> Plot:
+    """Net benefit by threshold of the model, of treating everybody and of treating nobody.
+
+    Treating everybody falls without end; the picture ends a little below treating nobody.
+    """
+    x = curve.threshold.tolist()
+    layers = []
+    if curve.low is not None and curve.high is not None:
+        low, high = curve.low.tolist(), curve.high.tolist()
+        layers.append(Layer(kind="band", name="95 %, pointwise", x=x, y=low, high=high))
+    lines = {"treat as this trial says": (curve.model.tolist(), BLUE)}
+    lines |= {"treat everybody as squamous": (curve.treat_all.tolist(), ORANGE)}
+    lines |= {"treat nobody so": ([0.0] * len(x), GREY)}
+    layers += [
+        Layer(kind="line", name=name, x=x, y=y, colour=colour)
+        for name, (y, colour) in lines.items()
+    ]
+    top = max(*curve.model.tolist(), *curve.treat_all.tolist(), 0.1)
+    return Plot(
+        name="net-benefit",
+        x="threshold: probability of squamous from which on to act",
+        y="net benefit per patient",
+        x_range=UNIT,
+        y_range=(-0.25 * top, 1.15 * top),
+        layers=tuple(layers),
+        alt=f"Net benefit by threshold, of {n} cases, beside treating everybody and nobody.",
     )
 
 

@@ -115,7 +115,7 @@ def test_rows_of_what_is_trained_carry_it_too(
 
 
 @pytest.mark.parametrize("how", PEOPLE)
-@pytest.mark.parametrize("arguments", OF_A_MADE_STUDY[2:], ids=" ".join)
+@pytest.mark.parametrize("arguments", OF_A_MADE_STUDY[2:-1], ids=" ".join)
 def test_people_are_warned_above_the_table(
     tmp_path: Path, command: Command, arguments: list[str], how: Format
 ) -> None:

@@ -29,6 +29,7 @@ CHARTS: dict[str, Callable[[Study], Plot]] = {
     "folds-auroc": plots.folds,
     "roc": plots.roc,
     "calibration": plots.calibration,
+    "net-benefit": plots.net_benefit,
     "confirmed": plots.confirmed,
     "forest-auroc": plots.forest,
     "attribute-age": lambda study: plots.attribute(study, "Age"),
