@@ -5,6 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from mmcaf.stats.roc import DecisionCurve, decision_curve
+from mmstudy.analysis.probabilities import out_of_fold
 from mmstudy.study import Study, per_case
 
 __all__ = ["net_benefit"]
@@ -25,6 +26,7 @@ def net_benefit(
     Raises:
         MMStudyError: there is no such trial, or it is not complete.
     """
-    cases = per_case(study.out_of_fold(number))
-    labels, probabilities = cases["label"].to_numpy(), cases["probability"].to_numpy()
-    return decision_curve(labels, probabilities, thresholds=thresholds)
+    found, world = out_of_fold(study, number)
+    cases = per_case(found)
+    own = cases["corrected" if world.known else "probability"].to_numpy()
+    return decision_curve(cases["label"].to_numpy(), own, thresholds=thresholds)

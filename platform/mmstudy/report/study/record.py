@@ -150,7 +150,10 @@ def _looks(evidence: Evidence) -> list[Block]:
 
 
 def _sources(evidence: Evidence) -> list[Block]:
-    """Whether the search began with what another one knew."""
+    """Who else looked at the test patients, and what the search began with."""
+    if evidence.compared is not None:
+        chosen = evidence.compared.selection
+        return [Words(text) for text in (chosen.sentence, chosen.looks.sentence, *chosen.notes)]
     search = evidence.study.about.written.get("search")
     given = search if isinstance(search, dict) else {}
     said = []

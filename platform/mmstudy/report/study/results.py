@@ -176,8 +176,9 @@ def calibration(evidence: Evidence) -> Section:
             "Calibration",
             lambda: plots.calibration(study, number, found=found),
             "Predicted against observed share of squamous patients in "
-            f"{len(found.calibration.bins)} groups. {_calibrated(found)} Of {of}.",
+            f"{len(found.calibration.bins)} groups, {of}. {found.about_calibration}",
         ),
+        Words(found.world.sentence, "remark"),
         _groups(found),
         *_drawn(
             "Net benefit",
@@ -189,17 +190,6 @@ def calibration(evidence: Evidence) -> Section:
         *_benefit(evidence, number),
     ]
     return Section(name=name, title=title, blocks=tuple(blocks))
-
-
-def _calibrated(found: Diagnosis) -> str:
-    of = found.calibration
-    parts = [
-        f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
-        if one
-        else f"{name} not defined here"
-        for name, one in (("Intercept", of.intercept), ("slope", of.slope))
-    ]
-    return f"{', '.join(parts)}; ideal are 0 and 1."
 
 
 def _groups(found: Diagnosis) -> Table:
