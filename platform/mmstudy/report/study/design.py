@@ -9,10 +9,13 @@ from mmstudy.analysis.filters import as_text
 from mmstudy.analysis.flow import crossings
 from mmstudy.analysis.optimism import judged_on
 from mmstudy.analysis.overview import overview
+from mmstudy.analysis.reach import foreign_probe, probed, probed_rows
+from mmstudy.errors import MMStudyError
 from mmstudy.report.study.blocks import Block, Section, Words
 from mmstudy.report.study.evidence import NO_COHORT, Evidence
 from mmstudy.report.table import Table
 from mmstudy.storage.about import Searched
+from mmstudy.study import Study
 
 __all__ = ["allowed", "protocol", "question", "search"]
 
@@ -107,10 +110,28 @@ def search(evidence: Evidence) -> Section:
         _captioned(Table.of(states), "Trials by how they ended."),
         _captioned(_fixed(evidence), "All settings: fixed, or searched, and those of the best."),
     ]
+    blocks += _probed(evidence.study)
     if judged:
         blocks.append(Words(judged))
     absent = "" if not evidence.trials.is_empty() else "no trial has begun"
     return Section(name="search", title="Search", blocks=tuple(blocks), absent=absent)
+
+
+def _probed(study: Study) -> list[Block]:
+    """What each setting can move, where `mmstudy probe` has measured it."""
+    try:
+        found, words = study.probe(), foreign_probe(study)
+        if found is None:
+            return [Words("No probe was made: what each setting can move is not known.", "remark")]
+        shown = ("setting", "low", "high", "share", "share_low", "share_high", "says")
+        rows = [{name: row[name] for name in shown} for row in probed_rows(found)]
+        table = Table.of(rows, keys=shown)
+        caption = "What each searched setting moves, beside another seed. " + " ".join(
+            probed(found)
+        )
+    except MMStudyError as error:
+        return [Words(f"The probe is not shown. {error}", "remark")]
+    return [*([Words(words, "warning")] if words else []), _captioned(table, caption)]
 
 
 def _captioned(table: Table, caption: str) -> Table:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from mmcaf.files.atomic import write_json
 from mmstudy.report.study import design
 from mmstudy.report.study.blocks import Section, Words
 from mmstudy.report.study.evidence import Evidence, gather
@@ -14,6 +16,7 @@ from mmstudy.report.table import Table, render
 from mmstudy.storage.about import Searched
 from mmstudy.study import Study, open_study
 from support.dashboard_studies import write_about
+from support.made_probe import PROBE
 
 
 def text_of(section: Section) -> str:
@@ -80,3 +83,13 @@ def test_a_group_on_both_sides_of_a_border_is_told(evidence: Evidence) -> None:
 def test_a_question_is_told_as_it_was_asked(begun: Study) -> None:
     first = design.question(gather(begun)).blocks[0]
     assert first == Words(begun.question)
+
+
+def test_what_a_setting_can_move_is_told_where_it_was_probed(begun: Study) -> None:
+    assert "No probe was made" in text_of(design.search(gather(begun)))
+    write_json(begun.folder.probe, msgspec.to_builtins(PROBE))
+    told = text_of(design.search(gather(open_study(begun.folder.root))))
+    assert "mostly finds noise" in told
+    assert "of other patients: `mmstudy probe` measures it again" in told
+    begun.folder.probe.write_text("{}")
+    assert "The probe is not shown." in text_of(design.search(gather(begun)))
