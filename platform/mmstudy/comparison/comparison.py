@@ -190,23 +190,12 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     method = study.origin.named(f"{study.name} trial {number}")
     validated = threshold_rows(found, split, method=method, origin=study.origin)
     tested = _test_rows(study, number)
-    found_baselines, without = _baselines(study, cohort)
-    simple = {
-        name: threshold_rows(
-            rows,
-            split,
-            method=name,
-            origin=Origin(study.synthetic, oracle=name in READ_FROM_THE_LESION),
-            kind="baseline",
-            table="baseline",
-        )
-        for name, rows in found_baselines.items()
-    }
+    simple, without = _baselines(study, cohort)
     ours = (tested or validated)[0]
-    baselines = [rows[0] for rows in simple.values()]
+    baselines = [rows[0] for rows in simple]
     selection = selection_of(study, cohort)
     pruned = [words] if expected and (words := judged_on(study)) else []
-    rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
+    rows = [*tested, *validated, *(row for rows in simple for row in rows), *published()]
     return Comparison(
         study=study.name,
         trial=number,
@@ -268,12 +257,24 @@ def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[
 
 def _baselines(
     study: Study, cohort: str | Path | None
-) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
-    """Name -> out-of-fold predictions; without a cohort none, and a note that says why."""
+) -> tuple[list[tuple[MethodRow, ...]], tuple[str, ...]]:
+    """Rows of each baseline; without a cohort none, and a note that says why."""
     try:
         patients = study.cohort(cohort, volumes=False)
     except MMStudyError as error:
         if cohort is not None:
             raise
-        return {}, (f"Baselines are missing: {error}",)
-    return out_of_fold_baselines(patients.patients, study.about.split), ()
+        return [], (f"Baselines are missing: {error}",)
+    split = study.about.split
+    found = [
+        threshold_rows(
+            rows,
+            split,
+            method=name,
+            origin=Origin(study.synthetic, oracle=name in READ_FROM_THE_LESION),
+            kind="baseline",
+            table="baseline",
+        )
+        for name, rows in out_of_fold_baselines(patients.patients, split).items()
+    ]
+    return found, ()
