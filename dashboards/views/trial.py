@@ -154,8 +154,17 @@ def _diagnosis(study: Study, number: int) -> None:
             frame.chart(plots.roc(study, number, found=found), study)
     with right:
         frame.chart(plots.calibration(study, number, found=found), study)
+    _benefit(study, number)
     _cases(study, number, found)
     explanations.of_trial(study, number)
+
+
+def _benefit(study: Study, number: int) -> None:
+    frame.chart(plots.net_benefit(study, number), study)
+    st.caption(
+        "Net benefit: true positives less false ones, a false one weighing as much as the "
+        "threshold says, per patient. Where its curve is below another line, it helps nobody."
+    )
 
 
 def _rates(found: Diagnosis) -> pl.DataFrame:
