@@ -163,7 +163,7 @@ def _names(root: Path) -> list[str]:
 
 
 def _noted(study: Study, cohort: Path | str | None) -> tuple[Sequence[Look], tuple[str, ...]]:
-    """The notes beside the cohort, or why they cannot be read."""
+    """The notes beside the cohort, and why some or all of them cannot be read."""
     try:
         if cohort is not None:
             folder = place(str(cohort), "cohort")
@@ -173,6 +173,9 @@ def _noted(study: Study, cohort: Path | str | None) -> tuple[Sequence[Look], tup
             return (), ("Its cohort lies in a store, which keeps no notes of looks.",)
         if not folder.is_dir():
             return (), ("Its cohort is not where it lay; give it with --cohort.",)
-        return noted_looks(folder), ()
+        found, damaged = noted_looks(folder)
     except (MMStudyError, DataError) as error:
         return (), (str(error),)
+    rest = len(damaged) - 1
+    more = [f"{counted(rest, 'further note')} cannot be read either."] if rest > 0 else []
+    return found, (*damaged[:1], *more)
