@@ -42,10 +42,13 @@ def statement(ours: str, theirs: str, tests: Sequence[Test]) -> str:
         said.append(f"{first} outperforms {second} in AUROC.")
     names = " and ".join(test.measure for test in tests if test.significant and not _area(test))
     if calls == "mixed":
-        said.append(
-            f"At their thresholds {ours} and {theirs} differ in {names}, but not all in one "
-            "direction, as another threshold alone could do."
+        unknown = [test.measure for test in tests if test.difference is None and not _area(test)]
+        why = (
+            f"; {' and '.join(unknown)} is not known, so that another threshold alone could do that"
+            if unknown
+            else ", but not all in one direction, as another threshold alone could do"
         )
+        said.append(f"At their thresholds {ours} and {theirs} differ in {names}{why}.")
     elif calls != "none":
         first, second = (ours, theirs) if calls == "better" else (theirs, ours)
         said.append(f"At its threshold {first} is better than {second} in {names}.")
