@@ -363,7 +363,7 @@ class Study:
         """The predictions of trial `number` at its best epoch: one row per fold and case.
 
         Raises:
-            MMStudyError: the trial is not complete, or its predictions are lost.
+            MMStudyError: the trial is not complete, or its predictions are lost or damaged.
         """
         epoch = self.trial(number)["best_epoch"]
         if epoch is None:
@@ -373,6 +373,12 @@ class Study:
             raise MMStudyError(
                 f"Trial {number} of {self.name} has no predictions in {self.folder.predictions}. "
                 f"Copy them there again, or have `mmstudy run` compute the trial anew."
+            )
+        if not found["fold"].is_between(0, self.folds - 1).all():
+            raise MMStudyError(
+                f"The predictions of trial {number} of {self.name} name a fold that the study does "
+                f"not have; its folds are 0 to {self.folds - 1}. Copy them again from where they "
+                "were made."
             )
         return found
 
