@@ -27,6 +27,9 @@ HIDE = hiding(["4f2a9c0b11de", "case-1.a", "7", "x", "12345"], ["node7"])
         ("from 10.0.0.17", "from [UID]"),
         ("on 2026-01-31 and 2026-01-31T10:20:30.5", "on [date] and [date]"),
         ("StudyDate 20260131 at 10:20:30", "StudyDate [date] at [time]"),
+        ("DT 20260131102030.5 and 202601311020", "DT [date].5 and [date]"),
+        ("31.01.2026, 31-01-2026, 2026.01.31, 2026_01_31", "[date], [date], [date], [date]"),
+        ("Jan 31, 2026 or 31 January 2026", "[date] or [date]"),
     ],
 )
 def test_it_is_hidden(text: str, shown: str) -> None:
@@ -37,7 +40,8 @@ def test_it_is_hidden(text: str, shown: str) -> None:
     "text",
     [
         "0.786 [0.61, 0.90] 10/15",
-        "version 2.5.1+cu121, 0.2.0.dev411",
+        "version 2.5.1+cu121, 0.2.0.dev411, 2024.12.0, 2025.2",
+        "seed 20261399, 202613011020",
         "PENet+E3D-MSCA, and/or, MMCAF-Net",
         "NVIDIA RTX A4000, trial 7 of 12345 at x",
         "cohort 5217a9a9939b2960, code bdd637f7e0de-dirty",
