@@ -104,9 +104,10 @@ def excluded(test: Test) -> str:
 def could_show(test: Test) -> str:
     """The smallest difference in our favour that a test shows with 80 % power, rounded up.
 
-    A dash where there was no test, or it shows a difference that it had less power to show.
+    A dash where there was no test or no spread, or it shows a difference that it had less power to
+    show.
     """
-    if test.p is None or (test.significant and test.detectable is None):
+    if None in (test.p, test.low) or (test.significant and test.detectable is None):
         return "-"
     if test.detectable is None:
         return "none in our favour"
