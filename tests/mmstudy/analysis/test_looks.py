@@ -85,7 +85,9 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     broken, half = looked(tmp_path, "b", at=2), looked(tmp_path, "d", at=3)
     broken.folder.study.write_text("{")
     half.folder.evaluations.write_bytes(b"PAR1")
-    assert looks_of(study).others == ("c",)
+    found = looks_of(study)
+    assert found.others == ("c",)
+    assert found.unknown[-1] == "Those of b, d, beside this study, cannot be read."
 
 
 def test_a_link_among_the_studies_is_not_followed(
