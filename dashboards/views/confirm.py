@@ -61,7 +61,7 @@ def _table(
                 "seeds": seeds[number],
                 "values": one.n,
             }
-            for number, one in sorted(found.items(), key=lambda item: -item[1].mean)
+            for number, one in found.items()
         ]
     )
     number = st.column_config.NumberColumn

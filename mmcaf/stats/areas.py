@@ -160,7 +160,8 @@ def delong(
 
     No interval and no p with fewer than two cases of a class, or where the areas differ and yet
     their difference has no spread (both separate the classes, one the wrong way). Two methods with
-    the same placements differ by nothing, with p = 1.
+    the same placements differ by nothing, with p = 1; without any spread there is no interval, for
+    two that both separate a few cases may differ on others.
 
     Args:
         labels: (rows,)
@@ -181,9 +182,8 @@ def delong(
     if isnan(error):
         return PairedAreas(area, other, gap, None, None)
     if error < 1e-12:
-        same = abs(gap) < 1e-12
-        interval, p = ((0.0, 0.0), 1.0) if same else (None, None)
-        return PairedAreas(area, other, gap, interval, p, error=0.0)
+        p = 1.0 if abs(gap) < 1e-12 else None
+        return PairedAreas(area, other, gap, None, p, error=0.0)
     freedom = _freedom(spreads)
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     bounds = (max(-1.0, gap - half), min(1.0, gap + half))

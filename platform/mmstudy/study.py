@@ -123,9 +123,7 @@ class Study:
         ]
         table = table.with_columns(columns).drop("params")
         if confirmed := self.confirmed():
-            means = {number: one.mean for number, one in confirmed.items()}
-            mean = pl.col("number").replace_strict(means, default=None, return_dtype=pl.Float64)
-            table = table.with_columns(confirmed=mean.fill_nan(None))
+            table = _with_confirmed(table, confirmed)
         others = table.filter(pl.col("state") != State.COMPLETE).sort(
             "value", "number", descending=[True, False], nulls_last=True
         )
@@ -222,23 +220,25 @@ class Study:
         return pl.concat(parts).select(columns).sort("run", "fold", "case")
 
     def confirmed(self) -> dict[int, Estimate]:
-        """Trial -> mean AUROC over new splits and seeds, with its interval.
+        """Trial -> mean AUROC over new splits and seeds, with its interval; the best first.
 
         Only whole runs of complete trials count: the row of a trial may be lost.
         """
         rows = self.confirmations()
         if rows.is_empty():
             return {}
-        complete = self._table("trials").filter(state=State.COMPLETE)["number"]
-        rows = rows.filter(pl.col("number").is_in(complete.to_list()))
+        complete = self._table("trials").filter(state=State.COMPLETE)
+        rows = rows.filter(pl.col("number").is_in(complete["number"].to_list()))
         whole = rows.filter(pl.len().over("number", "run") == self.folds)
-        return {
+        found = {
             int(group["number"][0]): corrected_interval(
                 group["auroc"].drop_nulls().to_list(),
                 ratio=float((group["n_val"] / group["n_train"]).mean()),  # type: ignore[arg-type]
             )
             for group in whole.partition_by("number")
         }
+        order = best_first(_with_confirmed(complete, found))["number"]
+        return {number: found[number] for number in order if number in found}
 
     def evaluations(self) -> pl.DataFrame:
         """One row per look at the test set, in order."""
@@ -363,7 +363,7 @@ class Study:
         """The predictions of trial `number` at its best epoch: one row per fold and case.
 
         Raises:
-            MMStudyError: the trial is not complete, or its predictions are lost.
+            MMStudyError: the trial is not complete, or its predictions are lost or damaged.
         """
         epoch = self.trial(number)["best_epoch"]
         if epoch is None:
@@ -373,6 +373,12 @@ class Study:
             raise MMStudyError(
                 f"Trial {number} of {self.name} has no predictions in {self.folder.predictions}. "
                 f"Copy them there again, or have `mmstudy run` compute the trial anew."
+            )
+        if not found["fold"].is_between(0, self.folds - 1).all():
+            raise MMStudyError(
+                f"The predictions of trial {number} of {self.name} name a fold that the study does "
+                f"not have; its folds are 0 to {self.folds - 1}. Copy them again from where they "
+                "were made."
             )
         return found
 
@@ -532,6 +538,12 @@ def best_first(trials: pl.DataFrame) -> pl.DataFrame:
     return trials.filter(pl.col("state") == State.COMPLETE).sort(
         *by, "number", descending=[True] * len(by) + [False], nulls_last=True
     )
+
+
+def _with_confirmed(trials: pl.DataFrame, found: dict[int, Estimate]) -> pl.DataFrame:
+    means = {number: one.mean for number, one in found.items()}
+    mean = pl.col("number").replace_strict(means, default=None, return_dtype=pl.Float64)
+    return trials.with_columns(confirmed=mean.fill_nan(None))
 
 
 def _shown(value: Any) -> Any:

@@ -17,6 +17,7 @@ from mmstudy.analysis.listing import listed
 from mmstudy.analysis.overview import overview
 from mmstudy.analysis.selection import selection_of
 from mmstudy.comparison.comparison import compare
+from mmstudy.followup.confirm import summary
 from mmstudy.storage.schema import State
 from mmstudy.study import Study, best_first
 from support.made_study import (
@@ -43,6 +44,17 @@ def confirmed(study: Study) -> Study:
     add_confirmation(study, 0, 0.72)
     add_confirmation(study, 1, 0.65)
     return study
+
+
+def test_of_two_with_one_confirmed_value_the_better_of_the_search_comes_first(
+    study: Study,
+) -> None:
+    for number in (0, 1):
+        add_confirmation(study, number, 0.7)
+    shown = summary(study)
+    assert [row["number"] for row in shown] == [1, 0]
+    assert [*study.confirmed()] == study.trials()["number"].head(2).to_list() == [1, 0]
+    assert [row.split()[1] for row in plots.confirmed(study).rows] == ["1", "0"]
 
 
 def told(study: Study, command: Command, tmp_path: Path) -> dict[str, int]:

@@ -93,7 +93,8 @@ def looks_of(study: Study, cohort: Path | str | None = None) -> Looks:
         return Looks(own=())
     mine = {_key(look) for look in _looks_in(study)}
     noted, unknown = _noted(study, cohort)
-    found = {_key(look): look for look in (*noted, *_in_root(study))}
+    beside, unread = _in_root(study)
+    found = {_key(look): look for look in (*noted, *beside)}
     elsewhere = tuple(
         look for key, look in sorted(found.items()) if key not in mine and test & {*look.cases}
     )
@@ -102,7 +103,7 @@ def looks_of(study: Study, cohort: Path | str | None = None) -> Looks:
         elsewhere=elsewhere,
         seen=len(test & {case for look in elsewhere for case in look.cases}),
         patients=len(test),
-        unknown=unknown,
+        unknown=(*unknown, *unread),
     )
 
 
@@ -133,25 +134,38 @@ def _looks_in(study: Study) -> Iterator[Look]:
         yield study.look(number, written)
 
 
-def _in_root(study: Study) -> Iterator[Look]:
-    """The looks of the other studies that lie beside this one; those that cannot be read have
-    none."""
-    for other in _beside(study.folder):
-        with suppress(MMStudyError, DataError, OSError):
-            yield from _looks_in(other)
+def _in_root(study: Study) -> tuple[list[Look], tuple[str, ...]]:
+    """The looks of the other studies that lie beside this one, and which cannot be read."""
+    found, unread = list[Look](), list[str]()
+    for name, other in _beside(study.folder):
+        try:
+            found += () if other is None else _looks_in(other)
+        except (MMStudyError, DataError, OSError):
+            other = None
+        if other is None:
+            unread.append(name)
+    if not unread:
+        return found, ()
+    names = ", ".join(unread[:_NAMED]) + (", ..." if len(unread) > _NAMED else "")
+    return found, (f"Those of {names}, beside this study, cannot be read.",)
 
 
-def _beside(folder: StudyFolder) -> Iterator[Study]:
-    """The other studies of a root that looked at their test sets."""
+def _beside(folder: StudyFolder) -> Iterator[tuple[str, Study | None]]:
+    """The other studies of a root that looked at their test sets, by name; None: one that cannot be
+    opened."""
     own = folder.root.resolve()
     if folder.stored:
         others = (one.study for one in found_studies(folder.root.parent))
-        yield from (one for one in others if one is not None and one.name != folder.name)
+        named = ((one.name, one) for one in others if one is not None)
+        yield from (one for one in named if one[0] != folder.name)
         return
     for name in _names(own.parent):
         if name != own.name and StudyFolder(own.parent / name).evaluations.is_file():
-            with suppress(MMStudyError, DataError, OSError):
-                yield open_study(own.parent / name)
+            try:
+                other = open_study(own.parent / name)
+            except (MMStudyError, DataError, OSError):
+                other = None
+            yield name, other
 
 
 def _names(root: Path) -> list[str]:
@@ -163,7 +177,7 @@ def _names(root: Path) -> list[str]:
 
 
 def _noted(study: Study, cohort: Path | str | None) -> tuple[Sequence[Look], tuple[str, ...]]:
-    """The notes beside the cohort, or why they cannot be read."""
+    """The notes beside the cohort, and why some or all of them cannot be read."""
     try:
         if cohort is not None:
             folder = place(str(cohort), "cohort")
@@ -173,6 +187,9 @@ def _noted(study: Study, cohort: Path | str | None) -> tuple[Sequence[Look], tup
             return (), ("Its cohort lies in a store, which keeps no notes of looks.",)
         if not folder.is_dir():
             return (), ("Its cohort is not where it lay; give it with --cohort.",)
-        return noted_looks(folder), ()
+        found, damaged = noted_looks(folder)
     except (MMStudyError, DataError) as error:
         return (), (str(error),)
+    rest = len(damaged) - 1
+    more = [f"{counted(rest, 'further note')} cannot be read either."] if rest > 0 else []
+    return found, (*damaged[:1], *more)

@@ -8,8 +8,11 @@ __all__ = ["luck_sentences"]
 
 
 def luck_sentences(study: Study) -> tuple[str, ...]:
-    """What was taken out of the confirmed values and what was not, with the figures of the best."""
-    best = max(confirmed := study.confirmed(), key=lambda one: (confirmed[one].mean, -one))
+    """What was taken out of the confirmed values and what was not, with the figures of the best
+    trial, which is a confirmed one; none where no trial was confirmed."""
+    best = study.best_trial()
+    if best is None or not study.confirmed():
+        return ()
     said = [
         "Confirming takes out luck of training and of how patients were dealt into folds: every "
         "run has new folds of the same patients and a new seed. It does not take out luck of "
@@ -17,7 +20,7 @@ def luck_sentences(study: Study) -> tuple[str, ...]:
         "value is still optimistic. Only patients who served in no search are free of that "
         "(`mmstudy evaluate`, `mmstudy predict`)."
     ]
-    found = study.luck(best)
+    found = study.luck(number := int(best["number"]))
     if found is None:
         said.append(
             "How much is which cannot be told here: that needs two whole runs of k folds, made by "
@@ -25,7 +28,7 @@ def luck_sentences(study: Study) -> tuple[str, ...]:
         )
     else:
         said.append(
-            f"Trial {best}: standard error {found.training:.3f} from training and folds (over "
+            f"Trial {number}: standard error {found.training:.3f} from training and folds (over "
             f"{found.runs} runs; more runs lower it), {found.patients:.3f} from which "
             f"{found.cases} patients there are (no number of runs lowers it): {found.share:.0%} of "
             "the variance is of patients."

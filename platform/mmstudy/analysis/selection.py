@@ -7,6 +7,7 @@ with all that was chosen there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import polars as pl
 from mmcaf.stats.estimates import Estimate
 from mmstudy.analysis.looks import Looks, counted, looks_of
 from mmstudy.errors import MMStudyError
+from mmstudy.storage.about import About
 from mmstudy.storage.schema import Source, State
 from mmstudy.study import Study
 
@@ -32,7 +34,7 @@ class Selection:
     rivals: int  # trials that were confirmed, this one among them
     complete: int  # trials that ran to their end
     trials: int  # that counted: complete and pruned ones
-    epochs: int  # of the trial, one of which was chosen
+    epochs: int  # of the trial, one of which was chosen; 0 where its metrics are lost
     folds: int  # over which the value is the mean
     sources: tuple[Source, ...]  # studies that the search began from, and theirs
     points: int  # that the spec itself gave to be tried first
@@ -40,6 +42,7 @@ class Selection:
     chosen_on: int  # validation patients that served in a source's search as well
     tested_on: int  # test patients that served in a source's search
     looked_at: int  # test patients that were looked at in a source
+    foreign: tuple[str, ...]  # sources whose cohort names patients by another key
     patients: int  # test patients
     looks: Looks
 
@@ -78,14 +81,14 @@ class Selection:
     @property
     def choice(self) -> str | None:
         """Why validation cases flatter the trial, as a clause; None where nothing was chosen."""
-        if self.trials * self.epochs <= 1 and not self.inherits:
+        if self.trials <= 1 and self.epochs == 1 and not self.inherits:
             return None
         how = "among" if self.confirmed is not None else "as the best of"
         after = f", after {self.before}" if self.inherits else ""
+        epochs = counted(self.epochs, "epoch") if self.epochs else "an unknown number of epochs"
         return (
-            f"ours was chosen {how} {counted(self.trials, 'trial')} and "
-            f"{counted(self.epochs, 'epoch')} on these very patients{after}, so that a test would "
-            "flatter it"
+            f"ours was chosen {how} {counted(self.trials, 'trial')} and {epochs} on these very "
+            f"patients{after}, so that a test would flatter it"
         )
 
     @property
@@ -125,6 +128,12 @@ class Selection:
             found.append(
                 "What is expected (BBC-CV) is corrected for the choice that was made here, not for "
                 "the one that was made there."
+            )
+        if self.foreign:
+            found.append(
+                f"The search of {' and '.join(self.foreign)} was on another cohort, which names "
+                "its patients by a key of its own: whether patients of this study served there "
+                "cannot be told, and nothing here corrects for it."
             )
         if self.unrecorded:
             found.append("The search began from another study, of which no record was kept.")
@@ -177,9 +186,17 @@ def selection_of(study: Study, cohort: Path | str | None = None) -> Selection:
         chosen_on=len(own & searched),
         tested_on=len(test & searched),
         looked_at=len(test & looked),
+        foreign=tuple(dict.fromkeys(_foreign(about, own | test))),
         patients=len(test),
         looks=looks_of(study, cohort),
     )
+
+
+def _foreign(about: About, cases: set[str]) -> Iterator[str]:
+    """Sources of another cohort that shares no case: a cohort names its patients by its own key."""
+    for one in about.sources:
+        if one.cohort_digest != about.cohort_digest and cases.isdisjoint(one.searched):
+            yield one.study
 
 
 def _shown(found: Estimate) -> str:

@@ -73,10 +73,12 @@ def split_outcomes(tests: Sequence[Test]) -> tuple[Outcome, Outcome]:
 
 
 def _jointly(tests: Sequence[Test]) -> Outcome:
+    """What several measures say as one decision; where one of them is not defined, as sensitivity
+    is without squamous patients, the others alone decide nothing."""
     clear = {test.difference > 0 for test in tests if test.significant and test.difference}
     signs = {test.difference > 0 for test in tests if test.difference}
     if not clear:
         return "none"
-    if len(signs) > 1:
+    if len(signs) > 1 or any(test.difference is None for test in tests):
         return "mixed"
     return "better" if clear == {True} else "worse"

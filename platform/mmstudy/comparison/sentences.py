@@ -42,10 +42,13 @@ def statement(ours: str, theirs: str, tests: Sequence[Test]) -> str:
         said.append(f"{first} outperforms {second} in AUROC.")
     names = " and ".join(test.measure for test in tests if test.significant and not _area(test))
     if calls == "mixed":
-        said.append(
-            f"At their thresholds {ours} and {theirs} differ in {names}, but not all in one "
-            "direction, as another threshold alone could do."
+        unknown = [test.measure for test in tests if test.difference is None and not _area(test)]
+        why = (
+            f"; {' and '.join(unknown)} is not known, so that another threshold alone could do that"
+            if unknown
+            else ", but not all in one direction, as another threshold alone could do"
         )
+        said.append(f"At their thresholds {ours} and {theirs} differ in {names}{why}.")
     elif calls != "none":
         first, second = (ours, theirs) if calls == "better" else (theirs, ours)
         said.append(f"At its threshold {first} is better than {second} in {names}.")
@@ -101,9 +104,10 @@ def excluded(test: Test) -> str:
 def could_show(test: Test) -> str:
     """The smallest difference in our favour that a test shows with 80 % power, rounded up.
 
-    A dash where there was no test, or it shows a difference that it had less power to show.
+    A dash where there was no test or no spread, or it shows a difference that it had less power to
+    show.
     """
-    if test.p is None or (test.significant and test.detectable is None):
+    if None in (test.p, test.low) or (test.significant and test.detectable is None):
         return "-"
     if test.detectable is None:
         return "none in our favour"

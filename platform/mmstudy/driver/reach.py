@@ -224,7 +224,8 @@ def _begun(plan: Plan, device: str, say: Callable[[str], None]) -> Probe:
     except MMStudyError as error:
         plan.folder.put_aside(path, str(error))
         return fresh
-    if msgspec.structs.replace(stored, runs=(), rows=()) == fresh:
+    whole = all(run.logits is None or len(run.logits) == fresh.n for run in stored.runs)
+    if whole and msgspec.structs.replace(stored, runs=(), rows=()) == fresh:
         return stored
     say(
         f"{path.name} of {plan.folder.name} is of another spec, cohort, device or version; it is "

@@ -127,7 +127,7 @@ def summary(study: Study) -> list[dict[str, Any]]:
             "patients_error": of.patients if of else None,
             "patients_share": of.share if of else None,
         }
-        for number, found in sorted(confirmed.items(), key=lambda item: -item[1].mean)
+        for number, found in confirmed.items()
     ]
 
 

@@ -200,7 +200,7 @@ def _figure(row: MethodRow, measure: str) -> tuple[float | None, float, float]:
 
 def confirmed(found: dict[int, Estimate], searched: dict[int, float], runs: pl.DataFrame) -> Plot:
     """Confirmed means with intervals, every fold's value, and what the search had said."""
-    numbers = sorted(found, key=lambda one: -found[one].mean)
+    numbers = list(found)
     places = list(range(len(numbers)))
     spans = [found[number] for number in numbers]
     folds = [

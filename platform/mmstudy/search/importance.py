@@ -50,7 +50,8 @@ def importance(study: Study) -> list[dict[str, Any]]:
     (`tests/benchmarks/bench_importance.py`).
 
     Raises:
-        MMStudyError: too few complete trials to say anything, or all have one value.
+        MMStudyError: too few complete trials to say anything, all have one value, or they have no
+            setting in common.
     """
     spec = study.about.spec
     done = [
@@ -64,6 +65,8 @@ def importance(study: Study) -> list[dict[str, Any]]:
         raise MMStudyError(f"All {len(done)} complete trials of {study.name} have one value.")
     rows: dict[str, dict[str, Any]] = {}
     always = [path for path in spec.space if all(path in params for params, _ in done)]
+    if not always:
+        raise MMStudyError(f"{study.name} searches no setting that all its trials have.")
     for group in [always, *([*always, path] for path in spec.space if path not in always)]:
         having = [
             ({path: params[path] for path in group}, value)
@@ -78,8 +81,6 @@ def importance(study: Study) -> list[dict[str, Any]]:
         for path in group:
             if path in found:
                 rows.setdefault(path, found[path])
-    if not rows:
-        raise MMStudyError(f"{study.name} searches no setting; there is nothing to weigh.")
     table = pl.DataFrame([*rows.values()], infer_schema_length=None)
     return table.sort("fanova", descending=True, nulls_last=True).to_dicts()
 

@@ -49,7 +49,9 @@ def begun_from(spec: StudySpec, split: Split, known: Sequence[Known] = ()) -> tu
         points = _best_points(spec, folder, spec.search.enqueue.top, split)
         source = Source(study=folder.name, way="enqueue", trials=0, points=points)
         found += _recorded(folder, source, len(points))
-    return tuple(found)
+    # A study that is begun from both ways brings its own sources once, or each generation would
+    # have twice as many as the one before.
+    return tuple(one for place, one in enumerate(found) if one not in found[:place])
 
 
 def with_points(spec: StudySpec, sources: Sequence[Source]) -> StudySpec:

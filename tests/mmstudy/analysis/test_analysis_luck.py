@@ -11,28 +11,28 @@ from mmcaf.stats.luck import luck
 from mmstudy.analysis.luck import luck_sentences
 from mmstudy.storage.schema import CONFIRMATIONS, PREDICTIONS
 from mmstudy.study import Study
-from support.made_study import MMCAF_LABELS, made_study
+from support.made_study import MMCAF_LABELS, MMCAF_SCORES, made_study
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def confirmed(study: Study, run: int, *, cases: bool = True) -> np.ndarray:
-    """A confirming run of trial 0 is written; the scores of its cases."""
+def confirmed(study: Study, run: int, *, number: int = 0, cases: bool = True) -> np.ndarray:
+    """A confirming run of a trial is written; the scores of its cases."""
     random = np.random.default_rng(run)
     scores = np.clip(MMCAF_LABELS * 0.3 + random.uniform(0.1, 0.6, 43), 0, 1)
-    of = {"number": 0, "epoch": 0}
+    of = {"number": number, "epoch": 0}
     rows = [
         {**of, "run": run, "fold": f, "seed": run, "n_train": 21, "n_val": 22, "auroc": 0.7}
         | {"seconds": 1.0, "written": NOW}
         for f in (0, 1)
     ]
-    study.folder.add_rows(study.folder.confirmation(0, run), CONFIRMATIONS, rows)
+    study.folder.add_rows(study.folder.confirmation(number, run), CONFIRMATIONS, rows)
     found = [
         {**of, "fold": i % 2, "case": f"c{i:03d}", "label": int(label), "probability": score}
         for i, (label, score) in enumerate(zip(MMCAF_LABELS, scores.tolist(), strict=True))
     ]
     if cases:
-        study.folder.put_rows(study.folder.confirmation_cases(0, run), PREDICTIONS, found)
+        study.folder.put_rows(study.folder.confirmation_cases(number, run), PREDICTIONS, found)
     return scores
 
 
@@ -55,6 +55,16 @@ def test_it_says_that_luck_of_patients_stays(tmp_path: Path) -> None:
     said = luck_sentences(study)
     assert "does not take out luck of patients" in said[0]
     assert "needs two whole runs" in said[1]
+
+
+def test_it_is_told_of_the_best_trial_where_two_have_one_confirmed_value(tmp_path: Path) -> None:
+    study = made_study(tmp_path, scores=[1 - MMCAF_SCORES, MMCAF_SCORES])
+    assert luck_sentences(study) == ()  # none was confirmed
+    for run in range(2):
+        for number in (0, 1):
+            confirmed(study, run, number=number)
+    assert study.best()["number"].to_list() == [1]  # higher in the search
+    assert luck_sentences(study)[1].startswith("Trial 1: ")
 
 
 def test_runs_of_an_earlier_version_tell_nothing(tmp_path: Path) -> None:

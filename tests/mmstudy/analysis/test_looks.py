@@ -85,7 +85,9 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     broken, half = looked(tmp_path, "b", at=2), looked(tmp_path, "d", at=3)
     broken.folder.study.write_text("{")
     half.folder.evaluations.write_bytes(b"PAR1")
-    assert looks_of(study).others == ("c",)
+    found = looks_of(study)
+    assert found.others == ("c",)
+    assert found.unknown[-1] == "Those of b, d, beside this study, cannot be read."
 
 
 def test_a_link_among_the_studies_is_not_followed(
@@ -119,6 +121,17 @@ class TestBesideTheCohort:
         shutil.rmtree(study.folder.root)
         again = looks_of(looked(tmp_path / "a", "s", at=5), cohort)
         assert (again.count, again.others) == (2, ("s",))
+
+    def test_damaged_notes_hide_no_look(self, tmp_path: Path) -> None:
+        cohort, study = tmp_path / "cohort", looked(tmp_path / "a", "s", at=0)
+        self.note(looked(tmp_path / "b", "other", at=1), cohort, 1)
+        for name in ("0", "2"):
+            (looks_folder(cohort) / f"{name}.json").write_text("{}")
+        found = looks_of(study, cohort)
+        assert (found.count, found.others) == (2, ("other",))
+        first, more = found.unknown
+        assert "0.json is damaged" in first
+        assert more == "1 further note cannot be read either."
 
     def test_where_it_cannot_be_read_that_is_said(self, tmp_path: Path) -> None:
         study, cohort = looked(tmp_path, "a", at=0), tmp_path / "cohort"

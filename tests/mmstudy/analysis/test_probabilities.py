@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from mmcaf.stats.priors import Share, World, corrected
 from mmstudy.analysis.probabilities import out_of_fold
+from mmstudy.errors import MMStudyError
+from mmstudy.storage.parquet import write_rows
+from mmstudy.storage.schema import PREDICTIONS
 from mmstudy.study import Study, open_study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, made_study
 
@@ -43,6 +47,17 @@ def test_oversampled_networks_learnt_evenly_for_the_share_of_their_own_fold(
         part = rows.filter(fold=fold)
         expected = corrected(part["probability"].to_numpy(), Share(0.5, share_of_training(fold)))
         assert part["corrected"].to_numpy() == pytest.approx(expected)
+
+
+def test_predictions_of_a_fold_that_is_none_are_refused(tmp_path: Path) -> None:
+    study = of(tmp_path)
+    file = study.folder.trial_predictions(0)
+    found = pl.read_parquet(file)
+    for fold in (2, -1):
+        odd = found.with_columns(fold=pl.lit(fold, dtype=pl.Int32)).to_dicts()[:1]
+        write_rows(file, PREDICTIONS, [*odd, *found.to_dicts()[1:]])
+        with pytest.raises(MMStudyError, match="its folds are 0 to 1"):
+            out_of_fold(study, 0)
 
 
 def test_what_study_json_says_of_who_trained_is_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,14 @@ def test_a_confirmed_trial_that_was_the_worst_is_not_called_the_best_of_its_sear
     assert "so optimistic" not in text
 
 
+def test_where_metrics_are_lost_an_epoch_may_have_been_chosen(tmp_path: Path) -> None:
+    study = made_study(tmp_path)
+    assert verdicts(study) != {"untested"}
+    shutil.rmtree(study.folder.metrics)
+    assert "1 trial and an unknown number of epochs" in str(selection_of(study).choice)
+    assert verdicts(study) == {"untested"}
+
+
 def test_no_trial_no_selection(tmp_path: Path) -> None:
     with pytest.raises(MMStudyError, match="no complete trial yet"):
         selection_of(made_study(tmp_path, scores=[]))
@@ -103,6 +112,15 @@ class TestSources:
         assert found.choice is None
         assert "20 trials of other" in found.sentence
         assert verdicts(study) != {"untested"}
+
+    def test_another_cohort_names_its_patients_by_a_key_of_its_own(self, tmp_path: Path) -> None:
+        other = source(searched=("x1", "x2"), cohort_digest="0123456789abcdef")
+        assert any(
+            "The search of other was on another cohort" in note and "cannot be told" in note
+            for note in of(tmp_path / "a", sources=[other]).notes
+        )
+        known = source(cohort_digest="0123456789abcdef")  # its cases are known here
+        assert of(tmp_path / "b", sources=[known]).foreign == ()
 
     def test_a_test_set_that_served_there_loses_its_verdicts(self, tmp_path: Path) -> None:
         given = source(way="enqueue", searched=(*CASES, "t1", "t2"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mmstudy.comparison.outcome import Test as Measured
 from mmstudy.comparison.outcome import outcome_of
+from mmstudy.comparison.sentences import statement
 
 SIGNS = {
     "+": (0.2, 0.01),
@@ -50,6 +53,18 @@ def test_both_parts_and_both_together(
 ) -> None:
     tests = [of("sensitivity", sensitivity), of("specificity", specificity), of("AUROC", area)]
     assert outcome_of(tests) == expected
+
+
+def test_one_class_alone_may_be_another_threshold() -> None:
+    lost = replace(of("sensitivity", "0"), difference=None, low=None, high=None, p=None)
+    lost = replace(lost, p_holm=None)
+    tests = [lost, of("specificity", "+")]
+    assert outcome_of(tests) == ("mixed", "none", "mixed")
+    assert outcome_of([lost, of("specificity", "up")]) == ("none", "none", "none")
+    assert statement("a", "b", tests) == (
+        "Mixed: At their thresholds a and b differ in specificity; sensitivity is not known, so "
+        "that another threshold alone could do that."
+    )
 
 
 def test_without_a_test_nothing_is_decided() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from mmstudy.comparison.outcome import Test as Measured
+from mmstudy.comparison.row import row_of
 from mmstudy.comparison.sentences import could_show, detail, difference, excluded, likely, statement
+from mmstudy.comparison.verdict import against_same_cases
+from mmstudy.storage.origin import Origin
 
 AREA = Measured(
     measure="AUROC",
@@ -49,6 +53,14 @@ def test_a_test_that_shows_is_not_said_to_show_nothing() -> None:
     shows = replace(AREA, p_holm=0.01, detectable=None)
     assert "could show" not in detail(shows)
     assert "could show none in our favour" in detail(replace(AREA, detectable=None))
+
+
+def test_two_that_separate_the_same_few_cases_exclude_nothing() -> None:
+    rows = pl.DataFrame({"case": ["a", "b", "c", "d"], "label": [1, 1, 0, 0]})
+    rows = rows.with_columns(probability=pl.Series([0.9, 0.8, 0.2, 0.1]))
+    first, second = (row_of(rows, method=m, cases="x", origin=Origin()) for m in ("a", "b"))
+    area, _ = against_same_cases(first, [second])[0].tests
+    assert detail(area) == "AUROC: +0.000; corrected p 1.000; P(ours higher) 0.50."
 
 
 def test_no_zero_has_a_sign_and_no_probability_is_sure() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from mmcaf.data.cohort import Cohort
+from mmstudy.driver import reach
 from mmstudy.driver.drive import plan_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.driver.reach import base_point, extremes, origin_of, probe
@@ -18,7 +19,7 @@ from mmstudy.spec.reading import load_spec, ready_specs
 from mmstudy.spec.space import Choice, Floats, Ints
 from mmstudy.spec.study_spec import StudySpec, parse_spec
 from mmstudy.storage.about import write_about
-from mmstudy.storage.schema import Probe
+from mmstudy.storage.schema import Probe, ProbeRun
 from mmstudy.study import open_study
 from support.tiny_spec import TINY_SPEC
 
@@ -89,6 +90,21 @@ def test_nothing_to_search_and_one_seed_are_refused(cohort: Cohort, tmp_path: Pa
     with pytest.raises(UsageError, match="seeds must be from 2 to 100, got 1"):
         probe(plan, InlineRunner(), seeds=1)
     assert origin_of(plan).column == "SYNTHETIC"
+
+
+def test_runs_of_other_patients_than_the_folds_are_not_gone_on_with(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    plan = plan_study(spec(), cohort=cohort.folder, root=tmp_path, name="s")
+    said: list[str] = []
+    fresh = reach._begun(plan, "cpu", said.append)
+    for patients in (fresh.n, 1):
+        run = ProbeRun(params="{}", seed=0, logits=(0.5,) * patients)
+        stored = msgspec.structs.replace(fresh, runs=(run,))
+        plan.folder.put_json(plan.folder.probe, msgspec.to_builtins(stored))
+        found = reach._begun(plan, "cpu", said.append)
+        assert found == (stored if patients == fresh.n else fresh)
+    assert ["put aside and measured again" in words for words in said] == [True]
 
 
 SEARCHED = {

@@ -96,6 +96,16 @@ def test_few_trials_are_told_to_be_few(tmp_path: Path, count: int) -> None:
         importance(made(tmp_path, drawn(count)))
 
 
+@pytest.mark.parametrize("space", [{}, SPACE])
+def test_trials_without_a_searched_setting_are_told(tmp_path: Path, space: dict[str, Any]) -> None:
+    study = made(tmp_path, [({}, value, state) for _, value, state in drawn(31)])
+    about = json.loads(study.folder.study.read_text())
+    about["spec"]["space"] = space
+    write_json(study.folder.study, about)
+    with pytest.raises(MMStudyError, match="s searches no setting that all its trials have"):
+        importance(open_study(study.folder.root))
+
+
 def test_trials_of_one_value_are_told(tmp_path: Path) -> None:
     with pytest.raises(MMStudyError, match="All 31 complete trials of s have one value"):
         importance(made(tmp_path, [(p, 0.5, s) for p, _, s in drawn(31)]))

@@ -77,6 +77,17 @@ def test_sources_of_a_source_are_recorded_with_it(tmp_path: Path) -> None:
     assert (found.searched, found.points) == (("z",), ())
 
 
+def test_a_study_that_is_begun_from_both_ways_brings_its_sources_once(tmp_path: Path) -> None:
+    far = Source(study="far", way="enqueue", trials=9, searched=("z",))
+    folder = str(made(tmp_path / "before", sources=(far,)))
+    found = begun(enqueue={"from": folder}, warm_start=folder)
+    assert [(one.study, one.way) for one in found] == [
+        ("before", "warm_start"),
+        ("far", "enqueue"),
+        ("before", "enqueue"),
+    ]
+
+
 @pytest.mark.parametrize("way", ["enqueue", "warm_start"])
 def test_a_search_that_saw_test_patients_is_refused_whichever_way(tmp_path: Path, way: str) -> None:
     folder = made(tmp_path / "before", split=OTHER)

@@ -16,15 +16,25 @@ Hide = Callable[[str], str]
 _LEAST = 2  # signs of a name; a shorter one stands in every text
 _LEAST_DIGITS = 6  # of a name of digits alone; a shorter one is a number
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_PATTERNS = (  # in order: a path may hold a date, and an id
-    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+"), "[address]"),
+_MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_NAMED = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+# In order: a path may hold a date, and an id. None begins anew within a run of its own signs, which
+# would take hours in a long text made for it.
+_PATTERNS = (
+    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s'\"<>]+"), "[address]"),
     (re.compile(r"(?<![\w/.\])])(?:~|\.{1,2})?/[^\s'\"<>|,;:)\]]+"), "[path]"),
     (re.compile(r"(?<![\w])[A-Za-z]:\\[^\s'\"<>|,;)]+|\\\\[^\s'\"<>|,;)]+"), "[path]"),
-    (re.compile(r"\b[\w.-]+(?:/[\w.-]+){2,}"), "[path]"),
-    (re.compile(r"\b[\w.-]+/[\w.-]*\.[A-Za-z]\w{0,9}\b"), "[path]"),
+    (re.compile(r"(?<![\w.-])[\w.-]+(?:/[\w.-]+){2,}"), "[path]"),
+    (re.compile(r"(?<![\w.-])[\w.-]+/[\w.-]*\.[A-Za-z]\w{0,9}\b"), "[path]"),
     (re.compile(r"(?<![\w.])\d+(?:\.\d+){3,}(?![\w])"), "[UID]"),
     (re.compile(r"\b(?:19|20)\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"), "[date]"),
-    (re.compile(r"(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)"), "[date]"),
+    (re.compile(rf"(?<!\d)(?:19|20)\d\d([-._]){_MONTH}\1{_DAY}(?!\d)"), "[date]"),
+    (re.compile(rf"(?<![\d.]){_DAY}([-._]){_MONTH}\1(?:19|20)\d\d(?![\d.])"), "[date]"),
+    (
+        re.compile(rf"(?<!\d)(?:19|20)\d\d{_MONTH}{_DAY}(?:[0-2]\d(?:[0-5]\d){{1,2}})?(?!\d)"),
+        "[date]",
+    ),
+    (re.compile(rf"(?<!\d)(?:\d\d? )?{_NAMED} (?:\d\d?,? )?(?:19|20)\d\d(?!\d)"), "[date]"),
     (re.compile(r"\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b"), "[time]"),
     (re.compile(r"(?:Lung_Dx-)?(?<![A-Za-z0-9])[ABEG][09]\d{3}(?![A-Za-z0-9])", re.I), "[patient]"),
 )

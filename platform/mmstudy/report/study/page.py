@@ -47,7 +47,7 @@ def page(name: str, origin: Origin, sections: Sequence[Section], hide: Hide) -> 
     """
 
     def text(given: str) -> str:
-        return escape(hide(one_line(given)[:_MOST_TEXT]))
+        return escape(hide(one_line(given))[:_MOST_TEXT])  # a name is hidden while it is whole
 
     sections = [replace(of, title=f"{n}. {of.title}") for n, of in enumerate(sections, 1)]
     titles = {section.name: section.title for section in sections}

@@ -138,11 +138,13 @@ def table_one(evidence: Evidence) -> Section:
         told = Words(f"Not shown: {NO_COHORT}.", "warning")
         return Section(name="patients", title=title, blocks=(told,), absent=NO_COHORT)
     parts = parts_of(patients, evidence.study.about.split)
+    of_paper = evidence.study.about.protocol == "paper43"  # whose test patients were not drawn
+    why = "" if of_paper else ": search and test were drawn at random within classes"
     table = Table(
         columns=(Column("what", "Characteristic"), *_columns(parts)),
         blocks=tuple(_blocks(characteristics(parts), parts)),
         caption="Median [quartiles] of known values; patients of those known, with the share. "
-        "Without p values: the parts were drawn at random within classes.",
+        f"Without p values{why}.",
     )
     remark = Words(
         f"Quartiles of fewer than {LEAST} known values would be those of single patients and are "

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from mmstudy.report.study.blocks import Figure
-from mmstudy.report.study.evidence import NO_COHORT, Evidence
+import pytest
+
+from mmstudy.report.study import design
+from mmstudy.report.study.blocks import Figure, Words
+from mmstudy.report.study.evidence import NO_COHORT, Evidence, gather
 from mmstudy.report.study.flowchart import Flowchart
 from mmstudy.report.study.patients import cohort_flow, table_one
 from mmstudy.report.table import Table
+from support.reported_study import reported_study
 
 
 def lines_of(evidence: Evidence) -> list[str]:
@@ -40,6 +45,17 @@ def test_without_the_cohort_classes_are_those_that_predictions_tell(evidence: Ev
     assert "In the search: 54 patients (18 squamous, 36 adenocarcinoma)" in lines
     assert cohort_flow(replace(evidence, cohort=None, seen=None)).absent == NO_COHORT
     assert cohort_flow(replace(evidence, seen=None)).absent.startswith("the cohort's folder")
+
+
+@pytest.mark.parametrize(("protocol", "drawn"), [("kfold", True), ("paper43", False)])
+def test_who_was_not_drawn_is_not_said_to_be(tmp_path: Path, protocol: str, drawn: bool) -> None:
+    found = gather(reported_study(tmp_path, protocol=protocol))
+    table = table_one(found).blocks[0]
+    assert isinstance(table, Table)
+    assert ("drawn at random" in table.caption) == drawn
+    told = [block.text for block in design.protocol(found).blocks if isinstance(block, Words)]
+    assert ("Classes are stratified" in told[0]) == drawn
+    assert ("published network's own 43" in told[0]) != drawn
 
 
 def test_table_one_has_a_column_for_each_side_and_class(evidence: Evidence) -> None:
