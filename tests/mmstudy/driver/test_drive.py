@@ -278,7 +278,7 @@ def test_wrong_usage_is_a_sentence_and_an_exit_code(
 
 @pytest.mark.parametrize(
     ("limit", "what"),
-    [(300, "study.json"), (4_000, r"00000\.parquet"), (30_000, "last.safetensors")],
+    [(300, "study.json"), (5_500, r"00000\.parquet"), (30_000, "last.safetensors")],
 )
 def test_a_full_disk_stops_the_study_which_goes_on_when_there_is_room(
     cohort: Cohort, tmp_path: Path, limit: int, what: str

@@ -54,9 +54,7 @@ def wait(child: subprocess.Popen[bytes], out: Path, volumes: int | None, seconds
     return False
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_cohort(
-    tree: Path, tmp_path: Path
-) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_cohort(tree: Path, tmp_path: Path) -> None:
     whole = ingest([tree], tmp_path / "whole", in_plane_px=48, workers=1)
     begun = time.monotonic()
     assert start(tree, tmp_path / "timed").wait() == 0
