@@ -15,6 +15,8 @@ from math import nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcaf.stats.areas import auroc_interval
+
 __all__ = ["Estimate", "Outcomes", "bbc", "corrected_interval"]
 
 _CHUNK = 25  # resamples at once; bounds the memory
@@ -85,7 +87,9 @@ def bbc(
 
     Cases are drawn with replacement; the configuration best on those drawn is judged on those left
     out. The value is the mean over the resamples, with a percentile interval. That is wide: a
-    resample judges by the third of the cases that it did not draw.
+    resample judges by the third of the cases that it did not draw. Where all resamples give one
+    value (scores that separate the classes, or are all level), the interval is that of
+    `auroc_interval` for what was chosen most often.
 
     Args:
         outcomes: what the choice was made of.
@@ -102,6 +106,7 @@ def bbc(
     judges = outcomes if judged is None else outcomes.rows(judged)
     rng = np.random.Generator(np.random.Philox(seed))
     found: list[NDArray[np.float64]] = []
+    times = np.zeros(len(outcomes.score), dtype=np.int64)  # each configuration was chosen
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
         drawn = rng.multinomial(cases, np.full(cases, 1 / cases), size=size)
@@ -109,9 +114,20 @@ def bbc(
         judged_by = _mean_over_folds(judges, (drawn == 0).astype(np.float32))
         possible = ~np.isnan(chosen_for).all(axis=0)
         best = np.nanargmax(np.where(possible, chosen_for, 0.0), axis=0)
+        times += np.bincount(best[possible], minlength=len(times))
         value = judged_by[best, np.arange(size)][possible]
         found.append(value[~np.isnan(value)])
-    return _percentiles(np.concatenate(found), confidence, len(np.unique(judges.case)))
+    values, n = np.concatenate(found), len(np.unique(judges.case))
+    if not len(values) or np.ptp(values) > 1e-6:
+        return _percentiles(values, confidence, n)
+    low, high = auroc_interval(
+        judges.label,
+        judges.score[times.argmax()],
+        confidence,
+        folds=judges.fold,
+        cases=judges.case,
+    )
+    return Estimate(float(np.mean(values)), low, high, n)
 
 
 def _percentiles(values: NDArray[np.float64], confidence: float, cases: int) -> Estimate:

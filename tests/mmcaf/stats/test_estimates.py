@@ -105,3 +105,18 @@ def test_rows_that_do_not_judge_still_choose() -> None:
     assert found.n == 60
     assert found.mean < elsewhere + 0.1
     assert bbc(outcomes, resamples=200).mean > found.mean + 0.1
+
+
+def test_classes_that_are_separated_leave_a_bound_below_one() -> None:
+    outcomes = noise(3, 40, 2, signal=0, seed=0)
+    outcomes.score[1] = outcomes.label
+    found = bbc(outcomes, resamples=60)
+    # 20 disjoint pairs that all came out one way exclude areas A with A ** 20 below 2.5 %.
+    assert (found.mean, found.low, found.high) == pytest.approx((1.0, 0.025 ** (1 / 20), 1.0))
+
+
+def test_scores_that_are_all_level_say_nothing() -> None:
+    outcomes = noise(1, 40, 2, signal=0, seed=0)
+    outcomes.score[:] = 0.5
+    found = bbc(outcomes, resamples=60)
+    assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
