@@ -25,7 +25,6 @@ from mmcaf.stats.priors import Share, World, corrected
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
-from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
@@ -320,11 +319,11 @@ class Study:
         from mmcaf.config.settings import WrongSettings
         from mmcaf.net.registry import network_of
 
-        row = FolderLedger(self.folder).trial(number)
-        if row is None:
+        given = self._table("trials").filter(pl.col("number") == number)["params"]
+        if given.is_empty():
             raise MMStudyError(f"{self.name} has no trial {number}.")
         try:
-            config = self.about.config(params_of(row.params, number))
+            config = self.about.config(params_of(given[0], number))
             learnt = network_of(config.model).learnt_at(config.model, config.train)
         except (MMStudyError, WrongSettings):
             return World((), "this version cannot read the settings they were trained with")

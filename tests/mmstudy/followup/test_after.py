@@ -230,7 +230,7 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
     rate = row["sensitivity"]
     assert (rate["hits"], rate["total"]) == (int((called & (labels == 1)).sum()), labels.sum())
     assert rate["low"] <= rate["value"] <= rate["high"]
-    noted = [look for look in noted_looks(larger.folder) if look.study == "s"]
+    noted = [look for look in noted_looks(larger.folder)[0] if look.study == "s"]
     assert [datetime.fromisoformat(look.written) for look in noted] == log["written"].to_list()
     assert {look.cases for look in noted} == {study.about.split.test}
     code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
