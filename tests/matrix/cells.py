@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import yaml
 
 from matrix.base import ENDED, RUNS, SPEC, TRIALS
 from matrix.damage import DAMAGES, Outside
 from mmstudy.provenance import CODE_VARIABLE
+from support.made_probe import PROBE
 
 __all__ = ["COMMANDS", "READERS", "Bench", "Cell"]
 
@@ -214,6 +216,8 @@ class Bench:
         for step in (f"{run}4", "compact", f"{run}6", confirm, "evaluate", "explain"):
             self._must(step)
         self._must("base|{spec}|{cohort}|{root}")
+        # A real one trains for minutes, and without any importance says nothing of so few trials.
+        (self.at / "root" / "s" / "probe.json").write_bytes(msgspec.json.encode(PROBE))
         shutil.rmtree(self.at / "cache")
         (self.at / "cache").mkdir()
         shutil.copytree(self.at, self.folder / "base", symlinks=True)
