@@ -16,7 +16,9 @@ import streamlit as st
 
 from mmcaf.errors import DataError
 from mmstudy.analysis.cases import Slices, case_slices, hard_cases
+from mmstudy.analysis.looks import look_files
 from mmstudy.analysis.overview import mean_curves
+from mmstudy.analysis.selection import Selection, selection_of
 from mmstudy.benchmark.read import Benchmark, read_benchmark
 from mmstudy.benchmark.rows import ROWS, STATE_FILE, study_name
 from mmstudy.comparison.comparison import Comparison, compare
@@ -35,6 +37,7 @@ __all__ = [
     "hard",
     "means",
     "recomputed_importance",
+    "selection",
     "slices",
     "trials",
 ]
@@ -53,7 +56,7 @@ def found(root: Path) -> list[Found]:
 
 def trials(study: Study) -> pl.DataFrame:
     """One row per trial, best first."""
-    return _trials(str(study.folder.root), _seen(study, "trials"))
+    return _trials(str(study.folder.root), _decided(study))
 
 
 def means(study: Study) -> pl.DataFrame:
@@ -80,7 +83,12 @@ def hard(study: Study, numbers: tuple[int, ...]) -> pl.DataFrame:
 def comparison(study: Study, *, expected: bool) -> Comparison:
     """The best trial beside the paper's rows; `expected`: with the choice resampled (BBC-CV),
     which takes seconds in a large study."""
-    return _comparison(str(study.folder.root), _decided(study), expected)
+    return _comparison(str(study.folder.root), _selected(study), expected)
+
+
+def selection(study: Study) -> Selection:
+    """What the best trial was chosen among."""
+    return _selection(str(study.folder.root), _selected(study))
 
 
 def benchmark(root: Path) -> Benchmark | None:
@@ -132,6 +140,11 @@ def _decided(study: Study) -> Seen:
     return _seen(study, "trials") + tuple(_mark(path) for path in sorted(others) if path.exists())
 
 
+def _selected(study: Study) -> Seen:
+    """The same, and who else looked at its test patients."""
+    return _decided(study) + tuple(map(_mark, look_files(study)))
+
+
 def _mark(path: Path) -> tuple[str, int, int]:
     stat = path.stat()
     return path.name, stat.st_mtime_ns, stat.st_size
@@ -155,6 +168,11 @@ def _diagnosis(folder: str, number: int, seen: Seen) -> Diagnosis:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _hard(folder: str, numbers: tuple[int, ...], seen: Seen) -> pl.DataFrame:
     return hard_cases(open_study(Path(folder)), numbers)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _selection(folder: str, seen: Seen) -> Selection:
+    return selection_of(open_study(Path(folder)))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing")

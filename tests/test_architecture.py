@@ -92,6 +92,7 @@ LIGHT = (  # load neither torch nor ray nor optuna
     "mmstudy.analysis.cases",
     "mmstudy.report.comparison",
     "mmstudy.report.benchmark",
+    "mmstudy.report.study.write",
     "mmstudy.report.table",
     "mmstudy.storage.explanations",
     "mmstudy.benchmark.read",
@@ -201,7 +202,7 @@ def test_a_package_says_what_belongs_in_it(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("house", "rooms", "floors", "arrows"),
-    [("mmstudy", 19, 11, 73), ("mmcaf", 8, 4, 18), ("mmcaf.data", 10, 4, 13)],
+    [("mmstudy", 19, 11, 78), ("mmcaf", 8, 4, 18), ("mmcaf.data", 10, 4, 13)],
 )
 def test_the_house_grows_no_taller(house: str, rooms: int, floors: int, arrows: int) -> None:
     found = plan(house)  # refuses a cycle

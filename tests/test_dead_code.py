@@ -19,7 +19,6 @@ from support.house import ROOT, modules
 ALLOWED = {
     "dashboards.server.app": "what `streamlit run` serves of that file",
     "mmcaf.net.reference.load_reference": "the proof that our network is the authors'",
-    "mmcaf.stats.roc.decision_curve": "net benefit; a report of a study has to show it",
 }
 HOOKS = {"NETWORK": "a network's entry; the registry finds it by its place"}
 _PLACE = re.compile(r"([\w.]+):(\w+)")

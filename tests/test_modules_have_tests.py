@@ -66,6 +66,9 @@ COVERED = {  # module: the test file that covers it
     "mmstudy.plots.settings": "mmstudy/plots/test_charts.py",
     "mmstudy.report.benchmark": "mmstudy/benchmark/test_benchmark.py",
     "mmstudy.report.comparison": "mmstudy/report/test_rendering.py",
+    "mmstudy.report.study.blocks": "mmstudy/report/study/test_page.py",
+    "mmstudy.report.study.evidence": "mmstudy/report/study/test_write.py",
+    "mmstudy.report.study.style": "mmstudy/report/study/test_write.py",
     "mmstudy.spec.constraints": "mmstudy/spec/test_space.py",
     "mmstudy.spec.sections": "mmstudy/spec/test_network_specs.py",
     "mmstudy.spec.written": "mmstudy/spec/test_spec_faults.py",
@@ -90,6 +93,7 @@ THROUGH = {  # module: what its test imports, or types as a command, to reach it
     "mmcaf.net.comparators": "support.all_networks",
     "mmcaf.net.entry": "mmcaf.net.registry",
     "mmstudy.report": "mmstudy.report",
+    "mmstudy.report.study.style": "mmstudy.report.study.write",
     "mmstudy.spec.written": "mmstudy.spec.study_spec",
     "mmstudy.cli": "Command",  # the fixture that types what a user would
     "mmstudy.cluster.submit": "submit",

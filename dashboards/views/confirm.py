@@ -9,6 +9,7 @@ import streamlit as st
 
 from mmcaf.stats.estimates import Estimate
 from mmstudy import plots
+from mmstudy.analysis.luck import luck_sentences
 from mmstudy.study import Study
 
 __all__ = ["show"]
@@ -40,6 +41,8 @@ def _body(study: Study) -> None:
         "chosen again. Intervals are 95 %, after Nadeau and Bengio, since folds share training "
         "patients. `values` counts folds of whole runs."
     )
+    for sentence in luck_sentences(study):
+        st.caption(sentence)
     _folds(study, runs)
 
 
@@ -58,7 +61,7 @@ def _table(
                 "seeds": seeds[number],
                 "values": one.n,
             }
-            for number, one in sorted(found.items(), key=lambda item: -item[1].mean)
+            for number, one in found.items()
         ]
     )
     number = st.column_config.NumberColumn

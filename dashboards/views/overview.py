@@ -50,9 +50,9 @@ def _body(study: Study, top: int) -> None:
 
 
 def _strip(study: Study, now: Overview) -> None:
-    live = study.live()
+    live, (label, value) = study.live(), now.shown
     frame.facts(
-        ("Best AUROC", "–" if now.best_value is None else f"{now.best_value:.3f}"),
+        (label, "–" if value is None else f"{value:.3f}"),
         ("Complete", f"{now.counts['complete']} of {now.asked}"),
         ("Pruned", str(now.counts["pruned"])),
         ("Running", str(now.counts["running"])),
@@ -69,7 +69,9 @@ def _strip(study: Study, now: Overview) -> None:
         parts.append(f"{now.gpu_hours:.2f} GPU hours")
     if now.infeasible:
         parts.append(f"{now.infeasible} broke a constraint and never ran")
-    st.caption(" · ".join(parts) + " · the best of many trials is optimistic")
+    st.caption(" · ".join(parts))
+    if now.best is not None:
+        st.text(loading.selection(study).sentence)
     if now.counts["running"] and not live:
         frame.tell(
             "warning",

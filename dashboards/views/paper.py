@@ -15,7 +15,13 @@ from mmstudy.comparison.comparison import Comparison, Section, sections_of
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
 from mmstudy.comparison.verdict import Verdict
-from mmstudy.report.comparison import comparison_table, measure
+from mmstudy.report.comparison import (
+    TESTS_CAPTION,
+    comparison_table,
+    marked,
+    measure,
+    verdict_lines,
+)
 from mmstudy.report.table import Format, render
 from mmstudy.study import Study
 from views.benchmark import show_benchmark
@@ -37,7 +43,7 @@ def show(study: Study) -> None:
         _sections(sections_of(published()))
         return
     found = loading.comparison(study, expected=False)
-    st.subheader("In one sentence")
+    st.subheader("In short")
     st.text(found.summary)
     _looks(found)
     measure = st.segmented_control(
@@ -51,12 +57,14 @@ def show(study: Study) -> None:
     shown = str(measure or plots.MEASURES_OF_ROWS[0])
     frame.chart(plots.forest(study, shown, rows=found.rows), study)
     _sections(found.sections)
-    _verdicts("Against the published rows, other patients", found.against_paper)
+    rows = "Against the published rows, other patients"
+    _verdicts(study, rows, found.against_paper, found.summary)
     st.subheader("How to read this")
     for note in found.notes:
         st.text(note.replace("`", "'"))  # plain text has no marks of code
     found = loading.comparison(study, expected=True)  # the rest waits for the resampling
-    _verdicts("Against the baselines, same patients", found.against_baselines)
+    rows = "Against the baselines, same patients"
+    _verdicts(study, rows, found.against_baselines, found.summary_of_baselines)
     _choice(found)
     _files(study, found)
     show_benchmark(frame.root())
@@ -75,14 +83,18 @@ def _sections(sections: Sequence[Section]) -> None:
             if row.flag:
                 with st.expander(f"Marked, not ranked, not tested: {frame.plain(row.method)}"):
                     st.text(row.flag)
+            if row.same_as:
+                st.caption(
+                    frame.plain(f"{row.method} = repeats {row.same_as}: one row, counted once.")
+                )
 
 
 def _looks(found: Comparison) -> None:
     gap = found.gap
     frame.facts(
-        ("Looks at the test set", str(found.looks)),
+        ("Looks at the test set", str(found.selection.looks.count)),
         ("Smallest gap that can show", f"{gap.hits} of {gap.total} patients"),
-        (f"Trial {found.trial} of {found.trials}, in the search", f"{found.best_value:.3f}"),
+        (f"Trial {found.trial}, in the search", f"{found.selection.value:.3f}"),
     )
     st.caption(
         f"On the same {gap.total} patients two accuracies that differ by less can never differ "
@@ -94,7 +106,7 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     lines: list[dict[str, Any]] = []
     names = {"ppv": "PPV", "npv": "NPV"}
     for row in rows:
-        line: dict[str, Any] = {"method": row.method + (" !" if row.flag else "")}
+        line: dict[str, Any] = {"method": marked(row)}
         if row.kind != "published":
             line |= {"scored on": row.cases, "threshold": row.threshold}
         line |= {
@@ -109,13 +121,15 @@ def _table(rows: Sequence[MethodRow]) -> pl.DataFrame:
     return pl.DataFrame(lines)
 
 
-def _verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
+def _verdicts(study: Study, title: str, verdicts: Sequence[Verdict], summary: str) -> None:
     if not verdicts:
         return
     st.subheader(title)
-    reasons = {verdict.reason for verdict in verdicts if verdict.reason}
-    if len(reasons) == 1 and all(verdict.outcome == "untested" for verdict in verdicts):
-        st.text(f"Nothing is tested: {reasons.pop()}.")
+    st.text(summary)
+    if lines := verdict_lines(verdicts):
+        pinned = {"against": st.column_config.TextColumn(pinned=True)}
+        frame.table(pl.DataFrame(lines), study, column_config=pinned, alt=title)
+        st.caption(TESTS_CAPTION)
     with st.expander(f"{len(verdicts)} comparisons, one by one"):
         for verdict in verdicts:
             st.text(verdict.sentence)
@@ -145,7 +159,6 @@ def _choice(found: Comparison) -> None:
         frame.tell("info", "It cannot be estimated from these trials.")
         return
     st.text(
-        f"Trial {found.trial} has {found.best_value:.3f}, chosen as the best of {found.trials}. Of "
-        f"what such a search picks, expect {expected.mean:.3f} [{expected.low:.2f}, "
-        f"{expected.high:.2f}] on other patients (BBC-CV, n={expected.n})."
+        f"{found.selection.sentence} Of what such a search picks, expect {expected.mean:.3f} "
+        f"[{expected.low:.2f}, {expected.high:.2f}] on other patients (BBC-CV, n={expected.n})."
     )

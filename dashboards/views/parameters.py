@@ -12,6 +12,8 @@ import streamlit as st
 
 from mmstudy import plots
 from mmstudy.analysis.filters import Setting, matching, settings
+from mmstudy.analysis.reach import foreign_probe, probed, probed_rows
+from mmstudy.storage.schema import LEAST_TRIALS, too_few
 from mmstudy.study import Study
 from views import filters
 
@@ -56,25 +58,43 @@ def _slice(study: Study, done: pl.DataFrame, known: Sequence[Setting]) -> None:
 
 def _importance(study: Study, trials: pl.DataFrame) -> None:
     st.subheader("Importance")
+    complete = trials.filter(pl.col("state") == "complete").height
     said = st.session_state.get(f"_importance {study.folder.root}") or study.importances()
-    if said is None:
+    if said is None and complete < LEAST_TRIALS:
+        frame.tell("info", too_few(complete))
+    elif said is None:
         frame.tell("info", "The driver writes it when it ends; or compute it now.")
     elif "fault" in said:
         frame.tell("info", said["fault"])
     else:
         frame.chart(plots.importance(study, said["rows"]), study)
-    complete = trials.filter(pl.col("state") == "complete").height
     if said is not None:
         st.caption(
             f"Of {said['complete']} complete trials; there are {complete} now. Pruned ones have no "
             "value and do not count. The filters above do not change it."
         )
-    if st.button("Compute now", key="importance", help="mmstudy importance"):
+    _probe(study)
+    ready = complete >= LEAST_TRIALS
+    if ready and st.button("Compute now", key="importance", help="mmstudy importance"):
         with st.spinner("Computing importance"):
-            text = loading.recomputed_importance(study)
-        fresh = {"rows": json.loads(text), "complete": complete}
+            rows = json.loads(loading.recomputed_importance(study))
+        weighed = [row for row in rows if "fanova" in row]  # else it has what a probe says alone
+        fresh = {"rows": weighed, "complete": complete}
         st.session_state[f"_importance {study.folder.root}"] = fresh
         st.rerun()
+
+
+def _probe(study: Study) -> None:
+    """What each setting can move, where `mmstudy probe` has measured it."""
+    found = study.probe()
+    if found is None:
+        return
+    if words := foreign_probe(study):
+        frame.tell("warning", words)
+    shown = ("setting", "low", "high", "share", "share_low", "share_high", "says")
+    rows = pl.DataFrame([{name: row[name] for name in shown} for row in probed_rows(found)])
+    frame.table(rows, study)
+    st.caption(frame.plain(" ".join(probed(found))))
 
 
 def _contour(study: Study, done: pl.DataFrame, known: Sequence[Setting]) -> None:

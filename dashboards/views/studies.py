@@ -28,8 +28,8 @@ def show() -> None:
     live = any(one.study.live() for one in found if one.study)
     st.fragment(_body, run_every=_REFRESH if live else None)()
     st.caption(
-        "Values are validation AUROC, the best of many trials and hence optimistic; the paper and "
-        "confirmation pages say what is left of them."
+        "`best` is the best trial's validation AUROC in the search, optimistic where it was chosen "
+        "among several; the overview of a study says among how many."
     )
 
 
@@ -75,6 +75,7 @@ def _row(study: Study) -> dict[str, Any]:
         "state": "running" if study.live() else "ended" if sum(now.counts.values()) else "empty",
         "origin": study.origin.column,
         "best": now.best_value,
+        "confirmed": now.confirmed,
         "n": study.about.n_cases,
         "asked": now.asked,
         "complete": now.counts["complete"],
@@ -90,7 +91,10 @@ def _row(study: Study) -> dict[str, Any]:
 def _columns() -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
-        "best": number("best AUROC", format="%.3f", help="highest validation AUROC of a trial"),
+        "best": number(
+            "best AUROC", format="%.3f", help="the best trial's validation AUROC in the search"
+        ),
+        "confirmed": number("confirmed", format="%.3f", help="its AUROC over new splits and seeds"),
         "n": number("patients", help="patients of the cohort"),
         "hours": number("hours", format="%.2f", help="of computing, all trials"),
         "question": st.column_config.TextColumn(width="large"),

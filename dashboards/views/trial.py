@@ -9,7 +9,6 @@ import loading
 import polars as pl
 import streamlit as st
 
-from mmcaf.stats.calibration import Coefficient
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
 from mmstudy import plots
 from mmstudy.analysis.cases import CLASSES
@@ -134,15 +133,17 @@ def _diagnosis(study: Study, number: int) -> None:
     st.subheader("Patients, each once, out of fold")
     st.caption(
         f"{found.row.positives} squamous and {found.row.n - found.row.positives} adenocarcinoma "
-        "validation patients; called squamous from a probability of 0.5 on. The epoch, and the "
-        "best trial, were chosen on these same patients."
+        "validation patients; called squamous from a raw probability of 0.5 on. The epoch, and "
+        "the best trial, were chosen on these same patients."
     )
+    st.caption(found.world.sentence)
     left, right = st.columns(2)
     with left:
         frame.table(_rates(found), study, alt="Rates with intervals and counts")
     with right:
         frame.table(confusion(found.row.counts), study, alt="Confusion matrix")
-        st.caption(_calibration(found))
+        _predictive(found)
+        st.caption(found.about_calibration)
         if found.about_shift:
             st.caption(found.about_shift)
     left, right = st.columns(2)
@@ -153,8 +154,17 @@ def _diagnosis(study: Study, number: int) -> None:
             frame.chart(plots.roc(study, number, found=found), study)
     with right:
         frame.chart(plots.calibration(study, number, found=found), study)
+    _benefit(study, number)
     _cases(study, number, found)
     explanations.of_trial(study, number)
+
+
+def _benefit(study: Study, number: int) -> None:
+    frame.chart(plots.net_benefit(study, number), study)
+    st.caption(
+        "Net benefit: true positives less false ones, a false one weighing as much as the "
+        "threshold says, per patient. Where its curve is below another line, it helps nobody."
+    )
 
 
 def _rates(found: Diagnosis) -> pl.DataFrame:
@@ -184,16 +194,19 @@ def confusion(counts: ConfusionMatrix) -> pl.DataFrame:
     )
 
 
-def _calibration(found: Diagnosis) -> str:
-    of = found.calibration
-
-    def shown(one: Coefficient | None) -> str:
-        return "not defined" if one is None else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
-
-    return (
-        f"Calibration: intercept {shown(of.intercept)}, slope {shown(of.slope)} (ideal 0 and 1). "
-        f"With {of.positives} squamous patients this is illustrative only."
+def _predictive(found: Diagnosis) -> None:
+    """PPV and NPV where another share of the patients is squamous."""
+    if not found.row.n:
+        return
+    own = round(100 * found.row.positives / found.row.n)
+    percent = st.slider(
+        "Share of squamous patients (%)",
+        min_value=1,
+        max_value=99,
+        value=min(max(own, 1), 99),
+        key="prevalence",
     )
+    st.caption(found.about_predictive(percent / 100))
 
 
 def _cases(study: Study, number: int, found: Diagnosis) -> None:
@@ -204,8 +217,11 @@ def _cases(study: Study, number: int, found: Diagnosis) -> None:
     truth = pl.col("label").replace_strict(CLASSES, return_dtype=pl.String)
     called = pl.col("call").cast(pl.Int8).replace_strict(CLASSES, return_dtype=pl.String)
     once = known.unique("case", keep="first", maintain_order=True)
-    once = once.drop("probability").join(found.row.per_case.drop("label"), on="case")
-    table = once.select("case", truth=truth, called=called, probability="probability").sort(
+    kept = once.select("case", "label", "call")
+    each = kept.join(found.row.per_case.drop("label"), on="case")
+    scores = [name for name in ("corrected", "probability") if name in each.columns]
+    table = each.select("case", *scores, truth=truth, called=called)
+    table = table.select("case", "truth", "called", *scores).sort(
         pl.col("truth") == pl.col("called"), "probability"
     )
     st.session_state["_cases"] = table["case"].to_list()
@@ -216,9 +232,10 @@ def _cases(study: Study, number: int, found: Diagnosis) -> None:
         on_select=_open_case,
         selection_mode="single-row",
         column_config={
-            "probability": st.column_config.ProgressColumn(
-                "probability of squamous", format="%.3f", min_value=0, max_value=1
+            name: st.column_config.ProgressColumn(
+                f"{of} probability of squamous", format="%.3f", min_value=0, max_value=1
             )
+            for name, of in (("corrected", "corrected"), ("probability", "raw"))
         },
         alt="Validation cases, the misjudged first",
     )

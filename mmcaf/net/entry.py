@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from mmcaf.config import TrainConfig
     from mmcaf.net.comparators.base import Comparator
 
-__all__ = ["Network", "PaperRow", "Reads"]
+__all__ = ["Learnt", "Network", "PaperRow", "Reads"]
 
 Reads = Literal["none", "pooled", "middle", "deepest", "embedding", "window"]
 """What a network takes as image, where s1, s2, s3 are the maps of the trunk:
@@ -26,6 +27,14 @@ middle     [b c d h w], s2
 deepest    [b c d h w], s3
 embedding  [b e], what MMCAF-Net's frozen image side says with pooled tokens
 window     [b windows d h w], the CT window itself
+"""
+
+Learnt = Literal["even", "own", "unknown"]
+"""At which share of squamous cases probabilities were learnt:
+
+even     cases were drawn, or weighed, as if both classes were equally frequent
+own      every case counted once
+unknown  neither: two models that differ in it are averaged, or the data chose it
 """
 
 
@@ -59,6 +68,9 @@ class Network:
     earlier: bool = False  # whether it can have trained steps before its last
     solved: bool | Callable[[Any], bool] = False  # its last step is fitted at once, in no epochs
     unique: bool = False  # whether its last step compares patients, so that none may come twice
+    # At which share of squamous cases its probabilities are learnt, where that is not what
+    # `train.oversample` says of a network trained in epochs, and each case once where it is solved.
+    learns_at: Callable[[Any, TrainConfig], Learnt] | None = None
     columns: tuple[str, ...] | None = None  # of the table; None: the seven clinical values
     rows: tuple[PaperRow, ...] = ()
 
@@ -75,6 +87,12 @@ class Network:
     def is_solved(self, config: Any) -> bool:
         """Whether the last step of the network of `config` is fitted at once."""
         return self.solved(config) if callable(self.solved) else self.solved
+
+    def learnt_at(self, config: Any, train: TrainConfig) -> Learnt:
+        """At which share of squamous cases the probabilities of `config` are learnt."""
+        if self.learns_at is not None:
+            return self.learns_at(config, train)
+        return "even" if train.oversample and not self.is_solved(config) else "own"
 
     def build(self, config: Any) -> Comparator:
         """The network of `config`, with fresh weights from torch's global generator."""

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmcaf.stats.areas import checked
 from mmcaf.stats.bootstrap import bootstrap_interval, weighted_brier
-from mmcaf.stats.logistic import fit_logistic
 from mmcaf.stats.metrics import Proportion, brier
+from mmcaf.stats.regression.logistic import fit_logistic
 
 __all__ = ["Calibration", "Coefficient", "ReliabilityBin", "calibration", "reliability"]
 

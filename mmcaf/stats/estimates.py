@@ -3,20 +3,21 @@
 Pure numpy. Two facts about cross-validation decide here. Values of different folds and splits
 share training patients, so their spread is too small for an interval: Nadeau and Bengio's (2003)
 correction widens it. And the best of many configurations on the same patients is better than it
-will be on others: BBC-CV (Tsamardinos et al. 2018) resamples the choice itself. What was not
-chosen, a baseline say, is judged beside it on the same cases left out.
+will be on others: BBC-CV (Tsamardinos et al. 2018) resamples the choice itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Corrected", "Estimate", "Outcomes", "bbc", "corrected_interval"]
+from mmcaf.stats.areas import auroc_interval
+
+__all__ = ["Estimate", "Outcomes", "bbc", "corrected_interval"]
 
 _CHUNK = 25  # resamples at once; bounds the memory
 
@@ -49,14 +50,6 @@ class Outcomes:
         return Outcomes(self.case[kept], self.fold[kept], self.label[kept], self.score[:, kept])
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """What to expect of the configuration a search picks, on cases it was not chosen on."""
-
-    auroc: Estimate
-    ahead: tuple[Estimate, ...]  # of each rival: AUROC minus the rival's
-
-
 def corrected_interval(
     values: Sequence[float], *, ratio: float, confidence: float = 0.95
 ) -> Estimate:
@@ -84,58 +77,57 @@ def corrected_interval(
 
 def bbc(
     outcomes: Outcomes,
-    rivals: NDArray[np.float64] | None = None,
     *,
     judged: NDArray[np.bool_] | None = None,
     resamples: int = 500,
     seed: int = 0,
     confidence: float = 0.95,
-    confidence_ahead: float = 0.95,
-) -> Corrected:
-    """The AUROC to expect of the configuration chosen for the best mean over folds, and its lead.
+) -> Estimate:
+    """The AUROC to expect of the configuration chosen for the best mean over folds.
 
     Cases are drawn with replacement; the configuration best on those drawn is judged on those left
-    out, and so is each rival. Values are means over the resamples with percentile intervals. These
-    are wide: a resample judges by the third of the cases that it did not draw.
+    out. The value is the mean over the resamples, with a percentile interval. That is wide: a
+    resample judges by the third of the cases that it did not draw. Where all resamples give one
+    value (scores that separate the classes, or are all level), the interval is that of
+    `auroc_interval` for what was chosen most often.
 
     Args:
         outcomes: what the choice was made of.
-        rivals: (rivals, rows) scores of what was not chosen, of the same rows.
         judged: (rows,) those that judge, all unless given. Leave out what also decided which
             configurations there are.
         resamples: number of draws.
         seed: of the draws.
-        confidence: of the interval of the AUROC.
-        confidence_ahead: of the others; raise it where there are several rivals.
+        confidence: of the interval.
 
     Returns:
-        Estimates whose `n` is the number of cases that judge.
+        An estimate whose `n` is the number of cases that judge.
     """
     cases = int(outcomes.case.max()) + 1
     judges = outcomes if judged is None else outcomes.rows(judged)
-    beside = None
-    if rivals is not None:
-        beside = replace(judges, score=rivals if judged is None else rivals[:, judged])
     rng = np.random.Generator(np.random.Philox(seed))
-    found: list[NDArray[np.float64]] = []  # (1 + rivals, possible resamples)
+    found: list[NDArray[np.float64]] = []
+    times = np.zeros(len(outcomes.score), dtype=np.int64)  # each configuration was chosen
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
         drawn = rng.multinomial(cases, np.full(cases, 1 / cases), size=size)
         chosen_for = _mean_over_folds(outcomes, drawn.astype(np.float32))
-        left_out = (drawn == 0).astype(np.float32)
-        judged_by = _mean_over_folds(judges, left_out)
+        judged_by = _mean_over_folds(judges, (drawn == 0).astype(np.float32))
         possible = ~np.isnan(chosen_for).all(axis=0)
         best = np.nanargmax(np.where(possible, chosen_for, 0.0), axis=0)
-        value = judged_by[best, np.arange(size)]
-        ahead = [] if beside is None else value - _mean_over_folds(beside, left_out)
-        rows = np.vstack([value, *ahead])[:, possible]
-        found.append(rows[:, ~np.isnan(rows).any(axis=0)])
-    of_auroc, *of_rivals = np.hstack(found)
-    n = len(np.unique(judges.case))
-    return Corrected(
-        _percentiles(of_auroc, confidence, n),
-        tuple(_percentiles(values, confidence_ahead, n) for values in of_rivals),
+        times += np.bincount(best[possible], minlength=len(times))
+        value = judged_by[best, np.arange(size)][possible]
+        found.append(value[~np.isnan(value)])
+    values, n = np.concatenate(found), len(np.unique(judges.case))
+    if not len(values) or np.ptp(values) > 1e-6:
+        return _percentiles(values, confidence, n)
+    low, high = auroc_interval(
+        judges.label,
+        judges.score[times.argmax()],
+        confidence,
+        folds=judges.fold,
+        cases=judges.case,
     )
+    return Estimate(float(np.mean(values)), low, high, n)
 
 
 def _percentiles(values: NDArray[np.float64], confidence: float, cases: int) -> Estimate:

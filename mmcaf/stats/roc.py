@@ -84,7 +84,8 @@ def roc_band(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> RocBand | None:
-    """The band of `roc`, vertical; None with fewer than two cases of a class.
+    """The band of `roc`, vertical; None with fewer than two cases of a class, or where no fold has
+    both.
 
     `folds` and `cases`, both (rows,), are those of `bootstrap.draw_weights`.
     """
@@ -98,10 +99,16 @@ def roc_band(
     of = np.zeros(len(y)) if folds is None else np.asarray(folds)
     total, count = np.zeros((resamples, points)), np.zeros((resamples, 1))
     for fold in np.unique(of):
-        curves = _drawn_curves(y[of == fold], s[of == fold], weights[:, of == fold], grid)
-        exists = ~np.isnan(curves).any(axis=1, keepdims=True)
+        rows = of == fold
+        both = [weights[:, rows & (y == k)].sum(axis=1, keepdims=True) > 0 for k in (0, 1)]
+        exists = both[0] & both[1]
+        if not exists.any():
+            continue
+        curves = _drawn_curves(y[rows], s[rows], weights[:, rows], grid)
         total += np.where(exists, curves, 0.0)
         count += exists
+    if not count.any():
+        return None
     means = total[count[:, 0] > 0] / count[count[:, 0] > 0]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return RocBand(grid, low, high)

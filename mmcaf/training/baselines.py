@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmcaf.data.encoding import TableEncoder
 from mmcaf.data.splits import Split
-from mmcaf.stats.logistic import fit_logistic
+from mmcaf.stats.regression.logistic import fit_logistic
 
 __all__ = ["BASELINES", "READ_FROM_THE_LESION", "out_of_fold_baselines"]
 

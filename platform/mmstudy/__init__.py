@@ -6,6 +6,7 @@
     study.trials()                                    # a Polars table; .to_pandas() if you like
     mmstudy.plots.roc(study).save("roc.pdf")          # the ROC curve of the best trial
     mmstudy.compare(study).summary                    # what may be said beside the paper's rows
+    mmstudy.write_report(study, "demo.html")           # all of it as one page, to be signed
     spec = mmstudy.load_spec("smoke", ["search.trials=3"])
     plan = mmstudy.plan_study(spec, cohort="demo/cohort", root="studies", name="mine")
     mmstudy.run_study(plan, mmstudy.InlineRunner())   # or RayRunner(); goes on where it stopped
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mmstudy.followup.confirm import confirm
     from mmstudy.followup.evaluate import evaluate
     from mmstudy.followup.predict import predict
+    from mmstudy.report.study.write import write_report
     from mmstudy.search.importance import importance
     from mmstudy.spec.reading import load_spec
     from mmstudy.study import Study, list_studies, open_study
@@ -52,6 +54,7 @@ __all__ = [
     "predict",
     "read_benchmark",
     "run_study",
+    "write_report",
 ]
 
 # A name is that of a module below, or of nothing below: loading a module binds its name here.
@@ -70,6 +73,7 @@ _HOMES = {
     "predict": "followup.predict",
     "read_benchmark": "benchmark.read",
     "run_study": "driver.drive",
+    "write_report": "report.study.write",
 }
 _MODULES = ("errors", "plots")
 

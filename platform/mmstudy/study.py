@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,23 +17,46 @@ import polars as pl
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.node_cache import load_cohort, load_patients, note_cohort
 from mmcaf.errors import DataError
+from mmcaf.files.look_notes import Look
 from mmcaf.files.remote import place
 from mmcaf.stats.estimates import Estimate, corrected_interval
+from mmcaf.stats.luck import Luck, luck
+from mmcaf.stats.priors import Share, World, corrected
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.about import About, cohort_place, read_about
 from mmstudy.storage.folder import StudyFolder, refresh_root
 from mmstudy.storage.lock import holder
 from mmstudy.storage.origin import Origin
 from mmstudy.storage.parquet import params_of, read_tables
-from mmstudy.storage.schema import CONFIRMATIONS, EVALUATIONS, PREDICTIONS, Importances, State
+from mmstudy.storage.schema import (
+    CONFIRMATIONS,
+    EVALUATIONS,
+    LEAST_TRIALS,
+    PREDICTIONS,
+    Importances,
+    Probe,
+    State,
+    too_few,
+)
 from mmstudy.storage.segments import Table
 
-__all__ = ["Found", "Snapshot", "Study", "found_studies", "list_studies", "open_study", "per_case"]
+__all__ = [
+    "Found",
+    "Snapshot",
+    "Study",
+    "best_first",
+    "found_studies",
+    "list_studies",
+    "open_study",
+    "per_case",
+    "with_corrected",
+]
 
 T = TypeVar("T")
 _MARKS = frozenset({"study.json", "trials", "optuna.journal"})  # of a study's folder
 
 _ANSWER = ("case", "label", "probability")
+_AVERAGED = "the network averages models that learnt at different shares of squamous patients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +106,8 @@ class Study:
         return len(self.about.split.folds)
 
     def trials(self) -> pl.DataFrame:
-        """One row per trial, best first; its params as columns `param:<dotted path>`."""
+        """One row per trial, best first (`best_first`), those without a value last; its params as
+        columns `param:<dotted path>`, and `confirmed` where any trial was."""
         return self._once("trials, shown", self._trials)
 
     def _trials(self) -> pl.DataFrame:
@@ -95,11 +120,13 @@ class Study:
             pl.Series(f"param:{path}", [_shown(of.get(path)) for of in params], strict=False)
             for path in paths
         ]
-        complete = pl.col("state") == State.COMPLETE
-        ranked = table.with_columns(columns).sort(
-            complete, "value", "number", descending=[True, True, False], nulls_last=True
+        table = table.with_columns(columns).drop("params")
+        if confirmed := self.confirmed():
+            table = _with_confirmed(table, confirmed)
+        others = table.filter(pl.col("state") != State.COMPLETE).sort(
+            "value", "number", descending=[True, False], nulls_last=True
         )
-        return ranked.drop("params")
+        return pl.concat([best_first(table), others])
 
     def metrics(self, number: int | None = None) -> pl.DataFrame:
         """One row per trial, fold and epoch; of trial `number` only, if given."""
@@ -137,15 +164,9 @@ class Study:
 
     def best_trial(self) -> dict[str, Any] | None:
         """The complete trial with the highest confirmed value, or, where none was confirmed, with
-        the highest objective; a pruned one is never best."""
+        the highest value of the search (`best_first`); a pruned one is never best."""
         complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        if not complete.height:
-            return None
-        confirmed = self.confirmed()
-        if confirmed:
-            number = max(confirmed, key=lambda one: (confirmed[one].mean, -one))
-            return complete.row(by_predicate=pl.col("number") == number, named=True)
-        return complete.row(0, named=True)
+        return complete.row(0, named=True) if complete.height else None
 
     def front(self) -> pl.DataFrame:
         """The complete trials that no other is better than in one objective of the study and as
@@ -181,21 +202,42 @@ class Study:
         # Two processes may have done one fold, to the same numbers, when a driver was killed.
         return rows.unique(["number", "run", "fold"], keep="first", maintain_order=True)
 
+    def confirmed_cases(self, number: int) -> pl.DataFrame:
+        """The validation cases of every whole confirming run of trial `number`: run, fold, case,
+        label, probability (raw). Runs of earlier versions kept none."""
+        of = self.confirmations().filter(number=number)
+        runs = of.group_by("run").len().filter(pl.col("len") == self.folds)["run"].sort()
+        paths = {run: self.folder.confirmation_cases(number, run) for run in runs}
+        parts = [
+            read_tables([path], PREDICTIONS, limit=self.folder.root).with_columns(run=run)
+            for run, path in paths.items()
+            if path.exists()
+        ]
+        columns = ("run", "fold", *_ANSWER)
+        if not parts:
+            return pl.DataFrame(schema=dict.fromkeys(columns, pl.Int64))
+        return pl.concat(parts).select(columns).sort("run", "fold", "case")
+
     def confirmed(self) -> dict[int, Estimate]:
-        """Trial -> mean AUROC over new splits and seeds, with its interval.
+        """Trial -> mean AUROC over new splits and seeds, with its interval; the best first.
 
         Only whole runs of complete trials count: the row of a trial may be lost.
         """
-        complete = self._table("trials").filter(state=State.COMPLETE)["number"]
-        rows = self.confirmations().filter(pl.col("number").is_in(complete.to_list()))
+        rows = self.confirmations()
+        if rows.is_empty():
+            return {}
+        complete = self._table("trials").filter(state=State.COMPLETE)
+        rows = rows.filter(pl.col("number").is_in(complete["number"].to_list()))
         whole = rows.filter(pl.len().over("number", "run") == self.folds)
-        return {
+        found = {
             int(group["number"][0]): corrected_interval(
                 group["auroc"].drop_nulls().to_list(),
                 ratio=float((group["n_val"] / group["n_train"]).mean()),  # type: ignore[arg-type]
             )
             for group in whole.partition_by("number")
         }
+        order = best_first(_with_confirmed(complete, found))["number"]
+        return {number: found[number] for number in order if number in found}
 
     def evaluations(self) -> pl.DataFrame:
         """One row per look at the test set, in order."""
@@ -204,6 +246,11 @@ class Study:
     def _evaluations(self) -> pl.DataFrame:
         files = [self.folder.evaluations] if self.folder.evaluations.exists() else []
         return read_tables(files, EVALUATIONS, limit=self.folder.root).sort("look")
+
+    def look(self, number: int, written: datetime) -> Look:
+        """A look at the test patients with trial `number`, as it is noted beside the cohort."""
+        cases = self.about.split.test
+        return Look(study=self.name, trial=number, written=written.isoformat(), cases=cases)
 
     def test_predictions(self, look: int) -> pl.DataFrame:
         """One row per test case of one look at the test set: case, label, probability."""
@@ -221,7 +268,19 @@ class Study:
         if not file.exists() and not file.is_symlink():
             return None
         found: dict[str, Any] = msgspec.to_builtins(self.folder.json(file, Importances))
+        if found["complete"] < LEAST_TRIALS and "rows" in found:  # an earlier version weighed four
+            return {"complete": found["complete"], "fault": too_few(found["complete"])}
         return found
+
+    def probe(self) -> Probe | None:
+        """What `mmstudy probe` has measured for this study; None where it has not.
+
+        Raises:
+            MMStudyError: the file is damaged; names the field.
+        """
+        file = self.folder.probe
+        there = file.exists() or file.is_symlink()
+        return self.folder.json(file, Probe) if there else None
 
     def live(self) -> bool:
         """Whether a driver holds the study's lock; that of a killed one is free."""
@@ -235,24 +294,75 @@ class Study:
         """Whether any trial looks where the annotated lesion is, which no scanner delivers."""
         return self.about.oracle
 
-    def top(self) -> dict[str, Any] | None:
-        """The complete trial with the highest value of the search, confirmed or not."""
-        complete = self.trials().filter(pl.col("state") == State.COMPLETE)
-        return complete.row(0, named=True) if complete.height else None
+    def highest(self, count: int) -> list[int]:
+        """The complete trials with the highest values of the search, confirmed or not: whichever
+        is the best of them is what `mmstudy confirm` finds out."""
+        complete = self.trials().select("number", "state", "value")
+        return best_first(complete)["number"].head(count).to_list()
 
     def out_of_fold(self, number: int) -> pl.DataFrame:
-        """The validation cases at the trial's best epoch: case, label, fold, probability.
+        """The validation cases at the trial's best epoch: case, label, fold, probability (raw).
 
         `fold` says which network scored the case: probabilities of different folds cannot be put in
         one order. Where folds are repeated, a case has a row for each repeat.
         """
         return self.at_best(number).select(*_ANSWER[:2], "fold", "probability").sort("case", "fold")
 
+    def world(self, number: int) -> World:
+        """What the raw probabilities of trial `number` are true of, fold by fold: at which share of
+        squamous patients its networks learnt, and the share among those who trained.
+
+        Raises:
+            MMStudyError: there is no such trial.
+        """
+        # When asked for: pydantic takes longer than everything a reader of tables needs.
+        from mmcaf.config.settings import WrongSettings
+        from mmcaf.net.registry import network_of
+
+        given = self._table("trials").filter(pl.col("number") == number)["params"]
+        if given.is_empty():
+            raise MMStudyError(f"{self.name} has no trial {number}.")
+        try:
+            config = self.about.config(params_of(given[0], number))
+            learnt = network_of(config.model).learnt_at(config.model, config.train)
+        except (MMStudyError, WrongSettings):
+            return World((), "this version cannot read the settings they were trained with")
+        if learnt == "unknown":
+            return World((), _AVERAGED)
+        counts = self.about.train_positive or self._train_positive(number)
+        sizes = [len(fold.train) for fold in self.about.split.folds]
+        if counts is None:
+            return World((), "the study, of an earlier version, does not say who trained")
+        if not all(0 < count < size for count, size in zip(counts, sizes, strict=True)):
+            return World((), "a fold trained on patients of one class alone")
+        pairs = zip(counts, sizes, strict=True)
+        return World(tuple(Share.drawn(*pair, evenly=learnt == "even") for pair in pairs))
+
+    def _train_positive(self, number: int) -> list[int] | None:
+        """Squamous training cases of each fold, from the labels of those that validated; None where
+        someone who trained never did."""
+        label = dict(self.at_best(number).select("case", "label").unique().iter_rows())
+        folds = self.about.split.folds
+        if any(case not in label for fold in folds for case in fold.train):
+            return None
+        return [sum(label[case] for case in fold.train) for fold in folds]
+
+    def luck(self, number: int) -> Luck | None:
+        """Of the confirmed value of trial `number`; None where its runs do not tell: fewer than
+        two, runs of an earlier version, which kept no probabilities, or a hold-out."""
+        rows = self.confirmed_cases(number)
+        if rows.is_empty():
+            return None
+        labels, scores, runs, folds, cases = (
+            rows[name].to_numpy() for name in ("label", "probability", "run", "fold", "case")
+        )
+        return luck(labels, scores, runs=runs, folds=folds, cases=cases)
+
     def at_best(self, number: int) -> pl.DataFrame:
         """The predictions of trial `number` at its best epoch: one row per fold and case.
 
         Raises:
-            MMStudyError: the trial is not complete, or its predictions are lost.
+            MMStudyError: the trial is not complete, or its predictions are lost or damaged.
         """
         epoch = self.trial(number)["best_epoch"]
         if epoch is None:
@@ -262,6 +372,12 @@ class Study:
             raise MMStudyError(
                 f"Trial {number} of {self.name} has no predictions in {self.folder.predictions}. "
                 f"Copy them there again, or have `mmstudy run` compute the trial anew."
+            )
+        if not found["fold"].is_between(0, self.folds - 1).all():
+            raise MMStudyError(
+                f"The predictions of trial {number} of {self.name} name a fold that the study does "
+                f"not have; its folds are 0 to {self.folds - 1}. Copy them again from where they "
+                "were made."
             )
         return found
 
@@ -395,8 +511,38 @@ def list_studies(root: Path | str) -> list[Study]:
 
 
 def per_case(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each case once, by case: case, label, probability, the mean over its rows."""
-    return rows.group_by("case", "label").agg(pl.mean("probability")).sort("case")
+    """Each case once, by case: case, label, probability, the mean over its rows; and so of
+    `corrected` where that column is there."""
+    means = [name for name in ("probability", "corrected") if name in rows.columns]
+    return rows.group_by("case", "label").agg(pl.mean(*means)).sort("case")
+
+
+def with_corrected(rows: pl.DataFrame, share: Share | None) -> pl.DataFrame:
+    """`rows` of one network, or of one ensemble, with the column `corrected`: the probability at
+    `share`, null where that is not known."""
+    if share is None:
+        return rows.with_columns(corrected=pl.lit(None, dtype=pl.Float64))
+    values = corrected(rows["probability"].to_numpy(), share)
+    return rows.with_columns(corrected=pl.Series(values))
+
+
+def best_first(trials: pl.DataFrame) -> pl.DataFrame:
+    """The complete ones of `trials`, the best first: the one order all pages and commands have.
+
+    First come those that were confirmed, by their confirmed value, where there is such a column;
+    then the others by the value of the search, which is that of the luckiest of many. The earlier
+    of two equals comes first.
+    """
+    by = [*(["confirmed"] if "confirmed" in trials.columns else []), "value"]
+    return trials.filter(pl.col("state") == State.COMPLETE).sort(
+        *by, "number", descending=[True] * len(by) + [False], nulls_last=True
+    )
+
+
+def _with_confirmed(trials: pl.DataFrame, found: dict[int, Estimate]) -> pl.DataFrame:
+    means = {number: one.mean for number, one in found.items()}
+    mean = pl.col("number").replace_strict(means, default=None, return_dtype=pl.Float64)
+    return trials.with_columns(confirmed=mean.fill_nan(None))
 
 
 def _shown(value: Any) -> Any:

@@ -131,7 +131,7 @@ def biases(of: Setting, seed: int) -> dict[str, float]:
     unseen = unseen_by_pruning(outcomes)
     found = {"search": float(means.max()) - picked}
     for name, judged in (("all", None), ("unseen", unseen)):
-        expected = bbc(outcomes, judged=judged, resamples=100, seed=seed).auroc.mean
+        expected = bbc(outcomes, judged=judged, resamples=100, seed=seed).mean
         found[f"BBC-CV, {name}"] = expected - picked
         found[f"cross-fitted, {name}"] = _cross_fitted_bias(outcomes, judged, world.truth[place])
     return found

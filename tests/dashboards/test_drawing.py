@@ -160,6 +160,7 @@ def test_every_chart_of_the_dashboard_is_one_of_the_public_plots(
         "folds-auroc": plots.folds(study),
         "roc": plots.roc(study),
         "calibration": plots.calibration(study),
+        "net-benefit": plots.net_benefit(study),
         "attribute-age": plots.attribute(study, "Age"),
         "learning-curves": plots.learning_curves(study, [0, 3]),
         "shap": plots.shap(study, EXPLAINED),

@@ -7,15 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from mmcaf.stats.areas import auroc
+from mmcaf.stats.predictive import predictive
+from mmstudy.comparison.diagnosis import diagnosis
 from mmstudy.serving import app_path
 from mmstudy.study import open_study
 from support.broken_study import BREAKS
 from support.dashboard_studies import large_study, write_about
+from support.made_probe import PROBE
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
 PAGES = ("studies", "study", "trials", "parameters", "trial")
@@ -85,7 +89,7 @@ def test_the_overview_says_how_the_study_stands(page: AppTest) -> None:
     shown = {metric.label: metric.value for metric in page.metric}
     best = open_study(Path(sys.argv[1]) / "twelve").trials()["value"].max()
     assert shown == {
-        "Best AUROC": f"{best:.3f}",
+        "Best AUROC of the search": f"{best:.3f}",
         "Complete": "11 of 12",
         "Pruned": "1",
         "Running": "0",
@@ -133,6 +137,15 @@ def test_a_trial_speaks_the_clinics_words(page: AppTest) -> None:
     assert matrix.drop(columns=["truth", "origin"]).to_numpy().sum() == 40
     assert set(cases["truth"]) == {"squamous", "adenocarcinoma"}
     assert page.code[0].value.startswith("mmstudy rerun ")
+
+
+def test_a_trial_has_predictive_values_at_the_share_that_is_set(page: AppTest) -> None:
+    opened(page, "trial", "twelve", trial=0)
+    counts = diagnosis(open_study(Path(sys.argv[1]) / "twelve"), 0).row.counts
+    page.slider(key="prevalence").set_value(7).run()
+    assert not page.exception
+    found = predictive(counts, 0.07)
+    assert f"of whom 7.0% are squamous: PPV {found.ppv.value:.3f}" in words(page)
 
 
 def test_a_trial_that_is_not_complete_shows_its_reason(page: AppTest) -> None:
@@ -213,6 +226,10 @@ def test_numbers_equal_to_the_papers_are_no_difference(
     assert "No difference can be shown between equal trial 0 and the" in said
     assert "outperforms" not in said
     assert "sensitivity 10/15 against 10/15" in said.lower()
+    tests = next(f.value for f in found.dataframe if "could show" in f.value)
+    assert len(tests) == 3 * 13
+    assert "MSCA_Fusion =" in tests["against"].to_list()
+    assert "among many some look clear by chance" in said
     assert {m.label: m.value for m in found.metric}["Looks at the test set"] == "1"
     assert not any("SYNTHETIC" in str(box.value) for box in found.warning)
 
@@ -261,21 +278,37 @@ def test_a_broken_study_hides_no_other_on_any_page(
         assert found.title[0].value
 
 
-def test_importance_is_shown_with_its_n_and_computed_on_a_click(page: AppTest) -> None:
+def test_few_trials_say_nothing_of_importance_and_nothing_is_computed(page: AppTest) -> None:
     opened(page, "parameters", "twelve")
-    assert "The driver writes it when it ends" in words(page)
-    page.button(key="importance").click().run(timeout=120)
     assert not page.exception
-    assert "Of 11 complete trials; there are 11 now" in words(page)
+    assert "11 complete trials: too few to say" in words(page).replace("\\", "")
+    assert "importance" not in {button.key for button in page.button}
+
+
+def test_what_a_setting_can_move_is_shown_where_it_was_probed(page: AppTest, studies: Path) -> None:
+    path = studies / "twelve" / "probe.json"
+    path.write_text(json.dumps(msgspec.to_builtins(PROBE)))
+    try:
+        opened(page, "parameters", "twelve")
+        assert not page.exception
+        tables = [one.value for one in page.dataframe if "says" in one.value.columns]
+        assert "mostly finds noise" in tables[0]["says"][1]
+        assert "of other patients" in words(page)
+        assert "All else is held at train.lr 0.001" in words(page).replace("\\", "")
+    finally:
+        path.unlink()
 
 
 def test_importance_of_the_driver_is_shown(page: AppTest, studies: Path) -> None:
     path = studies / "twelve" / "importance.json"
-    rows = [{"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 9}]
+    rows = [{"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 40}]
     path.write_text(json.dumps({"complete": 9, "rows": rows}))
     try:
         opened(page, "parameters", "twelve")
-        assert "Of 9 complete trials; there are 11 now" in words(page)
+        assert "9 complete trials: too few to say" in words(page).replace("\\", "")
+        path.write_text(json.dumps({"complete": 40, "rows": rows}))
+        opened(page, "parameters", "twelve")
+        assert "Of 40 complete trials; there are 11 now" in words(page)
         path.write_text('{"complete": 9, "fa')  # half-copied
         page.run()
         assert not page.exception

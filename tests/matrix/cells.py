@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import yaml
 
 from matrix.base import ENDED, RUNS, SPEC, TRIALS
 from matrix.damage import DAMAGES, Outside
 from mmstudy.provenance import CODE_VARIABLE
+from support.made_probe import PROBE
 
 __all__ = ["COMMANDS", "READERS", "Bench", "Cell"]
 
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "importance": ("importance", "s", *ROOT),
     "compare": ("compare", "s", *ROOT, *COHORT),
     "export": ("export", "s", *ROOT, "--out", "{out}"),
+    "report": ("report", "s", *ROOT, *COHORT, "--out", "{out}/report.html"),
     "pages": ("pages", "{root}"),
     "check": ("check", "s", *ROOT),
     "check cohort": ("check", "{cohort}"),
@@ -53,14 +56,24 @@ COMMANDS: dict[str, Sequence[str]] = {
     "rm": ("rm", "s", "--yes", *ROOT),
 }
 READERS = ("ls", "status", "trials", "show", "best", "importance", "compare", "export", "pages")
-READERS += ("check", "check cohort", "data show", "stop", "dry run")
+READERS += ("report", "check", "check cohort", "data show", "stop", "dry run")
 COHORT_ONLY = ("ingest", "check cohort", "data show")
-OF_COHORT = (*COHORT_ONLY, "compare", "pages", "dry run", "rerun", "run", "confirm", "evaluate")
+OF_COHORT = (
+    *COHORT_ONLY,
+    "compare",
+    "report",
+    "pages",
+    "dry run",
+    "rerun",
+    "run",
+    "confirm",
+    "evaluate",
+)
 OF_COHORT += ("predict", "explain")
 OF_STUDY = tuple(name for name in COMMANDS if name not in COHORT_ONLY)
 
 _SECONDS = 10  # a command that takes longer hangs
-_MORE = {"explain": 40}  # where it begins anew, shap compiles its parts for seconds
+_MORE = {"explain": 40, "report": 10}  # shap compiles its parts anew; charts are drawn as SVG
 _NUMBERS = re.compile(r"[0-9a-f]{12,}|\d+")
 _REMEDY = re.compile(
     r"\b(copy|copied|delete|ingest|look|lists|see|use|choose|give|free|run|makes?|repair|aside|anew|"
@@ -203,6 +216,8 @@ class Bench:
         for step in (f"{run}4", "compact", f"{run}6", confirm, "evaluate", "explain"):
             self._must(step)
         self._must("base|{spec}|{cohort}|{root}")
+        # A real one trains for minutes, and without any importance says nothing of so few trials.
+        (self.at / "root" / "s" / "probe.json").write_bytes(msgspec.json.encode(PROBE))
         shutil.rmtree(self.at / "cache")
         (self.at / "cache").mkdir()
         shutil.copytree(self.at, self.folder / "base", symlinks=True)

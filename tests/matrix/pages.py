@@ -40,7 +40,7 @@ def read(root: str) -> int:
 
 
 def _looks(study: Study) -> Iterator[Any]:
-    yield from (study.live, study.importances, study.confirmed, study.evaluations)
+    yield from (study.live, study.importances, study.probe, study.confirmed, study.evaluations)
     yield partial(loading.trials, study)
     yield partial(loading.means, study)
     yield partial(loading.comparison, study, expected=False)

@@ -78,7 +78,9 @@ def test_import_alone_loads_nothing_that_takes_time() -> None:
 
 
 def test_reading_and_drawing_load_neither_torch_nor_ray_nor_optuna() -> None:
-    code = "from mmstudy import compare, list_studies, open_study, plots, read_benchmark, Study"
+    code = (
+        "from mmstudy import compare, list_studies, open_study, plots, read_benchmark, write_report"
+    )
     heavy = {"torch", "ray", "optuna", "streamlit"}
     assert python(f"import sys; {code}; print(*{heavy} & sys.modules.keys())") == ""
 
@@ -137,6 +139,7 @@ assert_type(mmstudy.evaluate(study, 3), dict[str, Any])
 assert_type(mmstudy.predict(study, 3, "other", cohort="c"), pl.DataFrame)
 assert_type(plots.roc(study, 3), Plot)
 plots.history(study).save("history.pdf")
+mmstudy.write_report(study, "report.html", cohort="c")
 assert_type(mmstudy.__version__, str)
 wrong: errors.MMStudyError = errors.UsageError("no")
 mmstudy.open_studdy  # the one fault

@@ -16,6 +16,7 @@ from math import inf, nan
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from mmcaf.files.atomic import StorageError
 from mmstudy.cli import main  # noqa: F401 - has every command in the app
 from mmstudy.cli.shared import app
 from mmstudy.errors import MMStudyError
+from support.made_probe import PROBE
 
 OLD = Path(__file__).parents[1] / "fixtures" / "study_v1"
 Change = Callable[[Path], None]
@@ -36,7 +38,8 @@ FIELDS = (
     *("synthetic", "question", "created", "spec", "spec.search", "spec.search.trials"),
     *("spec.search.objectives", "spec.space", "spec.model", "spec.data", "spec.model.name"),
     *("spec.protocol", "split", "split.folds", "split.test", "cohort", "cohort_digest"),
-    *("versions", "shared", "n_cases", "schema_version"),
+    *("versions", "shared", "n_cases", "schema_version", "sources"),
+    *("spec.search.enqueue", "spec.search.warm_start"),
 )
 TRIAL: list[dict[str, Any]] = [
     *({"params": text} for text in ("{", "[1]", "null", "[" * 100_000, '{"=cmd|x": 1}')),
@@ -75,6 +78,8 @@ def changes() -> Iterator[tuple[str, Change]]:
         told: list[tuple[str, Any]] = [
             ("importance.json", value),
             ("importance.json", {"rows": value, "complete": value, "fault": value}),
+            ("probe.json", value),
+            ("probe.json", msgspec.to_builtins(PROBE) | {"rows": value, "base": value}),
             ("segments/manifest.json", value),
             ("segments/manifest.json", {"trials": value}),
             ("segments/manifest.json", {"trials": [value]}),

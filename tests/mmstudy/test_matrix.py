@@ -88,7 +88,13 @@ def test_every_file_of_a_study_and_a_cohort_is_among_them(benches: list[Bench]) 
         assert f"root/s/{part}" in names or f"root/s/segments/{part}" in names
     for part in ("claim.json", "last.safetensors", "fold-1.safetensors", "index.json"):
         assert part in names
-    for part in ("importance.json", "evaluations.parquet", ".test.parquet", "confirmations/"):
+    for part in (
+        "importance.json",
+        "probe.json",
+        "evaluations.parquet",
+        ".test.parquet",
+        "confirmations/",
+    ):
         assert part in names
     for part in ("cohort.json", "cohort.parquet", "cohort.key", "ingest_report.json", ".npy"):
         assert part in names

@@ -32,10 +32,10 @@ def whole_study(root: Path, name: str = "whole", trials: int = 12) -> Study:
         study.folder.add_rows(study.folder.confirmation(best, run), CONFIRMATIONS, _run(best, run))
     save_index(study.folder, _explanations(best))
     rows = [
-        {"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 9},
-        {"setting": "train.momentum", "fanova": 0.2, "ped_anova": None, "n": 9},
+        {"setting": "train.lr", "fanova": 0.7, "ped_anova": 0.6, "n": 40},
+        {"setting": "train.momentum", "fanova": 0.2, "ped_anova": None, "n": 40},
     ]
-    write_json(study.folder.importance, {"complete": 9, "rows": rows})
+    write_json(study.folder.importance, {"complete": 40, "rows": rows})
     return study
 
 

@@ -26,7 +26,7 @@ from mmcaf.data.splits import Protocol, assign
 from mmcaf.errors import DataError
 from mmcaf.files.untrusted import checked, decode, read_bytes
 from mmcaf.stats.areas import auroc
-from mmcaf.stats.logistic import out_of_fold
+from mmcaf.stats.regression.logistic import out_of_fold
 
 __all__ = ["compose", "confound_probe", "file_counts", "incomplete_series", "read_report"]
 

@@ -26,7 +26,7 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import may_be_held
 from mmstudy.storage.schema import State
 from mmstudy.storage.segments import table_files
-from mmstudy.study import Found, Study, found_studies
+from mmstudy.study import Found, Study, best_first, found_studies
 
 __all__ = ["Listed", "Standing", "listed", "standing"]
 
@@ -43,7 +43,8 @@ class Standing:
     study: Study
     counts: dict[str, int]  # state -> trials; every state has an entry
     trial: int | None = None  # the best one's number, as `Study.best_trial` says
-    value: float | None = None  # its value
+    value: float | None = None  # its value in the search
+    confirmed: float | None = None  # its confirmed value, where it has one
     live: bool = False  # whether a driver holds its lock
 
 
@@ -101,6 +102,7 @@ def standing(study: Study) -> Standing:
         counts=counts,
         trial=best.get("number"),
         value=best.get("value"),
+        confirmed=best.get("confirmed"),
         live=study.live(),
     )
 
@@ -178,9 +180,7 @@ def _stand(group: Sequence[_Opened], rows: pl.DataFrame, *, stored: bool) -> dic
     for of, state, count in rows.group_by("of", "state").len().iter_rows():
         if of not in strange:
             counted[of][state] = count
-    complete = rows.filter(pl.col("state") == State.COMPLETE)
-    first = complete.sort("value", "number", descending=[True, False], nulls_last=True)
-    first = first.unique("of", keep="first", maintain_order=True)
+    first = best_first(rows).unique("of", keep="first", maintain_order=True)
     best = dict(zip(first["of"], first.select("number", "value").iter_rows(), strict=True))
     return {
         one.study.name: Standing(

@@ -8,21 +8,20 @@ having. `tests/benchmarks/bench_pruning.py` measures what bias is left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mmcaf.stats.areas import auroc
-from mmcaf.stats.estimates import Corrected, Estimate, Outcomes, bbc
+from mmcaf.stats.choice import picked
+from mmcaf.stats.estimates import Estimate, Outcomes, bbc
 from mmstudy.errors import MMStudyError
-from mmstudy.storage.schema import State
 from mmstudy.study import Study
 
 __all__ = [
     "TOP",
-    "corrected",
+    "Choice",
     "corrected_best",
     "cross_fitted",
     "cross_fitted_choice",
@@ -32,50 +31,29 @@ __all__ = [
 ]
 
 TOP = 100
-"""Trials among which the choice is resampled, the best first: those behind are never chosen."""
+"""Trials among which the choice is resampled, those highest in the search: no other is chosen."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """Validation cases by a choice that knows nothing of them, and what was chosen from."""
+
+    rows: pl.DataFrame  # case, label, fold, probability; by case, fold
+    among: NDArray[np.float64]  # (configurations, rows) probabilities
 
 
 def corrected_best(study: Study, *, resamples: int = 500, seed: int = 0) -> Estimate | None:
-    """The AUROC to expect of the study's best (trial, epoch), by BBC-CV; None without trials."""
-    found = corrected(study, resamples=resamples, seed=seed)
-    return found.auroc if found else None
-
-
-def corrected(
-    study: Study, rivals: Sequence[pl.DataFrame] = (), *, resamples: int = 500, seed: int = 0
-) -> Corrected | None:
-    """The AUROC to expect of the study's best trial (BBC-CV), and its lead over each rival.
-
-    None where no trial is complete.
-
-    Args:
-        study: with predictions of every epoch.
-        rivals: case, fold, label, probability of every validation row, each; nothing was chosen
-            there. Their intervals are Bonferroni's, all of them together at 95 %.
-        resamples: number of draws.
-        seed: of the draws.
+    """The AUROC to expect of the study's best (trial, epoch), by BBC-CV; None without trials.
 
     Raises:
-        MMStudyError: a trial lacks predictions, or a rival a case.
+        MMStudyError: a trial lacks predictions.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    numbers = sorted(complete["number"])
-    outcomes, rows = outcomes_of(study, numbers), _rows_of(study, numbers[0])
-    in_order = [rival.sort("fold", "case") for rival in rivals]
-    if any(not rival.select("case", "fold").equals(rows) for rival in in_order):
-        cases = rows["case"].n_unique()
-        raise MMStudyError(f"A rival of {study.name} was not scored on its {cases} cases.")
-    scores = [rival["probability"].to_numpy() for rival in in_order]
-    return bbc(
-        outcomes,
-        np.stack(scores) if scores else None,
-        judged=unseen_by_pruning(outcomes) if study.counts()["pruned"] else None,
-        resamples=resamples,
-        seed=seed,
-        confidence_ahead=1 - 0.05 / max(1, len(rivals)),
-    )
+    outcomes = outcomes_of(study, numbers)
+    judged = unseen_by_pruning(outcomes) if study.counts()["pruned"] else None
+    return bbc(outcomes, judged=judged, resamples=resamples, seed=seed)
 
 
 def judged_on(study: Study) -> str:
@@ -98,7 +76,7 @@ def judged_on(study: Study) -> str:
     )
 
 
-def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
+def cross_fitted_choice(study: Study) -> Choice | None:
     """The validation cases: case, label, fold, probability, by the (trial, epoch) that was best on
     folds the case was not validated in.
 
@@ -107,24 +85,23 @@ def cross_fitted_choice(study: Study) -> pl.DataFrame | None:
     cases that decided on it have none. None without complete trials, or where every fold shares
     cases with every other.
     """
-    complete = study.trials().filter(pl.col("state") == State.COMPLETE).head(TOP)
-    if not complete.height:
+    numbers = sorted(study.highest(TOP))
+    if not numbers:
         return None
-    numbers = sorted(complete["number"])
     outcomes = outcomes_of(study, numbers)
     judged = unseen_by_pruning(outcomes) if study.counts()["pruned"] else None
     found = cross_fitted(outcomes, judged)
     if found is None:
         return None
-    rows, scores = found
-    names = _rows_of(study, numbers[0])["case"]
+    kept, scores = found
     columns = {
-        "case": names.gather(rows),
-        "label": outcomes.label[rows],
-        "fold": outcomes.fold[rows],
+        "case": _rows_of(study, numbers[0])["case"].gather(kept),
+        "label": outcomes.label[kept],
+        "fold": outcomes.fold[kept],
         "probability": scores,
     }
-    return pl.DataFrame(columns).sort("case", "fold")
+    rows = pl.DataFrame(columns).with_columns(row=pl.Series(kept)).sort("case", "fold")
+    return Choice(rows.drop("row"), outcomes.score[:, rows["row"].to_numpy()])
 
 
 def cross_fitted(
@@ -138,17 +115,11 @@ def cross_fitted(
         outcomes: what the choice is made of.
         judged: (rows,) those that are to be judged, all unless given.
     """
-    rows, scores = [], []
-    for fold in np.unique(outcomes.fold):
-        held_out = outcomes.fold == fold
-        apart = ~np.isin(outcomes.case, outcomes.case[held_out])
-        chosen = _best_mean(outcomes, apart)
-        if chosen is None:
-            return None
-        found = np.flatnonzero(held_out if judged is None else held_out & judged)
-        rows.append(found)
-        scores.append(outcomes.score[chosen, found])
-    return np.concatenate(rows), np.concatenate(scores)
+    chosen = picked(outcomes)
+    if chosen is None:
+        return None
+    rows = np.flatnonzero(np.ones_like(chosen) if judged is None else judged)
+    return rows, outcomes.score[chosen[rows], rows]
 
 
 def unseen_by_pruning(outcomes: Outcomes) -> NDArray[np.bool_]:
@@ -162,16 +133,6 @@ def _rows_of(study: Study, number: int) -> pl.DataFrame:
     """Case and fold in the order of `Outcomes`' rows."""
     found = study.predictions(number).sort("epoch", "fold", "case")
     return found.filter(pl.col("epoch") == found["epoch"].min()).select("case", "fold")
-
-
-def _best_mean(outcomes: Outcomes, among: NDArray[np.bool_]) -> int | None:
-    """The configuration with the highest mean AUROC over the folds that `among` leaves whole."""
-    values = []
-    for fold in np.unique(outcomes.fold[among]):
-        rows = outcomes.fold == fold
-        if among[rows].all() and 0 < outcomes.label[rows].sum() < rows.sum():
-            values.append([auroc(outcomes.label[rows], s[rows]) for s in outcomes.score])
-    return int(np.argmax(np.mean(values, axis=0))) if values else None
 
 
 def outcomes_of(study: Study, numbers: list[int]) -> Outcomes:

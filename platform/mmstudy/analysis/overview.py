@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from mmstudy.storage.schema import INFEASIBLE, State
-from mmstudy.study import Study
+from mmstudy.study import Study, best_first
 
 __all__ = ["Overview", "band", "mean_curves", "overview", "running", "timeline"]
 
@@ -28,20 +28,27 @@ class Overview:
     asked: int
     counts: dict[str, int]  # state -> trials; `fail` without the infeasible ones
     infeasible: int  # broke a constraint and never ran
-    best: int | None  # the complete trial with the highest value
-    best_value: float | None
+    best: int | None  # the best trial (`mmstudy.study.best_first`)
+    best_value: float | None  # its value in the search
+    confirmed: float | None  # its confirmed value, where it has one
     hours: float
     gpu_hours: float | None  # null where no trial says
     wasted_hours: float  # on pruned and failed trials
     seconds_left: float | None  # at the pace of the latest trials; None where unknown
+
+    @property
+    def shown(self) -> tuple[str, float | None]:
+        """The best trial's AUROC with what it is: confirmed, where it was."""
+        if self.confirmed is not None:
+            return "Best AUROC, confirmed", self.confirmed
+        return "Best AUROC of the search", self.best_value
 
 
 def overview(study: Study, trials: pl.DataFrame) -> Overview:
     """How the study stands, from its table of trials (`Study.trials`)."""
     counts = {state.value: trials.filter(pl.col("state") == state).height for state in State}
     refused = trials.filter(pl.col("reason").fill_null("").str.starts_with(INFEASIBLE)).height
-    complete = trials.filter(pl.col("state") == State.COMPLETE).drop_nulls("value")
-    best = complete.sort("value", "number", descending=[True, False]).head(1).to_dicts()
+    best = best_first(trials.drop_nulls("value")).head(1).to_dicts()
     wasted = trials.filter(pl.col("state").is_in([State.PRUNED, State.FAIL]))["seconds"].sum()
     known = trials["gpu_seconds"].drop_nulls()
     due = study.asked - counts[State.COMPLETE] - counts[State.PRUNED]
@@ -51,6 +58,7 @@ def overview(study: Study, trials: pl.DataFrame) -> Overview:
         infeasible=refused,
         best=best[0]["number"] if best else None,
         best_value=best[0]["value"] if best else None,
+        confirmed=best[0].get("confirmed") if best else None,
         hours=float(trials["seconds"].sum() or 0.0) / 3600,
         gpu_hours=float(known.sum()) / 3600 if len(known) else None,
         wasted_hours=float(wasted or 0.0) / 3600,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
 from msgspec.structs import replace
 
 from mmcaf.files import checkpoint
@@ -39,7 +40,7 @@ __all__ = ["BenchmarkPlan", "Budget", "plan_benchmark", "run_benchmark"]
 
 _SHARED = "bench-shared"
 _NOTHING = BenchmarkState()
-_CONFIRMED = 1  # the best trial of a row
+_CONFIRMED = 1  # the trial with the highest value of a row's search
 
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
@@ -192,9 +193,9 @@ def _run_row(
     study = open_study(of.folder.root)
     if not study.counts()[State.COMPLETE]:
         raise _NoTrial(f"no trial of {study.name} is complete")
-    best = study.top()
-    done = study.confirmations().filter(number=best["number"]) if best else None
-    if done is None or done.height < study.folds * plan.budget.seeds:
+    wanted = pl.col("number").is_in(study.highest(_CONFIRMED))
+    done = study.confirmations().filter(wanted).height
+    if done < _CONFIRMED * study.folds * plan.budget.seeds:
         confirm(
             study,
             runner(),

@@ -87,11 +87,13 @@ def _findings(study: Study) -> list[tuple[str, str, str]]:
 
 def _mended(study: Study) -> list[tuple[str, str, str]]:
     from mmstudy.driver.judgement import Finding, mend
+    from mmstudy.search.sources import with_points
     from mmstudy.storage.lock import driver_lock
 
     folder, found = study.folder.working(), list[Finding]()
     with driver_lock(folder):
         folder.refresh(at_once=True)
         folder.fetch_journal()
-        mend(folder, study.about.spec, len(study.about.split.folds), say=found.append, deep=True)
+        spec = with_points(study.about.spec, study.about.sources)
+        mend(folder, spec, len(study.about.split.folds), say=found.append, deep=True)
     return [(one.what, one.reason, one.remedy) for one in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,18 +13,22 @@ from mmstudy.cli.shared import (
     CohortOption,
     FormatOption,
     InlineOption,
+    PrevalenceOption,
     RootOption,
     StudyArgument,
     TrialArgument,
     WeightsOption,
     app,
     cohort_place,
+    known_prevalence,
     opened_study,
     print_rows,
+    print_table,
     say,
     trial_number,
 )
 from mmstudy.errors import CheckFailed, UsageError
+from mmstudy.report.table import MACHINES
 
 __all__ = ["confirm", "evaluate", "predict", "rerun"]
 
@@ -72,7 +76,11 @@ def confirm(
     inline: InlineOption = False,
     how: FormatOption = "table",
 ) -> None:
-    """The best few trials over new splits and training seeds, with intervals."""
+    """The best few trials over new folds of the same patients and new seeds, with intervals.
+
+    That takes out luck of training, not of patients; the columns on errors say how much is which.
+    """
+    from mmstudy.analysis.luck import luck_sentences
     from mmstudy.cli.progress import Reporter
     from mmstudy.cli.run import runner_for
     from mmstudy.followup.confirm import confirm as confirm_trials
@@ -89,6 +97,8 @@ def confirm(
         say=say,
     )
     print_rows(rows, how, opened.origin)
+    for sentence in luck_sentences(opened):
+        say(sentence)
 
 
 @app.command()
@@ -98,18 +108,32 @@ def evaluate(
     root: RootOption = ROOT,
     cohort: CohortOption = None,
     weights: WeightsOption = None,
+    prevalence: PrevalenceOption = None,
     how: FormatOption = "table",
 ) -> None:
-    """One trial on the patients set aside for testing; every look is logged and counted."""
-    from mmstudy.cli.progress import Reporter
-    from mmstudy.followup.evaluate import evaluate as look_at_test
+    """The ensemble of a trial's folds on the patients set aside; every look is logged and counted.
 
-    opened = opened_study(study, root)
+    Every rate has counts and an interval. Calls are made at 0.5 and at the mean of the folds'
+    Youden thresholds; calibration is of corrected probabilities.
+    """
+    from mmstudy.analysis.selection import selection_of
+    from mmstudy.cli.progress import Reporter
+    from mmstudy.comparison.judged import judged_look
+    from mmstudy.followup.evaluate import evaluate as look_at_test
+    from mmstudy.report.judged import judged_table
+
+    prevalence, opened = known_prevalence(prevalence), opened_study(study, root)
     number = trial_number(opened, trial)
-    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights)
-    print_rows([row], how, opened.origin)
-    times = "once" if row["look"] == 1 else f"{row['look']} times"
-    say(f"The test set of {opened.name} has now been looked at {times}.")
+    row = look_at_test(opened, number, cohort, Reporter().steps, weights=weights, say=say)
+    found = judged_look(opened, number, row["look"])
+    table = judged_table(found, number=number, look=row["look"], prevalence=prevalence)
+    print_table(table, how)
+    if how in MACHINES:
+        say(found.world.sentence)
+    selection = selection_of(opened, cohort)
+    say(selection.looks.sentence)
+    if why := selection.untested(number):
+        say(f"They are no test of this trial: {why}.")
 
 
 @app.command()
@@ -123,26 +147,30 @@ def predict(
     cohort: CohortOption = None,
     cases: Annotated[bool, typer.Option("--cases", help="Every case's probability.")] = False,
     weights: WeightsOption = None,
+    prevalence: PrevalenceOption = None,
     how: FormatOption = "table",
 ) -> None:
-    """The trial's networks on patients of another cohort: metrics with n, or every case."""
+    """The ensemble of a trial's folds on another cohort: rates with counts, or every case.
+
+    Patients of the study's own cohort are refused, under whatever names. `corrected` is the
+    probability at the share of squamous patients the networks trained on, `probability` is raw.
+    """
     from mmcaf.data.node_cache import load_cohort
-    from mmcaf.stats.areas import auroc_interval, auroc_standard_error
-    from mmcaf.stats.metrics import rates
     from mmstudy.cli.progress import Reporter
+    from mmstudy.comparison.judged import judged
     from mmstudy.followup.predict import predict as predict_other
+    from mmstudy.report.judged import judged_table
     from mmstudy.storage.origin import Origin
 
-    opened = opened_study(study, root)
+    prevalence, opened = known_prevalence(prevalence), opened_study(study, root)
     number = trial_number(opened, trial)
     found = predict_other(opened, number, folder, Reporter().steps, cohort=cohort, weights=weights)
     origin = Origin(opened.synthetic or load_cohort(folder).synthetic, opened.oracle)
     if cases:
         print_rows(found.to_dicts(), how, origin)
+        say(opened.world(number).sentence)
         return
-    labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
-    row: dict[str, Any] = {"n": found.height, "n_squamous": int(labels.sum())}
-    row |= rates(labels, scores)
-    row["auroc_standard_error"] = auroc_standard_error(labels, scores)
-    row["auroc_low"], row["auroc_high"] = auroc_interval(labels, scores)
-    print_rows([row], how, origin)
+    of = judged(opened, number, found, words="another cohort", origin=origin)
+    print_table(judged_table(of, number=number, prevalence=prevalence), how)
+    if how in MACHINES:
+        say(of.world.sentence)

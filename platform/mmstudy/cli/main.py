@@ -16,11 +16,12 @@ from mmcaf.errors import DataError
 from mmcaf.files.atomic import SHARED_VARIABLE, is_shared
 from mmstudy.cli.shared import app
 from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.report.escape import visible
 
 # isort: off
 # Importing the themes adds their commands; the help lists them in this order.
 from mmstudy.cli import benchmark, data, explain, run, submit  # noqa: F401
-from mmstudy.cli import check, dashboard, followup, housekeeping, studies  # noqa: F401
+from mmstudy.cli import check, dashboard, followup, housekeeping, report, studies  # noqa: F401
 # isort: on
 
 __all__ = ["app", "main", "told"]
@@ -57,7 +58,7 @@ def main() -> None:
         error = _explained(raised)
         if debug or isinstance(error, ModuleNotFoundError):
             raise
-        sys.stderr.write(f"\n{told(error)}\n")
+        sys.stderr.write(f"\n{visible(told(error))}\n")
         code = getattr(error, "exit_code", 1 if isinstance(error, OSError) else 2)
         sys.exit(int(code))
     except KeyboardInterrupt:

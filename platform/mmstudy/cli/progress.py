@@ -37,7 +37,7 @@ class Reporter:
         if now.infeasible:
             parts.append(f"{now.infeasible} infeasible")
         if now.best is not None:
-            parts.append(f"best AUROC {now.best:.3f} (trial {now.best_number})")
+            parts.append(f"best of the search so far {now.best:.3f} (trial {now.best_number})")
         if now.stopping == "interrupted":
             parts.append("stopping after this epoch (once more to stop at once)")
         elif now.seconds_left is not None:

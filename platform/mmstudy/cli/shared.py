@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmstudy.errors import MMStudyError, UsageError
+from mmstudy.report.escape import visible
 from mmstudy.report.table import MACHINES, Format, Table, render
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ WeightsOption = Annotated[
     typer.Option(help="Folder of SAM's weights, for a trial with them.", parser=user_path),
 ]
 InlineOption = Annotated[bool, typer.Option("--inline", help="Without Ray, one by one.")]
+PrevalenceOption = Annotated[
+    float | None,
+    typer.Option(help="Share of squamous patients, as 0.2, that PPV and NPV are given for too."),
+]
 StudyArgument = Annotated[str, typer.Argument(help="A study folder, or its name under --root.")]
 TrialArgument = Annotated[str, typer.Argument(help="`best`, or a trial's number.")]
 ROOT = Path("studies")
@@ -122,6 +127,20 @@ def trial_number(study: Study, trial: str) -> int:
     return int(trial)
 
 
+def known_prevalence(prevalence: float | None) -> float | None:
+    """The prevalence that was given, if it can be one; to be asked before anything is computed.
+
+    Raises:
+        UsageError: it is not strictly between 0 and 1.
+    """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise UsageError(
+            f"--prevalence is the share of squamous patients, between 0 and 1, got {prevalence:g}; "
+            "for 20 % write 0.2."
+        )
+    return prevalence
+
+
 def short(row: dict[str, Any]) -> dict[str, Any]:
     """A trial's row without what only a machine wants to know."""
     return {key.removeprefix("param:"): v for key, v in row.items() if key not in _LEFT_OUT}
@@ -129,7 +148,7 @@ def short(row: dict[str, Any]) -> dict[str, Any]:
 
 def say(text: str) -> None:
     """Tell the user something that is not data."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
 
 
 def print_rows(rows: list[dict[str, Any]], how: Format, origin: Origin | None = None) -> None:

@@ -9,10 +9,12 @@ from mmstudy.cli.shared import (
     ROOT,
     CohortOption,
     FormatOption,
+    PrevalenceOption,
     RootOption,
     StudyArgument,
     TrialArgument,
     app,
+    known_prevalence,
     opened_study,
     print_rows,
     print_table,
@@ -20,6 +22,7 @@ from mmstudy.cli.shared import (
     short,
     trial_number,
 )
+from mmstudy.errors import MMStudyError
 from mmstudy.report.table import PEOPLE
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ def list_(root: RootOption = ROOT, how: FormatOption = "table") -> None:
 def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
     """How a study stands, and where its hours went."""
     from mmstudy.analysis.listing import standing
+    from mmstudy.analysis.looks import looks_of
 
     opened = opened_study(study, root).read()
     hours = opened.hours()
@@ -58,7 +62,7 @@ def status(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "t
         "hours_pruned": hours["pruned"],
         "hours_failed": hours["fail"],
         "gpu_hours": hours["gpu"],
-        "test_looks": opened.evaluations().height,
+        "test_looks": looks_of(opened).count,
     }
     print_rows([_summary(standing(opened)) | spent], how)
 
@@ -77,6 +81,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     With several objectives, the trials that no other beats in all of them.
     """
     from mmstudy.analysis.optimism import corrected_best, judged_on
+    from mmstudy.analysis.selection import selection_of
 
     opened = opened_study(study, root).read()
     if len(opened.about.objectives) > 1:
@@ -88,6 +93,7 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
     number = trial_number(opened, "best")
     row = short(opened.trial(number))
     corrected, confirmed = corrected_best(opened), opened.confirmed().get(number)
+    row.pop("confirmed", None)  # it stands last here, whether there is one or not
     row |= {
         "expected": corrected.mean if corrected else None,
         "expected_low": corrected.low if corrected else None,
@@ -97,8 +103,9 @@ def best(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "tab
         "confirmed_high": confirmed.high if confirmed else None,
     }
     print_rows([row], how, opened.origin)
+    say(selection_of(opened).sentence)
     say(
-        "value: the search's own, optimistic. expected: of the trial a search like this one picks, "
+        "value: the search's own. expected: of the trial a search like this one picks, "
         "on patients it did not see (BBC-CV). confirmed: over new splits (`mmstudy confirm`)."
     )
     if words := judged_on(opened):
@@ -126,11 +133,26 @@ def show(
 
 @app.command()
 def importance(study: StudyArgument, root: RootOption = ROOT, how: FormatOption = "table") -> None:
-    """Which searched settings the value depends on, and how many trials say so."""
+    """Which searched settings the value depends on, how many trials say so, and what a probe says.
+
+    With fewer than 30 complete trials nothing is said of importance; a probe is shown all the same.
+    """
+    from mmstudy.analysis.reach import foreign_probe, reach_columns
     from mmstudy.search.importance import importance as of
 
     opened = opened_study(study, root).read()
-    print_rows(of(opened), how, opened.origin)
+    found, rows, fault = opened.probe(), None, None
+    try:
+        rows = of(opened)
+    except MMStudyError as error:
+        if found is None:
+            raise
+        fault = str(error)
+    print_rows(reach_columns(rows, found), how, opened.origin)
+    counts = opened.counts()
+    for words in (fault, foreign_probe(opened), None if fault else _READING, _pruned(counts)):
+        if words:
+            say(words)
 
 
 @app.command()
@@ -138,13 +160,33 @@ def compare(
     study: StudyArgument,
     root: RootOption = ROOT,
     cohort: CohortOption = None,
+    prevalence: PrevalenceOption = None,
     how: FormatOption = "table",
 ) -> None:
     """The best trial beside baselines and the paper's rows, with what a test says of each."""
     from mmstudy.comparison.comparison import compare as beside
     from mmstudy.report.comparison import comparison_table
 
-    print_table(comparison_table(beside(opened_study(study, root), cohort)), how)
+    prevalence = known_prevalence(prevalence)
+    found = beside(opened_study(study, root), cohort)
+    print_table(comparison_table(found, prevalence), how)
+
+
+_READING = (
+    "fanova: a setting's part in how the value varies over the whole space, main effects alone. "
+    "ped_anova: its part in what tells the best tenth of the trials from the rest. Either adds up "
+    "to 1 also where nothing matters: by_chance is fanova's part then, and p is of no dependence, "
+    "adjusted for all settings. Intervals are over trials: 95 %, bootstrap."
+)
+
+
+def _pruned(counts: dict[str, int]) -> str | None:
+    if not counts["pruned"]:
+        return None
+    return (
+        f"{counts['pruned']} of {sum(counts.values())} trials were pruned and have no value: what "
+        "decided early is judged among its survivors, and looks smaller than it is."
+    )
 
 
 def _summary(now: Standing) -> dict[str, Any]:
@@ -157,6 +199,7 @@ def _summary(now: Standing) -> dict[str, Any]:
         "asked": study.asked,
         **now.counts,
         "best": now.value,
+        "confirmed": now.confirmed,
         "trial": now.trial,
         "n": study.about.n_cases - len(study.about.split.test),  # the value is of these
         "set_aside": len(study.about.split.test),

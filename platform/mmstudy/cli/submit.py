@@ -116,11 +116,14 @@ def _submission(
     working_dir: Path | None,
     grows: str = "",
 ) -> Submission:
+    from mmstudy.cli.run import has_begun
     from mmstudy.cluster.submit import Submission
     from mmstudy.spec.reading import find_spec, load_spec
 
     path = find_spec(spec)
-    loaded = load_spec(path, overrides)
+    # Of a store that only the cluster may reach, the job's own `mmstudy run` finds out.
+    begun = "://" in root or has_begun(root, name or path.stem)
+    loaded = load_spec(path, overrides, begun=begun)
     folder = cohort or loaded.cohort
     if folder is None:
         raise UsageError("No cohort: give --cohort, or `cohort:` in the spec.")

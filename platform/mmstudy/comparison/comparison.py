@@ -10,7 +10,7 @@ cases it is reported on. What may be said of it is decided in `mmstudy.compariso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,21 @@ from numpy.typing import NDArray
 from mmcaf.data.splits import Split
 from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
-from mmcaf.stats.thresholds import cross_fitted, youden
+from mmcaf.stats.thresholds import cross_fitted
 from mmcaf.training.baselines import READ_FROM_THE_LESION, out_of_fold_baselines
-from mmstudy.analysis.optimism import corrected, judged_on
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.analysis.optimism import corrected_best, cross_fitted_choice, judged_on
+from mmstudy.analysis.probabilities import out_of_fold
+from mmstudy.analysis.selection import Selection, selection_of
+from mmstudy.comparison.cautions import GAP, caution_of, cross_fitted_because, notes
+from mmstudy.comparison.judged import judged_look
 from mmstudy.comparison.published import published
-from mmstudy.comparison.row import Kind, MethodRow, row_of
-from mmstudy.comparison.verdict import Verdict, against_published, against_same_cases
+from mmstudy.comparison.row import Kind, MethodRow, limited_to, row_of
+from mmstudy.comparison.verdict import (
+    Verdict,
+    against_published,
+    against_same_cases,
+    summary_of,
+)
 from mmstudy.errors import MMStudyError
 from mmstudy.storage.origin import Origin
 from mmstudy.study import Study, per_case
@@ -64,10 +72,8 @@ class Comparison:
     tested: MethodRow  # the row of ours that the verdicts are about
     against_paper: tuple[Verdict, ...]  # one per published row
     against_baselines: tuple[Verdict, ...]  # validation cases, the same for both
-    trials: int
-    best_value: float  # the search's own, optimistic
+    selection: Selection  # how the trial came to be the best
     expected: Estimate | None  # of what such a search picks, on other patients (BBC-CV)
-    looks: int  # at the test set
     gap: Proportion  # of two accuracies on the paper's test set, below which nothing can show
     notes: tuple[str, ...]
 
@@ -78,17 +84,15 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """One sentence on ours and all published rows."""
-        shown = {
-            word: [f"{v.against} (Table {v.table})" for v in self.against_paper if v.outcome == o]
-            for o, word in (("better", "outperforms"), ("worse", "is outperformed by"))
-        }
-        parts = [f"{word} {', '.join(names)}" for word, names in shown.items() if names]
-        tested = sum(v.outcome != "untested" for v in self.against_paper)
-        if not parts:
-            of = f"the {tested} published rows tested" if tested else "any published row"
-            return f"No difference can be shown between {self.tested.method} and {of}."
-        return f"{self.tested.method} {' and '.join(parts)}; {tested} published rows were tested."
+        """On ours and all published rows; names each row that shows a difference."""
+        return summary_of(self.tested.method, self.against_paper, "published row")
+
+    @property
+    def summary_of_baselines(self) -> str:
+        """The same on the baselines; empty where there are none."""
+        if not self.against_baselines:
+            return ""
+        return summary_of(self.against_baselines[0].ours, self.against_baselines, "baseline")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON; without the cases."""
@@ -99,12 +103,14 @@ class Comparison:
             "synthetic": self.origin.synthetic,
             "oracle": self.origin.oracle,
             "summary": self.summary,
-            "trials": self.trials,
-            "best_value": self.best_value,
+            "summary_of_baselines": self.summary_of_baselines,
+            "trials": self.selection.trials,
+            "best_value": self.selection.value,
+            "chosen": self.selection.sentence,
             "expected": None
             if expected is None or expected.mean != expected.mean
             else {"mean": expected.mean, "low": expected.low, "high": expected.high},
-            "test_looks": self.looks,
+            "test_looks": self.selection.looks.count,
             "smallest_gap": {"hits": self.gap.hits, "total": self.gap.total},
             "sections": [
                 {"title": section.title, "rows": [row.as_dict() for row in section.rows]}
@@ -141,7 +147,7 @@ def threshold_rows(
     it on.
 
     Args:
-        found: case, label, fold, probability.
+        found: case, label, fold, probability, and corrected where that is known.
         split: the folds it is out of.
         method: its name.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -169,7 +175,8 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     Args:
         study: a study with a complete trial.
         cohort: its cohort, if that was moved; without a cohort there are no baselines.
-        expected: also resample the choice of the best trial, which takes seconds in a large study.
+        expected: also what depends on every trial's predictions, which takes seconds in a large
+            study: the choice of the best one resampled, and the verdicts on the baselines.
 
     Raises:
         MMStudyError: no trial is complete yet, or the cohort is another.
@@ -179,29 +186,16 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
     if best is None:
         raise MMStudyError(f"{study.name} has no complete trial yet; nothing to compare.")
     number, split = int(best["number"]), study.about.split
-    found = study.out_of_fold(number)
+    found, world = out_of_fold(study, number)
     method = study.origin.named(f"{study.name} trial {number}")
     validated = threshold_rows(found, split, method=method, origin=study.origin)
-    tested = _test_rows(study, number, found, method)
-    found_baselines, without = _baselines(study, cohort)
-    simple = {
-        name: threshold_rows(
-            rows,
-            split,
-            method=name,
-            origin=Origin(study.synthetic, oracle=name in READ_FROM_THE_LESION),
-            kind="baseline",
-            table="baseline",
-        )
-        for name, rows in found_baselines.items()
-    }
+    tested = _test_rows(study, number)
+    simple, without = _baselines(study, cohort)
     ours = (tested or validated)[0]
-    baselines = [rows[0] for rows in simple.values()]
-    trials = sum(study.counts().values())
-    chosen = choice_of(study, number, trials)
-    resampled = corrected(study, [_plain(row) for row in baselines]) if expected else None
-    pruned = [words] if resampled and (words := judged_on(study)) else []
-    rows = [*tested, *validated, *(row for pair in simple.values() for row in pair), *published()]
+    baselines = [rows[0] for rows in simple]
+    selection = selection_of(study, cohort)
+    pruned = [words] if expected and (words := judged_on(study)) else []
+    rows = [*tested, *validated, *(row for rows in simple for row in rows), *published()]
     return Comparison(
         study=study.name,
         trial=number,
@@ -209,41 +203,50 @@ def compare(study: Study, cohort: str | Path | None = None, *, expected: bool = 
         sections=sections_of(rows),
         tested=ours,
         against_paper=against_published(
-            ours, published(), caution=caution_of(study, number, bool(tested), chosen)
+            ours, published(), caution=caution_of(study, selection, bool(tested))
         ),
-        against_baselines=against_same_cases(
-            validated[0], baselines, caution=chosen, ahead=resampled.ahead if resampled else ()
-        ),
-        trials=trials,
-        best_value=float(best["value"]),
-        expected=resampled.auroc if resampled else None,
-        looks=study.evaluations().height,
+        against_baselines=_against_baselines(study, validated[0], baselines, selection)
+        if expected
+        else (),
+        selection=selection,
+        expected=corrected_best(study) if expected else None,
         gap=GAP,
-        notes=(*without, *notes(study, ours, tested=bool(tested)), *pruned),
+        notes=(
+            *without,
+            world.sentence,
+            *notes(study, ours, selection, tested=bool(tested)),
+            *pruned,
+        ),
     )
 
 
-def _plain(row: MethodRow) -> pl.DataFrame:
-    if row.predictions is None:
-        raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
-    return row.predictions.select("case", "fold", "label", "probability")
+def _against_baselines(
+    study: Study, ours: MethodRow, baselines: Sequence[MethodRow], selection: Selection
+) -> tuple[Verdict, ...]:
+    """Ours as it is where nothing was chosen on these cases, else by the cross-fitted choice."""
+    chosen = selection.choice
+    if not chosen or not baselines:
+        return against_same_cases(ours, baselines)
+    # What was chosen on these patients in another study cannot be chosen anew here.
+    found = None if selection.inherits else cross_fitted_choice(study)
+    if found is None:
+        return against_same_cases(ours, baselines, caution=chosen)
+    pick = row_of(
+        found.rows,
+        method=study.origin.named(f"what the search of {study.name} picks"),
+        cases="validation, choice cross-fitted",
+        origin=study.origin,
+    )
+    pick = replace(pick, among=found.among)
+    baselines = [limited_to(row, found.rows["case"]) for row in baselines]
+    return against_same_cases(pick, baselines, remark=cross_fitted_because(study))
 
 
-def _test_rows(study: Study, number: int, found: pl.DataFrame, method: str) -> list[MethodRow]:
+def _test_rows(study: Study, number: int) -> list[MethodRow]:
     """The latest look at the test set with trial `number`, at 0.5 and at the threshold that the
-    validation cases give; none where nobody looked."""
+    validation cases give its ensemble; none where nobody looked."""
     looks = study.evaluations().filter(pl.col("number") == number)
-    if not looks.height:
-        return []
-    look = int(looks["look"][-1])
-    cases = study.test_predictions(look)
-    words = f"test, look {look}"
-    fixed = row_of(cases, method=method, cases=words, origin=study.origin)
-    chosen = youden(*_labels_and_scores(found))
-    if chosen is None:
-        return [fixed]
-    calls = cases.sort("case")["probability"].to_numpy() >= chosen
-    return [fixed, fixed.called(calls, threshold=f"validation-Youden {chosen:.2f}")]
+    return [*judged_look(study, number, int(looks["look"][-1])).rows] if looks.height else []
 
 
 def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -254,12 +257,24 @@ def _labels_and_scores(found: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[
 
 def _baselines(
     study: Study, cohort: str | Path | None
-) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
-    """Name -> out-of-fold predictions; without a cohort none, and a note that says why."""
+) -> tuple[list[tuple[MethodRow, ...]], tuple[str, ...]]:
+    """Rows of each baseline; without a cohort none, and a note that says why."""
     try:
         patients = study.cohort(cohort, volumes=False)
     except MMStudyError as error:
         if cohort is not None:
             raise
-        return {}, (f"Baselines are missing: {error}",)
-    return out_of_fold_baselines(patients.patients, study.about.split), ()
+        return [], (f"Baselines are missing: {error}",)
+    split = study.about.split
+    found = [
+        threshold_rows(
+            rows,
+            split,
+            method=name,
+            origin=Origin(study.synthetic, oracle=name in READ_FROM_THE_LESION),
+            kind="baseline",
+            table="baseline",
+        )
+        for name, rows in out_of_fold_baselines(patients.patients, split).items()
+    ]
+    return found, ()

@@ -8,7 +8,11 @@ import numpy as np
 
 from mmcaf.stats.areas import fold_shift
 from mmcaf.stats.calibration import Calibration, calibration
+from mmcaf.stats.predictive import predictive
+from mmcaf.stats.priors import World
 from mmcaf.stats.roc import RocBand, RocCurve, roc, roc_band
+from mmstudy.analysis.probabilities import out_of_fold
+from mmstudy.comparison.calibrated import calibration_sentence, predictive_sentence
 from mmstudy.comparison.row import MethodRow, row_of
 from mmstudy.study import Study
 
@@ -24,8 +28,23 @@ class Diagnosis:
     row: MethodRow
     curve: RocCurve | None
     band: RocBand | None
-    calibration: Calibration
+    calibration: Calibration  # of corrected probabilities, or of raw ones where that is unknown
+    raw: Calibration  # of raw probabilities
+    world: World
     shift: float  # between folds, in standard deviations within (`areas.fold_shift`); may be NaN
+
+    @property
+    def about_calibration(self) -> str:
+        """Intercept and slope, and those of raw probabilities, in words."""
+        return calibration_sentence(self.calibration, self.raw, self.world)
+
+    def about_predictive(self, prevalence: float) -> str:
+        """PPV and NPV at 0.5 among patients of whom the share `prevalence` is squamous.
+
+        Raises:
+            ValueError: it is not strictly between 0 and 1.
+        """
+        return predictive_sentence(predictive(self.row.counts, prevalence))
 
     @property
     def about_shift(self) -> str:
@@ -45,9 +64,10 @@ def diagnosis(study: Study, number: int) -> Diagnosis:
     Raises:
         MMStudyError: there is no such trial, or it is not complete.
     """
-    cases = study.out_of_fold(number)
+    cases, world = out_of_fold(study, number)
     labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
     folds, case = cases["fold"].to_numpy(), cases["case"].to_numpy()
+    own = cases["corrected"].to_numpy() if world.known else scores
     inside = np.clip(scores, _EDGE, 1 - _EDGE)
     return Diagnosis(
         row=row_of(
@@ -58,6 +78,8 @@ def diagnosis(study: Study, number: int) -> Diagnosis:
         ),
         curve=roc(labels, scores, folds),
         band=roc_band(labels, scores, folds, cases=case),
-        calibration=calibration(labels, scores, folds=folds, cases=case),
+        calibration=calibration(labels, own, folds=folds, cases=case),
+        raw=calibration(labels, scores, folds=folds, cases=case),
+        world=world,
         shift=fold_shift(labels, np.log(inside / (1 - inside)), folds),
     )

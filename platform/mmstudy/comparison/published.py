@@ -27,6 +27,7 @@ def published() -> tuple[MethodRow, ...]:
             cases="the paper's test set" if "test set" not in row.get("flag", "") else "others",
             table=row["table"],
             flag=row.get("flag"),
+            same_as=row.get("same_as"),
             printed={name: row[key] for name, key in _PRINTED.items()},
         )
         for row in YAML(typ="safe", pure=True).load(text)["rows"]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mmcaf.stats.areas import auroc, auroc_interval
 from mmcaf.stats.bootstrap import (
@@ -29,7 +29,15 @@ from mmcaf.stats.unpaired import hanley_mcneil
 from mmstudy.storage.origin import Origin
 from mmstudy.study import per_case
 
-__all__ = ["RATE_NAMES", "Figure", "Kind", "MethodRow", "row_of", "row_of_counts"]
+__all__ = [
+    "RATE_NAMES",
+    "Figure",
+    "Kind",
+    "MethodRow",
+    "limited_to",
+    "row_of",
+    "row_of_counts",
+]
 
 Kind = Literal["ours", "baseline", "published"]
 _PUBLISHED = Origin()  # of patients
@@ -75,9 +83,12 @@ class MethodRow:
     auprc: Figure = Figure()
     brier: Figure = Figure()
     flag: str | None = None  # why it is marked, not ranked and not tested
+    same_as: str | None = None  # of published rows: the one printed before that this one repeats
     origin: Origin = _PUBLISHED
     printed: Mapping[str, float] = field(default_factory=dict)  # as published
-    predictions: pl.DataFrame | None = None  # case, label, fold, probability, call; by case, fold
+    # case, label, fold, probability, call, and corrected where that is known; by case, fold
+    predictions: pl.DataFrame | None = None
+    among: NDArray[np.float64] | None = None  # (configurations, rows) it was chosen from, by fold
 
     @property
     def rates(self) -> dict[str, Proportion]:
@@ -95,6 +106,14 @@ class MethodRow:
         return self.counts.tp + self.counts.fn
 
     @property
+    def networks(self) -> int:
+        """How many networks share the patients; where folds are repeated, in one repeat."""
+        if self.predictions is None or not self.n:
+            return 1
+        repeats = self.predictions.height / self.n
+        return round(self.predictions["fold"].n_unique() / repeats)
+
+    @property
     def ranked(self) -> bool:
         """Whether it may stand in an order with others."""
         return self.flag is None
@@ -109,12 +128,15 @@ class MethodRow:
         if self.predictions is None:
             raise ValueError(f"{self.method} is known by its counts alone; it has no cases.")
         return Scored(
-            self.predictions["probability"].to_numpy(), self.predictions["call"].to_numpy()
+            self.predictions["probability"].to_numpy(),
+            self.predictions["call"].to_numpy(),
+            self.among,
         )
 
     @property
     def per_case(self) -> pl.DataFrame:
-        """Each case once, by case: case, label, probability (the mean where folds are repeated).
+        """Each case once, by case: case, label, probability, and corrected where that is known (the
+        means where folds are repeated).
 
         Raises:
             ValueError: the row was made from counts.
@@ -155,6 +177,7 @@ class MethodRow:
             },
             "ranked": self.ranked,
             "flag": self.flag,
+            "same_as": self.same_as,
             "printed": dict(self.printed),
         }
 
@@ -172,11 +195,13 @@ def row_of(
     """A row of cases whose probabilities are known; squamous are those with at least 0.5.
 
     AUROC, AUPRC and Brier are means over folds, with intervals stratified by fold, for networks of
-    different folds have scales of their own. Rates count each case once.
+    different folds have scales of their own. Rates count each case once. The Brier score is of
+    corrected probabilities where they are known, calls are made on the raw ones
+    (`mmstudy.analysis.probabilities`).
 
     Args:
         predictions: case, label, probability, in any order; each case once, or once per `fold`
-            (int, the network that scored it), if that column is there.
+            (int, the network that scored it), if that column is there; and `corrected`, if known.
         method: its name.
         cases: which patients these are, in words.
         origin: whether they are synthetic, and whether the method was told where the lesion is.
@@ -191,14 +216,18 @@ def row_of(
         predictions = predictions.with_columns(fold=pl.lit(0))  # one network
     if predictions.select("case", "fold").is_duplicated().any():
         raise ValueError(f"Need each case once per fold, got some of {method} several times.")
-    known = predictions.select("case", "label", "fold", "probability").sort("case", "fold")
+    columns = ["case", "label", "fold", "probability"]
+    if "corrected" in predictions.columns and not predictions["corrected"].null_count():
+        columns.append("corrected")
+    known = predictions.select(columns).sort("case", "fold")
     known = known.with_columns(call=pl.mean("probability").over("case") >= FIXED)
     labels, scores = known["label"].to_numpy(), known["probability"].to_numpy()
     folds, case = known["fold"].to_numpy(), known["case"].to_numpy()
+    own = known[columns[-1]].to_numpy()  # corrected, or else raw
     counts = _counts(known)
 
-    def figure(value: float, metric: Weighted) -> Figure:
-        interval = bootstrap_interval(metric, labels, scores, folds=folds, cases=case)
+    def figure(value: float, metric: Weighted, of: NDArray[np.float64]) -> Figure:
+        interval = bootstrap_interval(metric, labels, of, folds=folds, cases=case)
         return Figure.of(value, interval)
 
     return MethodRow(
@@ -208,16 +237,46 @@ def row_of(
         cases=cases,
         threshold=f"{FIXED}",
         counts=counts,
-        auroc=Figure.of(
-            auroc(labels, scores, folds), auroc_interval(labels, scores, folds=folds, cases=case)
-        ),
+        auroc=_area(known),
         f1=_f1(counts),
-        auprc=figure(auprc(labels, scores, folds), weighted_auprc),
-        brier=figure(brier(labels, scores), weighted_brier),
+        auprc=figure(auprc(labels, scores, folds), weighted_auprc, scores),
+        brier=figure(brier(labels, own), weighted_brier, own),
         flag=flag,
         origin=origin,
         predictions=known,
     )
+
+
+def limited_to(row: MethodRow, cases: pl.Series) -> MethodRow:
+    """The row on those of its patients that are among `cases`; only what tests read is defined.
+
+    Raises:
+        ValueError: the row was made from counts.
+    """
+    if row.predictions is None:
+        raise ValueError(f"{row.method} is known by its counts alone; it has no cases.")
+    kept = row.predictions["case"].is_in(cases.unique().implode())
+    if kept.all():
+        return row
+    known = row.predictions.filter(kept)
+    return replace(
+        row,
+        cases=f"{row.cases}, {known['case'].n_unique()} of them",
+        counts=_counts(known),
+        auroc=_area(known),
+        f1=Figure(),
+        auprc=Figure(),
+        brier=Figure(),
+        predictions=known,
+        among=None if row.among is None else row.among[:, kept.to_numpy()],
+    )
+
+
+def _area(rows: pl.DataFrame) -> Figure:
+    labels, scores = rows["label"].to_numpy(), rows["probability"].to_numpy()
+    folds, case = rows["fold"].to_numpy(), rows["case"].to_numpy()
+    interval = auroc_interval(labels, scores, folds=folds, cases=case)
+    return Figure.of(auroc(labels, scores, folds), interval)
 
 
 def _counts(rows: pl.DataFrame) -> ConfusionMatrix:
@@ -234,6 +293,7 @@ def row_of_counts(
     table: str,
     threshold: str = "not published",
     flag: str | None = None,
+    same_as: str | None = None,
     printed: Mapping[str, float] | None = None,
 ) -> MethodRow:
     """A published row: its AUROC as printed, with Hanley and McNeil's interval."""
@@ -248,6 +308,7 @@ def row_of_counts(
         auroc=Figure.of(auroc, hanley_mcneil(auroc, positives, negatives)),
         f1=_f1(counts),
         flag=flag,
+        same_as=same_as,
         printed=printed or {},
     )
 

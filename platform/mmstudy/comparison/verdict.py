@@ -1,74 +1,99 @@
 """What may be said of two rows, and nothing more.
 
 A sentence says that one outperforms the other only where a test on patients it was not chosen on
-says so, after Holm's correction for all tests of its family, and nothing points the other way. In
-every other case it says that no difference can be shown, with the counts and the reason.
+says so, after Holm's correction for all tests of its family. What decides is in
+`mmstudy.comparison.outcome`, what is said in `mmstudy.comparison.sentences`. Where nothing is
+decided, the sentence says that no difference can be shown, and which one could have been.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import Proportion
-from mmcaf.stats.paired import Discordant, compare_all, holm
-from mmcaf.stats.unpaired import difference_interval, fisher, z_test
-from mmstudy.comparison.row import Figure, MethodRow
+from mmcaf.stats.paired import PairedTest, compare_all, holm
+from mmcaf.stats.power import detectable_area, detectable_calls, detectable_gap, detectable_rate
+from mmcaf.stats.unpaired import area_higher, difference_interval, fisher, rate_higher, z_test
+from mmstudy.comparison.outcome import ALPHA, AREA, Outcome, Test, outcome_of
+from mmstudy.comparison.row import MethodRow
+from mmstudy.comparison.sentences import capital, counts_of, detail, shown, statement
 
-__all__ = ["ALPHA", "Outcome", "Test", "Verdict", "against_published", "against_same_cases"]
-
-ALPHA = 0.05
-Outcome = Literal["untested", "none", "better", "worse", "mixed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """One measure of two rows; `p_holm` is corrected for the `family` tests made together."""
-
-    measure: str
-    ours: str  # as shown: hits/total, or the value
-    theirs: str
-    difference: float | None  # ours minus theirs
-    low: float | None
-    high: float | None
-    p: float | None
-    how: str
-    p_holm: float | None = None
-    family: int = 0
-
-    @property
-    def significant(self) -> bool:
-        """Whether the corrected p is below 0.05."""
-        return self.p_holm is not None and self.p_holm < ALPHA
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields as plain values."""
-        return {name: getattr(self, name) for name in self.__slots__}
+__all__ = ["Verdict", "against_published", "against_same_cases", "summary_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What is said of ours against one other row."""
 
+    ours: str
     against: str
     table: str
-    outcome: Outcome
+    outcome: Outcome  # of both parts together
+    areas: Outcome  # of AUROC alone
+    calls: Outcome  # of sensitivity and specificity jointly, or of accuracy on the same cases
     sentence: str
+    n: int  # patients of ours
+    n_against: int
     tests: tuple[Test, ...]
     reason: str | None = None  # why no test decides
+    same_as: str | None = None  # the published row that this one repeats; both count once
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain values."""
-        return {
-            "against": self.against,
-            "table": self.table,
-            "outcome": self.outcome,
-            "sentence": self.sentence,
-            "reason": self.reason,
-            "tests": [test.as_dict() for test in self.tests],
-        }
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {"tests": [test.as_dict() for test in self.tests]}
+
+
+def summary_of(method: str, verdicts: Sequence[Verdict], what: str) -> str:
+    """One or two sentences on all verdicts; each row that shows a difference is named.
+
+    Args:
+        method: name of our row.
+        verdicts: of it against rows of one kind; one that repeats another counts once.
+        what: that kind, such as "published row".
+    """
+    once = [verdict for verdict in verdicts if not verdict.same_as]
+    tested = [verdict for verdict in once if verdict.outcome != "untested"]
+    if not tested:
+        reasons = {verdict.reason for verdict in once}
+        why = f": {reasons.pop()}" if len(reasons) == 1 else ""
+        return f"No difference can be shown between {method} and any {what}; none is tested{why}."
+    count = f"{len(tested)} {what}" + ("s" if len(tested) > 1 else "")
+    parts = [words.format(names) for words, names in _named(tested) if names]
+    if not parts:
+        the = f"the {count}" if len(tested) > 1 else f"the one {what}"
+        return f"No difference can be shown between {method} and {the} tested."
+    left = sum(verdict.outcome == "none" for verdict in tested)
+    rest = f"; {left} of them left undecided" if left else ""
+    return capital(f"{method} {'; '.join(parts)}. {count} tested{rest}.")
+
+
+def _named(tested: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """What is said of rows, with a place for their names, and these."""
+
+    def names(outcome: Outcome, *, by_area: bool | None = None) -> str:
+        return ", ".join(
+            verdict.against + _place(verdict.table)
+            for verdict in tested
+            if verdict.outcome == outcome
+            and (by_area is None or by_area == (verdict.areas == outcome))
+        )
+
+    return [
+        ("outperforms {} in AUROC", names("better", by_area=True)),
+        ("is outperformed by {} in AUROC", names("worse", by_area=True)),
+        ("is better at its threshold than {}", names("better", by_area=False)),
+        ("is worse at its threshold than {}", names("worse", by_area=False)),
+        ("is mixed against {}", names("mixed")),
+    ]
+
+
+def _place(table: str) -> str:
+    if table == "readme":
+        return " (README)"
+    return f" (Table {table})" if table.isdigit() else ""
 
 
 def against_published(
@@ -77,19 +102,29 @@ def against_published(
     """Ours against rows of which only counts are known, on other patients.
 
     Sensitivity and specificity by Fisher's exact test, AUROC by its logit. Accuracy is not
-    compared: it depends on how many of each class a test set has. Flagged rows are not tested.
+    compared: it depends on how many of each class a test set has. Flagged rows are not tested, and
+    a row that repeats another one has that one's tests, which count once.
 
     Args:
         ours: the one row decided on beforehand.
         published: in the order of the verdicts.
         caution: why no test of ours would be valid, if so; then none is made.
     """
-    tests = [() if caution or ours.flag or row.flag else _unpaired(ours, row) for row in published]
-    corrected = _corrected(tests)
+    why = [caution or ours.flag or row.flag for row in published]
+    once = [row for row, reason in zip(published, why, strict=True) if not (reason or row.same_as)]
+    found = dict(zip([row.method for row in once], _corrected(ours, once), strict=True))
     return tuple(
-        _verdict(ours, row, found, caution or ours.flag or row.flag)
-        for row, found in zip(published, corrected, strict=True)
+        _verdict(ours, row, () if reason else _tests_of(ours, row, found), reason)
+        for row, reason in zip(published, why, strict=True)
     )
+
+
+def _tests_of(
+    ours: MethodRow, row: MethodRow, found: dict[str, tuple[Test, ...]]
+) -> tuple[Test, ...]:
+    """Those of the row, or of the one it repeats; a family of its own where that one is absent."""
+    name = row.same_as or row.method
+    return found[name] if name in found else _corrected(ours, [row])[0]
 
 
 def against_same_cases(
@@ -97,16 +132,17 @@ def against_same_cases(
     others: Sequence[MethodRow],
     *,
     caution: str | None = None,
-    ahead: Sequence[Estimate] = (),
+    remark: str | None = None,
 ) -> tuple[Verdict, ...]:
-    """Ours against other rows of the same cases: DeLong's and McNemar's exact test.
+    """Ours against other rows of the same cases: areas within folds, and McNemar's exact test.
+
+    Areas by DeLong's test, or, where a row was chosen fold by fold, with the choice made anew.
 
     Args:
         ours: made by `row_of`.
         others: likewise, of the same cases.
         caution: why the p values are too small, if so; they are kept, and decide nothing.
-        ahead: where ours was chosen on these cases and the others were not: how far ahead of each
-            what is chosen is on cases left out (`analysis.optimism.corrected`). Decides then.
+        remark: what every sentence ends with.
 
     Raises:
         ValueError: cases or labels differ, or a row was made from counts.
@@ -125,54 +161,15 @@ def against_same_cases(
         folds=own["fold"].to_numpy(),
         cases=own["case"].to_numpy(),
     )
-    verdicts = []
-    for i, (row, test) in enumerate(zip(others, found, strict=True)):
-        low, high = test.areas.interval or (None, None)
-        area = Test(
-            measure="AUROC",
-            ours=_shown(ours.auroc),
-            theirs=_shown(row.auroc),
-            difference=_known(test.areas.difference),
-            low=low,
-            high=high,
-            p=test.areas.p,
-            how="DeLong within folds, same cases",
-            p_holm=test.areas_p_holm,
-            family=test.family,
+    return tuple(
+        _verdict(
+            ours,
+            row,
+            (_paired_areas(ours, row, test), _paired_calls(ours, row, test)),
+            caution or ours.flag or row.flag,
+            remark,
         )
-        calls = _mcnemar_row(ours, row, test.decisions, test.decisions_p_holm, test.family)
-        flag = ours.flag or row.flag
-        if caution and ahead and not flag:
-            verdicts.append(_of_the_chosen(ours, row, (area, calls), ahead[i], caution))
-        else:
-            verdicts.append(_verdict(ours, row, (area, calls), caution or flag))
-    return tuple(verdicts)
-
-
-def _of_the_chosen(
-    ours: MethodRow, row: MethodRow, tests: tuple[Test, ...], ahead: Estimate, caution: str
-) -> Verdict:
-    """By the interval of what is chosen, on cases left out of the choice."""
-    known = ahead.mean == ahead.mean
-    clear = known and not ahead.low <= 0 <= ahead.high
-    outcome: Outcome = "none" if not clear else "better" if ahead.low > 0 else "worse"
-    start = {
-        "none": f"No difference can be shown between what the search picks and {row.method}",
-        "better": f"What the search picks outperforms {row.method}",
-        "worse": f"{row.method} outperforms what the search picks",
-    }[outcome]
-    gap = f"{ahead.mean:+.3f} [{ahead.low:+.2f}, {ahead.high:+.2f}]" if known else "not defined"
-    return Verdict(
-        against=row.method,
-        table=row.table,
-        outcome=outcome,
-        sentence=(
-            f"{start}: on patients left out of the choice the difference of AUROC is {gap} (the "
-            f"choice resampled, BBC-CV, all intervals together 95 %). {_counts(ours, row)} "
-            f"The p values of {ours.method} itself do not count, since {caution}."
-        ),
-        tests=tests,
-        reason=caution,
+        for row, test in zip(others, found, strict=True)
     )
 
 
@@ -182,45 +179,68 @@ def _cases(row: MethodRow) -> Any:
     return row.predictions.select("case", "fold", "label")
 
 
-def _mcnemar_row(
-    ours: MethodRow, other: MethodRow, decisions: Discordant, p_holm: float | None, family: int
-) -> Test:
-    a, b = ours.rates["accuracy"], other.rates["accuracy"]
+def _paired_areas(ours: MethodRow, row: MethodRow, test: PairedTest) -> Test:
+    areas = test.areas
+    low, high = areas.interval or (None, None)
+    chosen = ours.among is not None or row.among is not None
+    way = "choice made anew" if chosen else "DeLong"
+    return Test(
+        measure=AREA,
+        ours=shown(ours.auroc),
+        theirs=shown(row.auroc),
+        difference=None if areas.difference != areas.difference else areas.difference,
+        low=low,
+        high=high,
+        p=areas.p,
+        how=f"{way} within folds, same cases",
+        p_holm=test.areas_p_holm,
+        family=test.family,
+        higher=areas.higher,
+        detectable=detectable_gap(areas, ALPHA / test.family),
+    )
+
+
+def _paired_calls(ours: MethodRow, row: MethodRow, test: PairedTest) -> Test:
+    a, b, found = ours.rates["accuracy"], row.rates["accuracy"], test.decisions
+    low, high = found.interval() or (None, None)
     return Test(
         measure="accuracy",
         ours=f"{a.hits}/{a.total}",
         theirs=f"{b.hits}/{b.total}",
         difference=(a.hits - b.hits) / a.total if a.total else None,
-        low=None,
-        high=None,
-        p=decisions.p,
-        how=f"McNemar, {decisions.only_first} right alone against {decisions.only_second}",
-        p_holm=p_holm,
-        family=family,
+        low=low,
+        high=high,
+        p=found.p,
+        how=f"McNemar, {found.only_first} right alone against {found.only_second}",
+        p_holm=test.decisions_p_holm,
+        family=test.family,
+        higher=found.higher,
+        detectable=detectable_calls(found, float(b), ALPHA / test.family),
     )
 
 
 def _unpaired(ours: MethodRow, row: MethodRow) -> tuple[Test, ...]:
-    found = [
+    rates = [
         _of_rates(name, ours.rates[name], row.rates[name])
         for name in ("sensitivity", "specificity")
     ]
     a, b = ours.auroc, row.auroc
     if a.value is None or b.value is None or None in (a.low, a.high, b.low, b.high):
-        return tuple(found)
+        return tuple(rates)
     first, second = (a.low or 0.0, a.high or 0.0), (b.low or 0.0, b.high or 0.0)
     low, high = difference_interval(a.value, first, b.value, second)
     area = Test(
-        measure="AUROC",
-        ours=_shown(a),
-        theirs=_shown(b),
+        measure=AREA,
+        ours=shown(a),
+        theirs=shown(b),
         difference=a.value - b.value,
         low=low,
         high=high,
         p=z_test(first, second),
         how="z of the logits, Hanley-McNeil for theirs",
+        higher=area_higher(first, second),
     )
-    return (*found, area)
+    return (*rates, area)
 
 
 def _of_rates(name: str, ours: Proportion, theirs: Proportion) -> Test:
@@ -238,92 +258,76 @@ def _of_rates(name: str, ours: Proportion, theirs: Proportion) -> Test:
         high=high,
         p=p,
         how="Fisher's exact test, Newcombe's interval",
+        higher=rate_higher(ours, theirs),
     )
 
 
-def _corrected(groups: Sequence[tuple[Test, ...]]) -> list[tuple[Test, ...]]:
-    """All tests of all groups as one family."""
+def _corrected(ours: MethodRow, rows: Sequence[MethodRow]) -> list[tuple[Test, ...]]:
+    """The tests of ours against all rows as one family, and what each could have shown in it."""
+    groups = [_unpaired(ours, row) for row in rows]
     flat = [test for group in groups for test in group]
     values = iter(holm([test.p for test in flat]))
     return [
-        tuple(replace(test, p_holm=next(values), family=len(flat)) for test in group)
-        for group in groups
+        tuple(
+            replace(
+                test,
+                p_holm=next(values),
+                family=len(flat),
+                detectable=_detectable(ours, row, test.measure, ALPHA / len(flat)),
+            )
+            for test in group
+        )
+        for row, group in zip(rows, groups, strict=True)
     ]
 
 
-def _verdict(
-    ours: MethodRow, row: MethodRow, tests: tuple[Test, ...], reason: str | None
-) -> Verdict:
-    outcome = "untested" if reason else _outcome(tests)
-    return Verdict(
-        against=row.method,
-        table=row.table,
-        outcome=outcome,
-        sentence=_sentence(ours, row, tests, outcome, reason),
-        tests=tests,
-        reason=reason,
+def _detectable(ours: MethodRow, row: MethodRow, measure: str, alpha: float) -> float | None:
+    if measure != AREA:
+        return detectable_rate(ours.rates[measure].total, row.rates[measure], alpha)
+    theirs = row.auroc
+    if theirs.value is None:
+        return None
+    return detectable_area(
+        theirs.value,
+        (theirs.low or 0.0, theirs.high or 1.0),
+        positives=ours.positives,
+        negatives=ours.n - ours.positives,
+        folds=ours.networks,
+        alpha=alpha,
     )
 
 
-def _outcome(tests: Sequence[Test]) -> Outcome:
-    clear = {test.difference > 0 for test in tests if test.significant and test.difference}
-    signs = {test.difference > 0 for test in tests if test.difference}
-    if not clear:
-        return "none"
-    if len(signs) > 1:  # one higher for the other lower may be no more than another threshold
-        return "mixed"
-    return "better" if clear == {True} else "worse"
-
-
-def _sentence(
-    ours: MethodRow, row: MethodRow, tests: Sequence[Test], outcome: Outcome, reason: str | None
-) -> str:
-    counts = _counts(ours, row)
-    if outcome == "untested":
-        why = f"{reason}".rstrip(".")
-        return (
+def _verdict(
+    ours: MethodRow,
+    row: MethodRow,
+    tests: tuple[Test, ...],
+    reason: str | None,
+    remark: str | None = None,
+) -> Verdict:
+    outcome, areas, calls = outcome_of(tests)
+    if reason:
+        outcome = areas = calls = "untested"
+        start = (
             f"No difference can be shown between {ours.method} and {row.method}; "
-            f"no test decides it: {why}. {counts}"
+            f"no test decides it: {reason.rstrip('.')}."
         )
-    said = ", ".join(f"{test.measure} {_rounded(test.p_holm)}" for test in tests)
-    p_values = f"Corrected p (Holm, {tests[0].family} tests): {said}." if tests else ""
-    if outcome == "none":
-        start = f"No difference can be shown between {ours.method} and {row.method}."
-    elif outcome == "mixed":
-        start = f"{ours.method} and {row.method} differ, but not all in one direction."
-    elif outcome == "better":
-        start = f"{ours.method} outperforms {row.method} in {_clear(tests)}."
     else:
-        start = f"{row.method} outperforms {ours.method} in {_clear(tests)}."
-    return f"{start} {counts} {p_values}".rstrip()
-
-
-def _clear(tests: Sequence[Test]) -> str:
-    return " and ".join(test.measure for test in tests if test.significant)
-
-
-def _counts(ours: MethodRow, row: MethodRow) -> str:
-    parts = [
-        f"{name} {a.hits}/{a.total} against {b.hits}/{b.total}"
-        for name, a, b in (
-            (name, ours.rates[name], row.rates[name])
-            for name in ("sensitivity", "specificity", "accuracy")
-        )
-    ]
-    parts.append(f"AUROC {_shown(ours.auroc)} against {_shown(row.auroc)}")
-    text = ", ".join(parts) + "."
-    return text[0].upper() + text[1:]
-
-
-def _rounded(p: float | None) -> str:
-    if p is None:
-        return "not testable"
-    return "below 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _shown(figure: Figure) -> str:
-    return "-" if figure.value is None else f"{figure.value:.3f}"
-
-
-def _known(value: float) -> float | None:
-    return None if value != value else value
+        start = statement(ours.method, row.method, tests)
+    family = f"Holm, {tests[0].family} tests." if tests and not reason else ""
+    same = f"The same published row as {row.same_as}, counted once." if row.same_as else ""
+    details = [] if reason else map(detail, tests)
+    parts = (capital(start), counts_of(ours, row), *details, family, remark, same)
+    return Verdict(
+        ours=ours.method,
+        against=row.method,
+        table=row.table,
+        outcome=outcome,
+        areas=areas,
+        calls=calls,
+        sentence=" ".join(filter(None, parts)),
+        n=ours.n,
+        n_against=row.n,
+        tests=tests,
+        reason=reason,
+        same_as=row.same_as,
+    )

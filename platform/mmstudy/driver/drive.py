@@ -31,15 +31,16 @@ from mmstudy.errors import Interrupted, MMStudyError, TooManyFailures, UsageErro
 from mmstudy.search.importance import keep_importance
 from mmstudy.search.optuna_study import Proposal, Search
 from mmstudy.search.rebuild import Known
+from mmstudy.search.sources import begun_from, with_points
 from mmstudy.search.warm_start import known_trials
 from mmstudy.spec.study_spec import ResourceSpec, StudySpec, trial_config
-from mmstudy.storage.about import check_continues, write_about
+from mmstudy.storage.about import check_continues, read_about, write_about
 from mmstudy.storage.compaction import SEGMENT_TRIALS
 from mmstudy.storage.folder import StudyFolder, working_root
 from mmstudy.storage.ledger import FolderLedger
 from mmstudy.storage.lock import driver_lock
 from mmstudy.storage.origin import Origin
-from mmstudy.storage.schema import State
+from mmstudy.storage.schema import Source, State
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import open_study
 from mmstudy.trial.compute import derive_seed
@@ -99,6 +100,7 @@ def plan_study(
     name: str,
     shared: Path | None = None,
     progress: Progress | None = None,
+    continues: bool = True,
 ) -> Plan:
     """Check that `spec` fits `cohort` and what may already lie in `root/name`, and the volumes.
 
@@ -109,6 +111,7 @@ def plan_study(
         name: of the study's own folder in `root`.
         shared: where earlier stages and features lie, for other studies too.
         progress: told of every volume that has to be read.
+        continues: whether a study that already lies there must be able to go on with `spec`.
 
     Raises:
         UsageError: the protocol does not fit the cohort, or the folder holds another study.
@@ -124,7 +127,8 @@ def plan_study(
     plan = Plan(spec, patients, StudyFolder(working_root(root) / name), split, shared)
     before = StudyFolder(root / name)
     before.refresh(at_once=True)
-    check_continues(before, spec, patients.digest, plan.split)
+    if continues:
+        check_continues(before, spec, patients.digest, plan.split)
     largest = max(plan.in_plane_px, default=0)
     if largest > patients.in_plane_px:
         raise UsageError(
@@ -168,9 +172,11 @@ def run_study(
             make_volumes(plan.cohort, VolumeSpec(side), progress)
         check(plan.cohort, plan.in_plane_px, progress)
         known = _known(plan)
+        sources = _sources(plan, known)
+        spec = with_points(plan.spec, sources)
         mended = mend(
             plan.folder,
-            plan.spec,
+            spec,
             len(plan.split.folds),
             say=lambda finding: say(str(finding)),
             adopted=known,
@@ -178,11 +184,12 @@ def run_study(
         sweep(plan.folder, [n for n, row in mended.rows.items() if row.state is State.RUNNING])
         if len(plan.folder.files(plan.folder.trials, "[0-9]*")) >= SEGMENT_TRIALS:
             FolderLedger(plan.folder).compact()
-        write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared)
+        write_about(plan.folder, plan.spec, plan.cohort, plan.split, plan.shared, sources)
         note_cohort(plan.cohort)
         with runner:
             resources = adapted(plan.spec.resources, runner, say)
-            conductor = _conductor(plan, resources, notify, mended, known)
+            search = Search(mended.journal, spec, known)
+            conductor = _conductor(plan, resources, notify, mended, search)
             try:
                 with stoppable(plan.folder, conductor.interrupt, lambda: conductor.interrupted):
                     runner.run(conductor, objective, resources)
@@ -219,7 +226,7 @@ def _conductor(
     resources: ResourceSpec,
     notify: Callable[[Standing], None],
     mended: Mended,
-    known: Sequence[Known],
+    search: Search,
 ) -> StudyConductor:
     launch = uuid.uuid4().hex
 
@@ -241,7 +248,7 @@ def _conductor(
     return StudyConductor(
         ledger=FolderLedger(plan.folder),
         spec=plan.spec,
-        search=Search(mended.journal, plan.spec, known),
+        search=search,
         rows=mended.rows,
         folds=len(plan.split.folds),
         task=task,
@@ -272,6 +279,13 @@ def _known(plan: Plan) -> Sequence[Known]:
         cohort_digest=plan.cohort.digest,
         split=plan.split,
     )
+
+
+def _sources(plan: Plan, known: Sequence[Known]) -> tuple[Source, ...]:
+    """What the search began from: as recorded when it did, or read now."""
+    if plan.folder.study.exists():
+        return read_about(plan.folder).sources
+    return begun_from(plan.spec, plan.split, known)
 
 
 def _ended(plan: Plan, conductor: StudyConductor) -> Standing:

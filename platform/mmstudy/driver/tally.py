@@ -1,4 +1,5 @@
-"""How a study stands: counts by state, the best so far. Kept up to date, never counted anew."""
+"""How a study stands: counts by state, the highest value so far. Kept up to date, never counted
+anew."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Standing:
     pruned: int
     failed: int
     infeasible: int
-    best: float | None
+    best: float | None  # the highest value of the search so far
     best_number: int | None
     seconds_left: float | None
     stopping: str | None  # why no further trial begins, if so
@@ -69,7 +70,7 @@ class Tally:
 
     @property
     def best(self) -> tuple[float, int] | None:
-        """Value and number of the best complete trial."""
+        """Value and number of the complete trial that is highest in the search."""
         return (self._best[0], -self._best[1]) if self._best else None
 
     def standing(self, *, asked: int, running: int, stopping: str | None) -> Standing:

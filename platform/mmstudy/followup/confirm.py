@@ -1,5 +1,8 @@
 """The best few trials again, over new splits and training seeds: what is left of their value.
 
+That takes out luck of training and of dealing folds, and leaves luck of the patients, who are the
+same in every run (`Study.luck` says how much is which).
+
 A run trains a trial's params on other folds of the same patients, the test set still set aside, and
 takes the AUROC at the trial's own best epoch: nothing is chosen again. Run k of every trial has the
 same folds, so trials can be compared run by run. A run that was stopped goes on with the fold it
@@ -33,7 +36,7 @@ from mmstudy.errors import (
 from mmstudy.followup.rerun import split_of, task_of
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.lock import driver_lock
-from mmstudy.storage.schema import CONFIRMATIONS, MOST_TRIALS, RATES, EpochRow
+from mmstudy.storage.schema import CONFIRMATIONS, MOST_TRIALS, PREDICTIONS, RATES, EpochRow
 from mmstudy.storage.stop import stoppable
 from mmstudy.study import Study, open_study
 from mmstudy.trial.compute import derive_seed, load_plan, train
@@ -72,10 +75,10 @@ def confirm(
         if not 1 <= number <= most:
             raise UsageError(f"{name} must be from 1 to {most}, got {number}.")
     spec = study.about.spec
-    complete = study.trials().filter(state="complete")
-    if not complete.height:
+    chosen = study.highest(top)
+    if not chosen:
         raise MMStudyError(f"{study.name} has no complete trial to confirm.")
-    chosen, own = complete.head(top)["number"].to_list(), study.cohort(cohort)
+    own = study.cohort(cohort)
     check(own, progress=progress)
     folder = study.folder.working()
     with driver_lock(folder), runner:
@@ -103,8 +106,13 @@ def confirm(
 
 
 def summary(study: Study) -> list[dict[str, Any]]:
-    """Confirmed trials, the best first: the value of the search beside the confirmed one."""
+    """Confirmed trials, the best first: the value of the search beside the confirmed one.
+
+    The standard error of training falls with the number of runs, that of patients does not; the
+    share is that of patients in the variance. All three are None where the runs do not tell.
+    """
     confirmed, values = study.confirmed(), dict(study.trials().select("number", "value").rows())
+    luck = {number: study.luck(number) for number in confirmed}
     count = dict(study.confirmations().group_by("number").agg(pl.col("run").n_unique()).rows())
     return [
         {
@@ -115,8 +123,11 @@ def summary(study: Study) -> list[dict[str, Any]]:
             "high": found.high,
             "runs": count[number],
             "folds": found.n,  # over all runs
+            "training_error": of.training if (of := luck[number]) else None,
+            "patients_error": of.patients if of else None,
+            "patients_share": of.share if of else None,
         }
-        for number, found in sorted(confirmed.items(), key=lambda item: -item[1].mean)
+        for number, found in confirmed.items()
     ]
 
 
@@ -141,7 +152,7 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
     number, run = task.confirms or (task.number, 0)
     folder = StudyFolder.at(task.study, "trial")
     path = folder.confirmation(number, run)
-    folder.fetch(path)
+    folder.fetch(path, folder.confirmation_cases(number, run))
     done = len({row["fold"] for row in folder.rows(path, CONFIRMATIONS)})
     study = open_study(task.study)
     split = split_of(study, replace(task, number=number))
@@ -153,6 +164,7 @@ def _computed(task: TrialTask) -> Iterator[EpochRow | None]:
         seconds += epoch.report.seconds
         if epoch.report.epoch == task.last_epoch:
             row = _row(task, number, run, epoch, seconds)
+            _keep_cases(folder, number, run, epoch)
             folder.add_rows(path, CONFIRMATIONS, [row])
             seconds = 0.0
         yield epoch.row(task.number)
@@ -232,3 +244,16 @@ def _row(
         "seconds": seconds,
         "written": datetime.now(UTC),
     }
+
+
+def _keep_cases(folder: StudyFolder, number: int, run: int, epoch: FoldEpoch) -> None:
+    """Write what a fold's validation cases got, in place of what a killed process had written."""
+    path = folder.confirmation_cases(number, run)
+    found = epoch.report.predictions
+    of = {"number": number, "fold": epoch.fold, "epoch": epoch.report.epoch}
+    cases = [
+        {**of, "case": case, "label": int(label), "probability": float(probability)}
+        for case, label, probability in zip(found.case, found.label, found.probability, strict=True)
+    ]
+    before = [row for row in folder.rows(path, PREDICTIONS) if row["fold"] != epoch.fold]
+    folder.put_rows(path, PREDICTIONS, [*before, *cases])

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmcaf.files.look_notes import note_look
 from mmcaf.stats.areas import auroc_interval
 from mmcaf.stats.metrics import rates
 from mmstudy.errors import UsageError
@@ -30,8 +31,13 @@ def evaluate(
     progress: Callable[[str, int, int], None] = lambda *_: None,
     *,
     weights: str | Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Metrics of trial `number` on the test patients, as the row that is logged.
+
+    They are of the ensemble: each patient's score is the mean over the networks of all folds, raw,
+    and is called at 0.5. `mmstudy.comparison.judged.judged_look` has counts and intervals of every
+    rate, the threshold that the folds give, and calibration.
 
     Args:
         study: where the trial is.
@@ -39,6 +45,7 @@ def evaluate(
         cohort: the study's own, if it was moved.
         progress: told of every step.
         weights: folder of SAM's weights, for a trial that needs them.
+        say: told where the look could not be noted beside the cohort.
 
     Raises:
         UsageError: the protocol sets no test patients aside, or a driver runs the study.
@@ -57,6 +64,7 @@ def evaluate(
         found = predict_test(study, number, own, progress, weights)
         labels, scores = found["label"].to_numpy(), found["probability"].to_numpy()
         low, high = auroc_interval(labels, scores)
+        now = datetime.now(UTC)
         look, epoch = study.evaluations().height + 1, study.trial(number)["best_epoch"]
         row = {
             "look": look,
@@ -67,11 +75,13 @@ def evaluate(
             "auroc_low": low,
             "auroc_high": high,
             "code_version": code_version(),
-            "written": datetime.now(UTC),
+            "written": now,
         }
         of = {"number": number, "fold": -1, "epoch": epoch}  # the mean over all folds' networks
         cases = [{**of, **case} for case in found.to_dicts()]
         folder.add_rows(folder.evaluations, EVALUATIONS, [row])  # first: no look goes uncounted
+        if fault := note_look(own.folder, study.look(number, now)):
+            say(f"Counted among the studies of this root, but not beside the cohort: {fault}.")
         folder.put_rows(folder.test_predictions(look), PREDICTIONS, cases)
     asked.refresh()
     return row

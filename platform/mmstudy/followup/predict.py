@@ -23,9 +23,10 @@ from mmcaf.net.registry import reads_image
 from mmcaf.training.loop import load_model_state
 from mmcaf.training.loop import predict as predict_cases
 from mmstudy.errors import MMStudyError
+from mmstudy.followup.overlap import shared_patients
 from mmstudy.followup.rerun import Progress, split_of, task_of
 from mmstudy.storage.schema import State
-from mmstudy.study import Study
+from mmstudy.study import Study, with_corrected
 from mmstudy.trial.compute import build_model, derive_seed, load_plan, train
 from mmstudy.trial.task import Fitted, TrialTask, stored_config
 
@@ -41,10 +42,12 @@ def predict(
     cohort: str | Path | None = None,
     weights: str | Path | None = None,
 ) -> pl.DataFrame:
-    """Probabilities of every case of the cohort `other`: case, label, probability.
+    """Probabilities of every case of the cohort `other`: case, label, probability, corrected.
 
-    The mean over the networks of all folds at the trial's best epoch. They are kept in the trial's
-    artifacts; where they are missing they are trained again first.
+    `probability` is raw: the mean over the networks of all folds at the trial's best epoch.
+    `corrected` is of the share of squamous patients among those the networks trained on, and null
+    where that cannot be told (`mmstudy.analysis.probabilities`). The networks are kept in the
+    trial's artifacts; where they are missing they are trained again first.
 
     Args:
         study: where the trial is.
@@ -56,20 +59,13 @@ def predict(
 
     Raises:
         MMStudyError: the trial is not complete, it needs weights, or `other` shares patients with
-            the study's cohort.
+            the study's cohort, under whatever names.
     """
     patients = load_cohort(place(str(other), "cohort"))
     own = study.cohort(cohort)
-    # Synthetic patients of every cohort have the same ids; their series do not.
-    key = "series_uid" if own.synthetic or patients.synthetic else "patient_id"
-    shared = patients.patients[key].is_in(own.patients[key].to_list()).sum()
-    if shared:
-        raise MMStudyError(
-            f"{shared} of the {patients.patients.height} patients are of the cohort the study was "
-            "begun on, in whatever form; a trial is judged on others. `mmstudy evaluate` has its "
-            "test patients."
-        )
-    return _ensemble(study, number, own, (patients, patients.patients), progress, weights)
+    _refuse_own(own, patients)
+    found = _ensemble(study, number, own, (patients, patients.patients), progress, weights)
+    return with_corrected(found, study.world(number).ensemble)
 
 
 def predict_test(
@@ -79,13 +75,25 @@ def predict_test(
     progress: Progress,
     weights: str | Path | None = None,
 ) -> pl.DataFrame:
-    """Probabilities of the study's own test patients; only `evaluate` calls it and logs the look.
+    """Raw probabilities of the study's own test patients; only `evaluate`, which logs the look,
+    calls it.
 
     Raises:
         MMStudyError: the trial is not complete.
     """
     test = own.patients.filter(pl.col("case").is_in(study.about.split.test))
     return _ensemble(study, number, own, (own, test), progress, weights)
+
+
+def _refuse_own(own: Cohort, other: Cohort) -> None:
+    found = shared_patients(own, other)
+    if found.patients:
+        told = ", ".join(f"{count} by {name}" for name, count in found.by.items() if count)
+        raise MMStudyError(
+            f"{len(found.patients)} of the {other.patients.height} patients are of the cohort the "
+            f"study was begun on, under whatever names ({told}); a trial is judged on others. "
+            "`mmstudy evaluate` has its test patients."
+        )
 
 
 def _ensemble(

@@ -18,6 +18,7 @@ from mmstudy.analysis.filters import Setting
 from mmstudy.analysis.filters import settings as searched
 from mmstudy.analysis.overview import band, mean_curves
 from mmstudy.analysis.overview import timeline as spans
+from mmstudy.comparison.benefit import net_benefit as benefit
 from mmstudy.comparison.comparison import compare
 from mmstudy.comparison.diagnosis import Diagnosis, diagnosis
 from mmstudy.comparison.row import MethodRow
@@ -40,6 +41,7 @@ __all__ = [
     "history",
     "importance",
     "learning_curves",
+    "net_benefit",
     "parallel",
     "pareto",
     "roc",
@@ -67,7 +69,7 @@ COSTS = {  # of a trial: column -> words
 
 
 def history(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:
-    """The value of every complete trial in order, and the best so far.
+    """The value of every complete trial in order, and the highest value of the search so far.
 
     Raises:
         MMStudyError: no trial is complete.
@@ -217,11 +219,28 @@ def roc(study: Study, number: int | None = None, *, found: Diagnosis | None = No
 def calibration(study: Study, number: int | None = None, *, found: Diagnosis | None = None) -> Plot:
     """Predicted against observed share of squamous cases of a complete trial, out of fold.
 
+    Probabilities are corrected to the share of squamous patients in training, where that is known;
+    raw ones stand beside them.
+
     Raises:
         MMStudyError: the trial is not complete.
     """
     found = found or diagnosis(study, _number(study, number))
-    return _of(study, evidence.reliability(found.calibration))
+    raw = found.raw if found.world.changes else None
+    return _of(study, evidence.reliability(found.calibration, raw))
+
+
+def net_benefit(study: Study, number: int | None = None) -> Plot:
+    """Net benefit by threshold of a complete trial, out of fold, beside treating all or nobody.
+
+    Raises:
+        MMStudyError: the trial is not complete.
+    """
+    number = _number(study, number)
+    curve = benefit(study, number)
+    if curve is None:
+        raise MMStudyError(f"Trial {number} of {study.name} was validated on no case.")
+    return _of(study, evidence.net_benefit(curve, study.out_of_fold(number)["case"].n_unique()))
 
 
 def confirmed(study: Study, *, trials: pl.DataFrame | None = None) -> Plot:

@@ -9,7 +9,7 @@ import polars as pl
 
 from mmcaf.stats.calibration import Calibration
 from mmcaf.stats.estimates import Estimate
-from mmcaf.stats.roc import RocBand, RocCurve
+from mmcaf.stats.roc import DecisionCurve, RocBand, RocCurve
 from mmstudy.comparison.row import MethodRow
 from mmstudy.plots.plot import BLUE, CATEGORICAL, GREY, ORANGE, UNIT, VERMILION, Layer, Plot, Rule
 from mmstudy.storage.explanations import Curve, Shap
@@ -20,6 +20,7 @@ __all__ = [
     "fold_curves",
     "forest",
     "kind_of",
+    "net_benefit",
     "reliability",
     "roc",
     "shap_values",
@@ -40,6 +41,35 @@ def fold_curves(epochs: pl.DataFrame, column: str, label: str) -> Plot:
         layers=tuple(layers),
         alt=f"{label} by epoch, one line per fold.",
         height=280,
+    )
+
+
+def net_benefit(curve: DecisionCurve, n: int) -> Plot:
+    """Net benefit by threshold of the model, of treating everybody and of treating nobody.
+
+    Treating everybody falls without end; the picture ends a little below treating nobody.
+    """
+    x = curve.threshold.tolist()
+    layers = []
+    if curve.low is not None and curve.high is not None:
+        low, high = curve.low.tolist(), curve.high.tolist()
+        layers.append(Layer(kind="band", name="95 %, pointwise", x=x, y=low, high=high))
+    lines = {"treat as this trial says": (curve.model.tolist(), BLUE)}
+    lines |= {"treat everybody as squamous": (curve.treat_all.tolist(), ORANGE)}
+    lines |= {"treat nobody so": ([0.0] * len(x), GREY)}
+    layers += [
+        Layer(kind="line", name=name, x=x, y=y, colour=colour)
+        for name, (y, colour) in lines.items()
+    ]
+    top = max(*curve.model.tolist(), *curve.treat_all.tolist(), 0.1)
+    return Plot(
+        name="net-benefit",
+        x="threshold: probability of squamous from which on to act",
+        y="net benefit per patient",
+        x_range=UNIT,
+        y_range=(-0.25 * top, 1.15 * top),
+        layers=tuple(layers),
+        alt=f"Net benefit by threshold, of {n} cases, beside treating everybody and nobody.",
     )
 
 
@@ -67,21 +97,26 @@ def roc(curve: RocCurve, band: RocBand | None, label: str) -> Plot:
     )
 
 
-def reliability(found: Calibration) -> Plot:
-    """Predicted against observed share of squamous cases; vertical bars are drawn as two lines."""
+def reliability(found: Calibration, raw: Calibration | None = None) -> Plot:
+    """Predicted against observed share of squamous cases; vertical bars are drawn as two lines.
+
+    With `raw`, `found` is of corrected probabilities, and the groups of raw ones stand beside them.
+    """
     bins = found.bins
     x = [one.predicted for one in bins]
     low, high = ([one.interval[end] for one in bins] for end in (0, 1))
+    before = [] if raw is None else [_groups(raw, "raw", GREY)]
     return Plot(
         name="calibration",
-        x="predicted probability of squamous",
+        x=f"{'predicted' if raw is None else 'corrected'} probability of squamous",
         y="observed share of squamous",
         x_range=UNIT,
         y_range=UNIT,
         layers=(
             Layer(kind="band", name="95 % Wilson", x=x, y=low, high=high),
             Layer(kind="line", name="ideal", x=UNIT, y=UNIT, colour=GREY, dashed=True),
-            Layer(kind="line", name="groups", x=x, y=[float(b.observed) for b in bins]),
+            *before,
+            _groups(found, "groups" if raw is None else "corrected", BLUE),
             Layer(
                 kind="dots",
                 name="groups",
@@ -95,6 +130,11 @@ def reliability(found: Calibration) -> Plot:
         square=True,
         height=380,
     )
+
+
+def _groups(of: Calibration, name: str, colour: str) -> Layer:
+    x, y = [one.predicted for one in of.bins], [float(one.observed) for one in of.bins]
+    return Layer(kind="line", name=name, x=x, y=y, colour=colour)
 
 
 _KINDS = {
@@ -160,7 +200,7 @@ def _figure(row: MethodRow, measure: str) -> tuple[float | None, float, float]:
 
 def confirmed(found: dict[int, Estimate], searched: dict[int, float], runs: pl.DataFrame) -> Plot:
     """Confirmed means with intervals, every fold's value, and what the search had said."""
-    numbers = sorted(found, key=lambda one: -found[one].mean)
+    numbers = list(found)
     places = list(range(len(numbers)))
     spans = [found[number] for number in numbers]
     folds = [

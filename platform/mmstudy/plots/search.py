@@ -36,7 +36,7 @@ __all__ = [
 
 
 def history(trials: pl.DataFrame) -> Plot:
-    """The value of every complete trial in order, and the best so far."""
+    """The value of every complete trial in order, and the highest value of the search so far."""
     done = trials.filter(pl.col("value").is_not_null()).sort("number")
     number, value = done["number"].to_list(), done["value"].to_list()
     best = done["value"].cum_max().to_list()
@@ -47,9 +47,9 @@ def history(trials: pl.DataFrame) -> Plot:
         y=AUROC,
         layers=(
             Layer(kind="dots", name="trial", x=number, y=value, size=size),
-            Layer(kind="step", name="best so far", x=number, y=best, colour=GREEN),
+            Layer(kind="step", name="best of the search so far", x=number, y=best, colour=GREEN),
         ),
-        alt=f"Validation AUROC of {len(number)} complete trials by number, and the best so far.",
+        alt=f"Validation AUROC of {len(number)} complete trials by number, and the highest so far.",
     )
 
 
@@ -109,8 +109,8 @@ def timeline(rows: pl.DataFrame) -> Plot:
 
 
 def importances(rows: Sequence[Mapping[str, Any]]) -> Plot:
-    """Both measures of importance per setting."""
-    names = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
+    """Both measures of importance per setting, each named for what it shares out."""
+    names = {"fanova": "fANOVA: of the value", "ped_anova": "PED-ANOVA: of the best tenth"}
     layers = []
     for column, colour in zip(names, (BLUE, ORANGE), strict=True):
         known = [(i, float(row[column] or 0)) for i, row in enumerate(rows) if row.get(column)]
@@ -126,12 +126,15 @@ def importances(rows: Sequence[Mapping[str, Any]]) -> Plot:
         )
     return Plot(
         name="importance",
-        x="share of the variation in value",
+        x="share among the settings",
         y="",
-        rows=tuple(f"{row['setting']} (n={row['n']})" for row in rows),
+        rows=tuple(
+            f"{row['setting']} (n={row['n']}{', ' * bool(row.get('says'))}{row.get('says') or ''})"
+            for row in rows
+        ),
         x_range=UNIT,
         layers=tuple(layers),
-        alt="How much of the variation in value each searched setting explains.",
+        alt="Each setting's share in how the value varies, and in what the best trials have.",
         height=90 + 34 * len(rows),
     )
 

@@ -18,7 +18,7 @@ _BINS = 10
 
 
 def parallel(trials: pl.DataFrame, settings: Sequence[Setting]) -> Plot:
-    """A line per complete trial over all its settings, coloured by value; the best drawn last."""
+    """A line per complete trial over all its settings, coloured by value; the highest is last."""
     done = trials.drop_nulls("value").sort("value")
     axes = tuple(_axis(setting, done) for setting in settings)
     columns = [_places(done, setting, axis) for setting, axis in zip(settings, axes, strict=True)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from mmcaf.stats.estimates import Estimate
 from mmstudy.benchmark.read import Benchmark, BenchmarkRow
 from mmstudy.benchmark.rows import REFERENCE
+from mmstudy.comparison.outcome import Test
 from mmstudy.comparison.row import RATE_NAMES, MethodRow
-from mmstudy.comparison.verdict import Test, Verdict
+from mmstudy.comparison.sentences import could_show, difference, excluded, likely
+from mmstudy.comparison.verdict import Verdict
 from mmstudy.report.comparison import measure
 from mmstudy.report.table import MACHINES, Block, Column, Notes, Table
 
@@ -49,6 +51,7 @@ def _cells(row: BenchmarkRow, verdict: Verdict | None) -> dict[str, str]:
         "MMCAF-Net minus it, AUROC": _difference(tests.get("AUROC"))
         if row.entry.key != REFERENCE
         else "reference",
+        **_reading(tests.get("AUROC")),
         "McNemar": _mcnemar(tests.get("accuracy")),
         "trials": str(row.trials),
         "seeds": str(row.seeds),
@@ -74,10 +77,16 @@ def _estimate(found: Estimate | None, counted: str = "n") -> str:
 
 
 def _difference(test: Test | None) -> str:
-    if test is None or test.difference is None:
-        return "-"
-    bounds = f" [{test.low:+.2f}, {test.high:+.2f}]" if None not in (test.low, test.high) else ""
-    return f"{test.difference:+.3f}{bounds} {_p(test)}"
+    return "-" if test is None or test.difference is None else f"{difference(test)} {_p(test)}"
+
+
+def _reading(test: Test | None) -> dict[str, str]:
+    """What the difference of AUROC excludes, how likely MMCAF-Net is higher, what could show."""
+    names = ("excludes that MMCAF-Net is", "P(MMCAF-Net higher)", "could show")
+    if test is None or test.higher is None:
+        return dict.fromkeys(names, "-")
+    values = (excluded(test), likely(test.higher), could_show(test))
+    return dict(zip(names, values, strict=True))
 
 
 def _mcnemar(test: Test | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-__all__ = ["csv_text", "latex_text", "markdown_line", "markdown_text", "one_line"]
+__all__ = ["csv_text", "latex_text", "markdown_line", "markdown_text", "one_line", "visible"]
 
 _FORMULA = frozenset("=+-@＝＋－＠")  # the wide ones as well: some spreadsheets narrow them
 _CONTROLS: dict[int, str | None] = {
@@ -39,6 +39,15 @@ def one_line(text: str) -> str:
     """
     kept = (sign for sign in text if sign.isprintable() or sign.isspace())
     return " ".join("".join(kept).split())
+
+
+def visible(text: str) -> str:
+    r"""Text for a terminal: its lines as they are, without signs that nobody sees.
+
+    >>> visible("a\x1b[31m\n  b\u202e")
+    'a[31m\n  b'
+    """
+    return "".join(sign for sign in text if sign.isprintable() or sign == "\n")
 
 
 def csv_text(value: object) -> object:

@@ -99,7 +99,7 @@ class Search:
         if not past:
             for trial in known:
                 self._study.add_trial(adopted_trial(spec, trial))
-        for point in spec.search.enqueue:
+        for point in spec.search.points:
             fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
             self._study.enqueue_trial(fixed, skip_if_exists=True)
         self._interrupted = [
@@ -187,7 +187,11 @@ class Search:
 
 
 def importances(
-    spec: StudySpec, trials: Sequence[tuple[Mapping[str, Any], float]], *, seed: int = 0
+    spec: StudySpec,
+    trials: Sequence[tuple[Mapping[str, Any], float]],
+    *,
+    seed: int = 0,
+    trees: int = 64,
 ) -> dict[str, dict[str, float]]:
     """Share of each searched path in how the value varies, after fANOVA and after PED-ANOVA.
 
@@ -195,6 +199,7 @@ def importances(
         spec: whose space the params are of.
         trials: params and value of complete trials; the paths present in all of them are judged.
         seed: of fANOVA's forest.
+        trees: of that forest.
 
     Raises:
         ValueError: fewer than two trials, or all of one value.
@@ -209,8 +214,8 @@ def importances(
                 distributions={p: distribution(spec.space[p]) for p in params},
             )
         )
-    evaluators = {
-        "fanova": optuna.importance.FanovaImportanceEvaluator(seed=seed),
+    evaluators: dict[str, Any] = {
+        "fanova": optuna.importance.FanovaImportanceEvaluator(seed=seed, n_trees=trees),
         "ped_anova": optuna.importance.PedAnovaImportanceEvaluator(),
     }
     with quiet():

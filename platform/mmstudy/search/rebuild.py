@@ -292,7 +292,7 @@ def _rungs(spec: StudySpec, reported: Mapping[int, float]) -> dict[str, float]:
 
 def _mark(spec: StudySpec, trials: Sequence[FrozenTrial]) -> None:
     """Note in each trial what the sampler would have, had they run one after the other."""
-    for point in spec.search.enqueue:
+    for point in spec.search.points:
         fixed = {path: encode(spec.space[path], value) for path, value in point.items()}
         for trial in trials:
             if "fixed_params" not in trial.system_attrs and fixed.items() <= trial.params.items():

@@ -6,8 +6,7 @@ from mmcaf.data.splits import Split
 from mmstudy.errors import UsageError
 from mmstudy.search.rebuild import Known
 from mmstudy.search.scoring import outcome
-from mmstudy.spec.sections import TrialConfig, network_name
-from mmstudy.spec.space import in_order, is_active
+from mmstudy.search.sources import proposable, refuse_seen
 from mmstudy.spec.study_spec import StudySpec, trial_config
 from mmstudy.storage.about import read_about
 from mmstudy.storage.folder import StudyFolder
@@ -27,14 +26,17 @@ def known_trials(
     trial that was built from another fixed setting, or lies outside the space, is left out.
 
     Raises:
-        UsageError: the study was run on another cohort or other folds.
+        UsageError: the study was run on another cohort or other folds, or its search saw a test
+            patient (`mmstudy.search.sources`).
     """
     folder.refresh()
     about = read_about(folder)
+    refuse_seen("search.warm_start", about, split)
     if about.cohort_digest != cohort_digest or about.split != split:
         raise UsageError(
             f"search.warm_start: {folder.address} was run on another cohort or other folds, so "
-            "its values cannot be compared; enqueue its best params instead (search.enqueue)."
+            "its values cannot be compared. Its best params can be tried here, and where they come "
+            "from recorded: `search.enqueue: {from: FOLDER, top: 3}`."
         )
     before, ledger = about.spec, FolderLedger(folder)
     found = []
@@ -42,7 +44,7 @@ def known_trials(
         if row.state is not State.COMPLETE or row.value is None:
             continue
         config = trial_config(before, params_of(row.params, row.number))
-        params = _as_params(spec, config)
+        params = proposable(spec, config)
         if params is None or trial_config(spec, params) != config:
             continue
         epochs = ledger.epochs(row.number)
@@ -51,18 +53,3 @@ def known_trials(
         if len(kept) == len(values):
             found.append(Known(f"{folder.name} trial {row.number}", params, kept))
     return found
-
-
-def _as_params(spec: StudySpec, config: TrialConfig) -> dict[str, object] | None:
-    """The params with which `spec` would give `config`; None where its space has none such."""
-    params: dict[str, object] = {}
-    if network_name(spec.model) != config.model.name:
-        return None
-    for path, dimension in in_order(spec.space):
-        if is_active(dimension, params):
-            value = config.setting(path)
-            value = [*value] if isinstance(value, tuple) else value
-            if not dimension.contains(value):
-                return None
-            params[path] = value
-    return params

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mmcaf.config.settings import Fault, WrongSettings, retyped
 from mmcaf.net.stage_rules import stage_faults
 from mmstudy.spec.constraints import Constraint
+from mmstudy.spec.effects import idle_in_all_trials
 from mmstudy.spec.sections import (
     SECTIONS,
     TrialConfig,
@@ -30,7 +30,6 @@ from mmstudy.spec.space import Choice, Dimension, in_order, wanted
 
 __all__ = ["config_faults"]
 
-_MOST_NETWORKS = 5000  # built to see what has an effect
 _MOST_POINTS = 100_000  # of a grid: each is written out, and would be a trial
 _DIMENSION: TypeAdapter[Dimension] = TypeAdapter(Dimension)
 _CONDITIONAL_SAMPLERS = ("tpe", "random", "nsga2")
@@ -40,10 +39,11 @@ Sections = Mapping[str, dict[str, Any]]
 Space = Mapping[str, Dimension]
 
 
-def config_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+def config_faults(raw: Mapping[str, Any], *, begun: bool = False) -> Iterator[Fault]:
     """Faults of the fixed sections, of every value of the space, of points and constraints.
 
-    What is no mapping where one is needed, and what is no dimension, is told by `StudySpec`.
+    What is no mapping where one is needed, and what is no dimension, is told by `StudySpec`. A
+    study that has begun keeps its dimensions, also those that cannot have an effect.
     """
     given = {name: _mapping(raw.get(name)) for name in SECTIONS}
     faults = {name: [*_section_faults(name, given[name])] for name in SECTIONS}
@@ -59,7 +59,8 @@ def config_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
             yield from _misfit_faults(path, dimension, sections)
     yield from _condition_faults(space)
     yield from _point_faults(raw, space)
-    yield from _effect_faults(space, sections)
+    if not begun:
+        yield from _effect_faults(space, sections)
     yield from _constraint_faults(raw, space, sections)
     yield from _sampler_faults(raw, space)
 
@@ -180,24 +181,18 @@ def _point_faults(raw: Mapping[str, Any], space: Space) -> Iterator[Fault]:
 
 
 def _effect_faults(space: Space, sections: Sections) -> Iterator[Fault]:
-    """A dimension that changes nothing, whatever the other dimensions choose."""
-    options = {
-        path.removeprefix("model."): dimension.grid()
-        for path, dimension in space.items()
-        if path.startswith("model.")
-    }
-    deciding = [name for name in options if isinstance(space[f"model.{name}"], Choice)]
-    if prod(len(options[name]) for name in deciding) > _MOST_NETWORKS:
-        return
-    reasons = []
-    for values in product(*(options[name] for name in deciding)):
-        chosen = sections["model"] | dict(zip(deciding, values, strict=True))
-        with suppress(ValueError, TypeError):  # a wrong option is reported by its own dimension
-            reasons.append(build("model", chosen).without_effect())
-    for name in options:
-        if reasons and all(name in reason for reason in reasons):
-            words = f"cannot have an effect: {reasons[0][name]}"
-            yield Fault(("space", f"model.{name}"), words)
+    """A dimension, or a token grid, that changes nothing whatever the other dimensions choose."""
+    reasons = idle_in_all_trials(space, sections)
+    yield from (
+        Fault(("space", path), f"cannot have an effect: {why}") for path, why in reasons.items()
+    )
+    grid = "model.token_grid"
+    if grid in space and grid not in reasons:
+        for value in space[grid].probes():
+            fixed = {**sections, "model": {**sections["model"], "token_grid": value}}
+            others = {path: of for path, of in space.items() if path != grid}
+            if why := idle_in_all_trials(others, fixed, asked=(grid,)).get(grid):
+                yield Fault(("space", grid), f"the value {value!r} cannot have an effect: {why}")
 
 
 def _constraint_faults(raw: Mapping[str, Any], space: Space, sections: Sections) -> Iterator[Fault]:

@@ -61,6 +61,8 @@ def load_spec(
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     change: Callable[[dict[str, Any]], None] = lambda _: None,
+    *,
+    begun: bool = False,
 ) -> StudySpec:
     """Read a spec, apply the environment, then `path=value` overrides, check everything.
 
@@ -69,6 +71,7 @@ def load_spec(
         overrides: as given with `--set`.
         environment: `os.environ` unless given.
         change: what a command makes of the file's content before all others.
+        begun: whether it is for a study that has begun, as of `parse_spec`.
 
     Raises:
         UsageError: lists every fault.
@@ -87,7 +90,7 @@ def load_spec(
         if not equals or not dotted:
             raise UsageError(f"--set needs path=value, got {override!r}.")
         _set(raw, dotted, text, source=f"--set {override!r}")
-    return parse_spec(raw, source=path.name)
+    return parse_spec(raw, source=path.name, begun=begun)
 
 
 def _set(raw: dict[str, Any], dotted: str, text: str, *, source: str) -> None:

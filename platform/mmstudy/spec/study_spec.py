@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from mmcaf.config.settings import Fault, faults_of
 from mmstudy.errors import UsageError
@@ -25,6 +25,7 @@ from mmstudy.spec.space import Dimension
 from mmstudy.spec.written import Written
 
 __all__ = [
+    "FromStudy",
     "ResourceSpec",
     "StudySpec",
     "TrialConfig",
@@ -58,11 +59,30 @@ class ProtocolSpec(Written):
     test: TestSpec | None = None  # none: nobody is set aside
 
 
+class FromStudy(Written):
+    """The best trials of another study, whose params are tried first."""
+
+    folder: str = Field(alias="from", min_length=1)  # of that study
+    top: int = Field(default=1, ge=1, le=1000)  # how many of its best that fit this space
+
+
+def _way(written: Any) -> Literal["points", "study"]:
+    return "study" if isinstance(written, dict | FromStudy) else "points"
+
+
+Enqueued = Annotated[
+    Annotated[tuple[dict[str, Any], ...], Tag("points")] | Annotated[FromStudy, Tag("study")],
+    Discriminator(_way),
+]
+
+
 class SearchSpec(Written):
     """Who proposes trials, how many, and what for.
 
     `objectives`: `auroc` is to be high, the others low. `warm_start` is another study's folder,
     whose complete trials the sampler knows from the start where they fit this study exactly.
+    `enqueue` is a list of points, or `{from: FOLDER, top: 3}`, the best trials of another study.
+    Either source is recorded, and refused if its search saw test patients of this study.
     """
 
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = "tpe"  # who proposes
@@ -71,8 +91,13 @@ class SearchSpec(Written):
     seed: int = Field(default=0, ge=0, lt=2**32 - MOST_TRIALS)  # of the sampler and of training
     # Drawn at random before the sampler learns.
     startup_trials: int = Field(default=8, ge=1, le=MOST_TRIALS)
-    enqueue: tuple[dict[str, Any], ...] = ()  # points that are tried first
+    enqueue: Enqueued = ()  # points that are tried first
     warm_start: str | None = None  # folder of a study whose trials are known from the start
+
+    @property
+    def points(self) -> tuple[dict[str, Any], ...]:
+        """The points that are tried first, as far as they are known here."""
+        return () if isinstance(self.enqueue, FromStudy) else self.enqueue
 
 
 class PruningSpec(Written):
@@ -127,12 +152,15 @@ class StudySpec(Written):
         """The constraints, read."""
         return tuple(map(Constraint.parse, self.constraints))
 
-    def digest(self) -> str:
+    def digest(self, *, epochs: bool = True) -> str:
         """Identity of everything that decides what a trial computes or which trial comes next.
 
-        The number of trials, resources and limits may change while a study goes on.
+        The number of trials, resources and limits may change while a study goes on; with `epochs`
+        false, `train.epochs` too.
         """
         kept = resolved(self)
+        if not epochs:
+            kept["train"].pop("epochs")
         for name in ("question", "cohort", "resources", "limits"):
             kept.pop(name, None)
         kept["search"].pop("trials")
@@ -140,8 +168,13 @@ class StudySpec(Written):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
+def parse_spec(raw: Mapping[str, Any], *, source: str = "spec", begun: bool = False) -> StudySpec:
     """Check a spec that is already a mapping.
+
+    Args:
+        raw: what a human wrote, or a study kept.
+        source: names it in the heading of its faults.
+        begun: whether it is of a study that has begun; it then may search what has no effect.
 
     Raises:
         UsageError: lists every fault.
@@ -152,7 +185,7 @@ def parse_spec(raw: Mapping[str, Any], *, source: str = "spec") -> StudySpec:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:
         faults += map(_untagged, faults_of(error))
-    faults += config_faults(raw)
+    faults += config_faults(raw, begun=begun)
     if faults or spec is None:
         count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
         in_order = sorted(faults, key=lambda fault: _place(fault.path[0]))
@@ -191,8 +224,11 @@ def resolved(spec: StudySpec) -> dict[str, Any]:
 
 
 def _untagged(fault: Fault) -> Fault:
-    """Without the kind of a dimension, which pydantic puts behind the dimension's path."""
+    """Without the kind of a dimension, which pydantic puts behind the dimension's path, and that
+    of what is enqueued."""
     section, *rest = fault.path
+    if rest[:2] in (["enqueue", "points"], ["enqueue", "study"]):
+        del rest[1]
     if section == "space" and rest[1:2] in (["float"], ["int"], ["choice"]):
         del rest[1]
     return Fault((section, *rest), fault.words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,9 +23,10 @@ from mmcaf.files.remote import address_of, origin, place
 from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.provenance import code_version, versions
 from mmstudy.storage.folder import StudyFolder
-from mmstudy.storage.schema import SCHEMA_VERSION, Count, Text, Value
+from mmstudy.storage.schema import SCHEMA_VERSION, Count, Source, Text, Value
 
 if TYPE_CHECKING:
+    from mmstudy.spec.sections import TrialConfig
     from mmstudy.spec.study_spec import StudySpec
 
 __all__ = ["About", "Searched", "check_continues", "cohort_place", "read_about", "write_about"]
@@ -54,10 +55,14 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     cohort_digest: Annotated[str, Meta(max_length=128)] | None = None
     n_cases: Count | None = None
     shared: _Way | None = None
+    train_positive: tuple[Count, ...] | None = None
+    sources: Annotated[tuple[Source, ...], Meta(max_length=1000)] = ()
 
 
 class _Search(msgspec.Struct, frozen=True, kw_only=True):
     trials: Count = 0
+    enqueue: list[Any] | dict[str, Any] = msgspec.field(default_factory=list)
+    warm_start: Text | None = None
     objectives: tuple[Literal["auroc", "seconds_per_epoch", "parameters"], ...] | None = None
 
 
@@ -112,6 +117,9 @@ class About:
     n_cases: int
     shared: str | None  # the way to earlier stages of several studies
     written: Mapping[str, Any]  # the spec with every default, as it was kept
+    # Squamous ones among each fold's training cases; None: an earlier version did not say.
+    train_positive: tuple[int, ...] | None = None
+    sources: tuple[Source, ...] = ()  # studies that the search began from, and theirs
 
     @cached_property
     def spec(self) -> StudySpec:
@@ -123,7 +131,22 @@ class About:
         # Imported when asked for: pydantic takes longer than everything a reader of tables needs.
         from mmstudy.spec.study_spec import parse_spec
 
-        return parse_spec(self.written, source=f"the spec of {self.name}")
+        return parse_spec(self.written, source=f"the spec of {self.name}", begun=True)
+
+    def config(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The configs of a trial with `params` (dotted path -> value), checked.
+
+        Raises:
+            MMStudyError: this version cannot read the spec, or the params are not of it.
+        """
+        from mmstudy.spec.study_spec import trial_config
+
+        try:
+            return trial_config(self.spec, params, constrained=False)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise MMStudyError(
+                f"The params are none of the spec of {self.name}: {error}"
+            ) from error
 
     @property
     def asked(self) -> int:
@@ -134,6 +157,19 @@ class About:
     def objectives(self) -> tuple[str, ...]:
         """What the search is for, `auroc` first where nothing else is said."""
         return self._outline.search.objectives or ("auroc",)
+
+    @property
+    def points(self) -> int:
+        """Number of points that the spec itself gives to be tried first."""
+        given = self._outline.search.enqueue
+        return len(given) if isinstance(given, list) else 0
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether the search began from a study of which no record was kept, as before 0.2.0."""
+        search = self._outline.search
+        named = search.warm_start is not None or isinstance(search.enqueue, dict)
+        return named and not self.sources
 
     @property
     def protocol(self) -> str:
@@ -206,6 +242,10 @@ def read_about(folder: StudyFolder) -> About:
             f"{folder.study} is damaged: in its spec, {error}. Copy it again from where it was "
             "made."
         ) from error
+    if faulty := _faulty_counts(found):
+        raise MMStudyError(
+            f"{folder.study} is damaged: {faulty}. Copy it again from where it was made."
+        )
     return _about(folder.name, version, found)
 
 
@@ -216,6 +256,19 @@ def _known(name: str, version: object) -> int:
             f"{SCHEMA_VERSION}; use the version of the program that wrote it, or a later one."
         )
     return version
+
+
+def _faulty_counts(found: _File) -> str:
+    """Why the numbers of squamous training cases are not of these folds; empty where they are."""
+    counts, sizes = found.train_positive, [len(fold.train) for fold in found.split.folds]
+    if counts is None:
+        return ""
+    if len(counts) != len(sizes):
+        return f"train_positive has {len(counts)} numbers, the split {len(sizes)} folds"
+    for fold, (count, size) in enumerate(zip(counts, sizes, strict=True)):
+        if count > size:
+            return f"train_positive has {count} of {size} training cases of fold {fold}"
+    return ""
 
 
 def _about(name: str, version: int, found: _File) -> About:
@@ -232,16 +285,24 @@ def _about(name: str, version: int, found: _File) -> About:
         cohort_digest=found.cohort_digest,
         n_cases=found.n_cases or len(cases) + len(split.test),
         shared=found.shared,
+        train_positive=found.train_positive,
         written=found.spec,
+        sources=found.sources,
     )
 
 
 def write_about(
-    folder: StudyFolder, spec: StudySpec, cohort: Cohort, split: Split, shared: Path | None = None
+    folder: StudyFolder,
+    spec: StudySpec,
+    cohort: Cohort,
+    split: Split,
+    shared: Path | None = None,
+    sources: Sequence[Source] = (),
 ) -> None:
     """Write the file, keeping when the study was begun.
 
-    `shared` is where earlier stages and features are kept, if other studies have them too.
+    `shared` is where earlier stages and features are kept, if other studies have them too;
+    `sources` are the studies that the search began from.
     """
     from mmstudy.spec.study_spec import resolved
 
@@ -261,10 +322,17 @@ def write_about(
         "n_cases": rows.height,
         "n_positive": int(rows["label"].sum()),
         "split": split.to_json(),
+        "train_positive": _train_positive(cohort, split),
+        **({"sources": msgspec.to_builtins(sources)} if sources else {}),
         "versions": versions(),
         "code_version": code_version(),
     }
     folder.put_json(folder.study, value)
+
+
+def _train_positive(cohort: Cohort, split: Split) -> list[int]:
+    squamous = set(cohort.patients.filter(label=1)["case"])
+    return [len(squamous & set(fold.train)) for fold in split.folds]
 
 
 def check_continues(folder: StudyFolder, spec: StudySpec, cohort_digest: str, split: Split) -> None:

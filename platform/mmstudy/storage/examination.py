@@ -22,8 +22,10 @@ from mmstudy.storage.folder import StudyFolder
 from mmstudy.storage.parquet import ask_tables, params_of, read_tables
 from mmstudy.storage.schema import (
     CONFIRMATIONS,
+    PREDICTIONS,
     TRIALS,
     Importances,
+    Probe,
     State,
     TrialRow,
 )
@@ -186,16 +188,23 @@ _ASKED: Final[Mapping[Table, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {
 
 def _notes(folder: StudyFolder) -> Iterator[Damage]:
     """Damaged files that a study can do without: they are made again."""
-    for file in folder.files(folder.confirmations, "[0-9]*.parquet"):
-        try:
-            read_tables([file], CONFIRMATIONS, limit=folder.root)
-        except MMStudyError as error:
-            yield Damage(file, str(error))
-    if folder.importance.exists() or folder.importance.is_symlink():
-        try:
-            folder.json(folder.importance, Importances)
-        except MMStudyError as error:
-            yield Damage(folder.importance, str(error))
+    kept = (
+        (folder.confirmations, "[0-9]*.parquet", CONFIRMATIONS),
+        (folder.predictions, "confirmed-*.parquet", PREDICTIONS),
+    )
+    for place, pattern, schema in kept:
+        for file in folder.files(place, pattern):
+            try:
+                read_tables([file], schema, limit=folder.root)
+            except MMStudyError as error:
+                yield Damage(file, str(error))
+    kinds = ((folder.importance, Importances), (folder.probe, Probe))
+    for file, kind in kinds:
+        if file.exists() or file.is_symlink():
+            try:
+                folder.json(file, kind)
+            except MMStudyError as error:
+                yield Damage(file, str(error))
 
 
 def _unbacked(

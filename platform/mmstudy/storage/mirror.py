@@ -35,7 +35,7 @@ __all__ = [
 
 _TABLES = ("trials", "metrics", "predictions", "confirmations")
 _LAST = ("segments", "")  # after the small files: see `mmstudy.storage.segments`
-_NOTES = ("manifest.json", "study.json", "importance.json")
+_NOTES = ("manifest.json", "study.json", "importance.json", "probe.json")
 _PULL_EVERY_SECONDS = 2.0
 _PART_BYTES = 1 << 20
 _JOURNAL = "journal"

@@ -75,6 +75,11 @@ class StudyPaths:
         return self.root / "importance.json"
 
     @property
+    def probe(self) -> Path:
+        """How far each searched setting moves predictions, beside how far another seed does."""
+        return self.root / "probe.json"
+
+    @property
     def shared(self) -> Path:
         """Stages of training that trials share, and image tokens of frozen image sides."""
         return self.artifacts / "shared"
@@ -125,6 +130,10 @@ class StudyPaths:
     def confirmation(self, number: int, run: int) -> Path:
         """One row per fold of one confirming run of a trial."""
         return self.confirmations / f"{number:05d}-{run:03d}.parquet"
+
+    def confirmation_cases(self, number: int, run: int) -> Path:
+        """Every validation case's probability, of one confirming run of a trial."""
+        return self.predictions / f"confirmed-{number:05d}-{run:03d}.val.parquet"
 
     def trial(self, number: int) -> Path:
         """State, params and value of one trial."""
@@ -192,8 +201,9 @@ class StudyPaths:
             return f"cannot be looked into: {error.strerror}"
         marks = (self.study, self.journal, self.trials, self.segments)
         tables = (self.metrics, self.predictions, self.confirmations, self.evaluations)
-        others = (self.lock, self.stop, self.artifacts, self.importance, self.quarantine)
-        known = {path.name for path in (*marks, *tables, *others)}
+        others = (self.lock, self.stop, self.artifacts, self.quarantine)
+        notes = (self.importance, self.probe)
+        known = {path.name for path in (*marks, *tables, *others, *notes)}
         if not names & {path.name for path in marks}:
             return "is no study"
         strange = sorted(one for one in names - known if not is_temporary(one))

@@ -11,18 +11,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
+from mmcaf.data.splits import Case
 from mmcaf.files.untrusted import decode
+from mmstudy.provenance import code_version
 
 __all__ = [
     "CONFIRMATIONS",
     "EVALUATIONS",
     "INFEASIBLE",
+    "LEAST_TRIALS",
     "METRICS",
     "MOST_TEXT",
     "MOST_TRIALS",
@@ -35,11 +38,16 @@ __all__ = [
     "EpochRow",
     "Importances",
     "Params",
+    "Probe",
+    "ProbeRow",
+    "ProbeRun",
     "Setting",
+    "Source",
     "State",
     "Text",
     "TrialRow",
     "Value",
+    "too_few",
 ]
 
 SCHEMA_VERSION = 3
@@ -62,6 +70,9 @@ _Scalar = _Whole | float | bool | Annotated[str, Meta(max_length=MOST_TEXT)] | N
 Value = _Scalar | list[_Scalar]
 Params = dict[str, Value]
 """The type of a trial's params: dotted path -> value. JSON has neither NaN nor infinity."""
+
+_Name = Annotated[str, Meta(max_length=300, pattern=r"^[^\x00]*$")]
+_Cases = Annotated[tuple[Case, ...], Meta(max_length=100_000)]
 
 INFEASIBLE = "infeasible"
 """How the reason of a trial begins whose params broke a constraint: it never ran."""
@@ -300,18 +311,101 @@ class Claim:
     code_version: Text | None = None
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A study that another one's search began from, as it was then; a part of `study.json`.
+
+    It is data: nothing is read where it comes from. Sources of a source are listed like those of
+    the study itself, with the one they are known `through`.
+    """
+
+    study: _Name
+    way: Literal["warm_start", "enqueue"]  # how it is begun from
+    begun: _Name = ""  # when that study was begun
+    cohort_digest: _Name | None = None  # of its patients
+    trials: Count  # that were judged there: complete and pruned ones
+    taken: Count = 0  # of them known, or tried first, here
+    points: Annotated[tuple[Params, ...], Meta(max_length=10_000)] = ()  # that are tried first here
+    searched: _Cases = ()  # cases that trained or validated there
+    looked: _Cases = ()  # cases of its test set, if anybody looked at it
+    through: _Name | None = None  # the source that began from this one
+
+
+LEAST_TRIALS = 30
+"""Complete trials below which nothing is said of importance: there, noise alone gives any share."""
+
+
+def too_few(complete: int) -> str:
+    """Why nothing is said of the importance of settings.
+
+    >>> too_few(4)
+    '4 complete trials: too few to say; importance takes 30.'
+    """
+    return f"{complete} complete trials: too few to say; importance takes {LEAST_TRIALS}."
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """How much the value depends on one searched setting."""
 
     setting: Text
     fanova: float | None = None  # share of how the value varies; None: unknown
-    ped_anova: float | None = None
+    ped_anova: float | None = None  # share in what tells the best tenth of the trials
     n: Count  # trials that have it
+    fanova_low: float | None = None  # 95 % interval over trials
+    fanova_high: float | None = None
+    ped_anova_low: float | None = None
+    ped_anova_high: float | None = None
+    by_chance: float | None = None  # fANOVA's share where values are dealt to trials at random
+    p: float | None = None  # of no dependence, adjusted for all settings
+    says: Text | None = None  # what may be claimed
 
 
 class Importances(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`importance.json`: what the driver found when it ended, or why it found nothing."""
 
     complete: Count  # trials that were looked at
+    pruned: Count | None = None  # trials that were not, since they have no value
     rows: tuple[Setting, ...] | None = None
     fault: Text | None = None
+
+
+class ProbeRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One training of a probe: what it says of each held-out patient, in the fold's order."""
+
+    params: Text  # JSON
+    seed: Count  # from 0, not the number that torch gets
+    logits: tuple[float, ...] | None = None  # after the last epoch
+    fault: Text | None = None  # why there are none
+
+
+class ProbeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one searched setting moves predictions, beside how far another seed does."""
+
+    setting: Text
+    low: Text  # one extreme, as JSON
+    high: Text
+    moved: float | None = None  # root mean square difference of logits between the extremes
+    by_seed: float | None = None  # the same between two seeds
+    share: float | None = None  # moved / by_seed
+    share_low: float | None = None
+    share_high: float | None = None
+    steady: float | None = None  # the part of `share` that is the same at every seed
+    steady_low: float | None = None
+    steady_high: float | None = None
+    seeds: Count = 0  # at which both extremes ended
+    fault: Text | None = None  # why nothing is said
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """`probe.json`: what each searched setting can move, measured before or beside the search."""
+
+    version: Annotated[int, Meta(ge=1, le=1)]
+    spec: Text  # digest of the spec, the epochs of its last stage left out
+    cohort_digest: Text | None
+    epochs: Count  # of the base point
+    n: Count  # held-out patients
+    device: Text
+    threads: Count
+    base: Text  # params that all else is held at, as JSON
+    code_version: Text = msgspec.field(default_factory=code_version)
+    runs: tuple[ProbeRun, ...] = ()
+    rows: tuple[ProbeRow, ...] = ()

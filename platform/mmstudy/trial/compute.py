@@ -34,13 +34,23 @@ from mmcaf.training.loop import fit
 from mmcaf.training.stages import last_stage, whole_network
 from mmstudy.errors import CannotSplit, MMStudyError
 from mmstudy.spec.sections import TrialConfig
+from mmstudy.spec.study_spec import StudySpec
 from mmstudy.storage.about import read_about
 from mmstudy.storage.folder import StudyFolder
 from mmstudy.trial.folds import split_cohort
 from mmstudy.trial.task import FoldEpoch, Reached, TrialTask, stored_config
 from mmstudy.trial.threads import pin_threads
 
-__all__ = ["TrialPlan", "build_model", "derive_seed", "load_plan", "split_steps", "train"]
+__all__ = [
+    "TrialPlan",
+    "build_model",
+    "derive_seed",
+    "load_plan",
+    "plan_trial",
+    "split_steps",
+    "stages_seed",
+    "train",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +97,39 @@ def load_plan(task: TrialTask) -> TrialPlan:
         folder.fetch_stages()
     if task.split_seed is not None:
         split = split_cohort(spec.protocol, patients, seed=task.split_seed)
+    return plan_trial(
+        config,
+        patients,
+        split,
+        seed=task.seed,
+        # A confirming run has stages of its own: new seeds all the way.
+        shared_seed=stages_seed(spec, task.split_seed),
+        shared=folder.shared_with(about.shared),
+        threads=task.threads,
+        device=task.device,
+        gpu=task.gpu,
+    )
+
+
+def stages_seed(spec: StudySpec, split_seed: int | None = None) -> int:
+    """The seed of the stages that all trials of a study share, on other folds if given."""
+    return derive_seed(spec.search.seed, "shared stages", split_seed or "")
+
+
+def plan_trial(config: TrialConfig, patients: Cohort, split: Split, **how: Any) -> TrialPlan:
+    """Load what `config` needs of `patients`; `how` gives the other fields of a `TrialPlan`.
+
+    Raises:
+        CohortError: a volume is not what was ingested.
+    """
     return TrialPlan(
         config=config,
         split=split,
         cases=patients.patients,
         volumes=_opened(patients, config),
         check_volumes=partial(check, patients, _sides(config)),
-        seed=task.seed,
-        # A confirming run has stages of its own: new seeds all the way.
-        shared_seed=derive_seed(spec.search.seed, "shared stages", task.split_seed or ""),
         source=patients.digest,
-        shared=folder.shared_with(about.shared),
-        threads=task.threads,
-        device=task.device,
-        gpu=task.gpu,
+        **how,
     )
 
 

@@ -144,3 +144,38 @@ def test_one_trunk_is_that_of_all_networks_of_a_width() -> None:
     sides = [image_side(config_of(name)) for name in NETWORKS if name != "mmcaf_net"]
     assert {side.width for side in sides} == {1 / 16}
     assert image_side(ModelConfig(width=1 / 8)) == ModelConfig(width=1 / 8)
+
+
+def test_a_network_learns_at_the_share_its_last_stage_draws() -> None:
+    even, own = TrainConfig(), TrainConfig(oversample=False)
+    for name in NETWORKS:
+        if name == "sam_msca":
+            continue
+        network = NETWORKS[name]
+        config = config_of(name, **({"fusion": "joint"} if name == "pefusion" else {}))
+        solved = network.is_solved(config)
+        assert network.learnt_at(config, even) == ("own" if solved else "even"), name
+        assert network.learnt_at(config, own) == "own", name
+
+
+@pytest.mark.parametrize(
+    ("fields", "trunk", "fusion", "learnt"),
+    [
+        ({"fusion": "late_nn"}, True, True, "even"),
+        ({"fusion": "late_nn"}, True, False, "unknown"),
+        ({"fusion": "late_nn"}, None, False, "own"),  # a stage that says nothing is as the last
+        ({"fusion": "late_elastic"}, True, True, "unknown"),  # the data choose the weights
+        ({"class_weight": "none"}, True, True, "unknown"),
+        ({"class_weight": "none"}, False, True, "own"),
+        ({"class_weight": "balanced"}, True, False, "even"),
+        ({"class_weight": "none", "image_weight": 1.0}, True, True, "even"),
+        ({"class_weight": "none", "image_weight": 0.0}, True, True, "own"),
+    ],
+)
+def test_an_average_learns_at_a_share_only_if_both_models_do(
+    fields: dict[str, Any], trunk: bool | None, fusion: bool, learnt: str
+) -> None:
+    stages = (Stage(part="trunk", epochs=1, lr=1e-3, oversample=trunk), Stage(part="fusion"))
+    train = TrainConfig(stages=stages, oversample=fusion)
+    config = config_of("pefusion", **fields)
+    assert network_of(config).learnt_at(config, train) == learnt

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, multinomial, norm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from mmcaf.stats.areas import delong
+from mmcaf.stats.choice import chance, picked, with_chance
+from mmcaf.stats.estimates import Outcomes
 from mmcaf.stats.metrics import Proportion
 from mmcaf.stats.paired import Discordant, Scored, compare_all, holm, mcnemar, smallest_gap
 
@@ -50,6 +53,34 @@ def test_methods_that_never_differ_have_p_1() -> None:
 def test_scores_are_not_taken_for_calls() -> None:
     with pytest.raises(ValueError, match=r"got \[0.7\]; put scores to a threshold"):
         mcnemar([1, 0], [0.7, 0], [1, 0])
+
+
+def test_a_difference_of_accuracies_is_covered_as_often_as_promised() -> None:
+    """By enumeration of 43 cases; Wald's own interval covers 0.90 to 0.93 here."""
+    n = 43
+    for first, second in ((0.1, 0.1), (0.15, 0.05), (0.3, 0.1)):
+        covered = sum(
+            multinomial.pmf([a, b, n - a - b], n, [first, second, 1 - first - second])
+            for a in range(n + 1)
+            for b in range(n + 1 - a)
+            if (found := Discordant(a, b, n).interval()) and found[0] <= first - second <= found[1]
+        )
+        assert 0.94 < covered < 0.985
+
+
+def test_bonett_and_prices_interval() -> None:
+    """Their formula, written out for 6 against 1 of 43."""
+    low, high = Discordant(6, 1, 43).interval() or (0.0, 0.0)
+    a, b = 7 / 45, 2 / 45
+    half = norm.ppf(0.975) * np.sqrt((a + b - (a - b) ** 2) / 45)
+    assert (low, high) == pytest.approx((a - b - half, a - b + half))
+    assert Discordant(0, 0, 0).interval() is None
+
+
+def test_who_is_right_more_often_is_as_likely_as_in_draws() -> None:
+    draws = np.random.default_rng(0).beta(9.5, 4.5, 400_000)
+    assert Discordant(9, 4, 60).higher == pytest.approx((draws > 0.5).mean(), abs=0.003)
+    assert Discordant(0, 0, 0).higher is None
 
 
 @given(st.integers(1, 400))
@@ -114,7 +145,21 @@ def test_every_pair_is_tested_in_one_family() -> None:
     every = [p for t in found for p in (t.areas.p, t.decisions.p)]
     corrected = [p for t in found for p in (t.areas_p_holm, t.decisions_p_holm)]
     assert corrected == pytest.approx(list(multipletests(every, method="holm")[1]))
-    assert found[1].areas.p == delong(labels, methods["a"].scores, methods["poor"].scores).p
+    assert found[1].areas == delong(labels, methods["a"].scores, methods["poor"].scores)
+
+
+def test_what_was_chosen_is_tested_with_its_choice() -> None:
+    labels, methods = made(2)
+    folds = np.arange(len(labels)) // 2 % 3
+    among = np.random.default_rng(1).normal(size=(20, len(labels)))
+    outcomes = Outcomes(np.arange(len(labels)), folds, labels, among)
+    index = picked(outcomes)
+    assert index is not None
+    chosen = Scored(among[index, np.arange(len(labels))], methods["a"].calls, among)
+    (found,) = compare_all(labels, {"chosen": chosen, "b": methods["b"]}, folds=folds)
+    plain = delong(labels, chosen.scores, methods["b"].scores, folds=folds)
+    of_b = replace(outcomes, score=np.asarray(methods["b"].scores)[None])
+    assert found.areas == with_chance(plain, chance(outcomes) - chance(of_b))
 
 
 def test_one_method_against_all_others_is_a_smaller_family() -> None:

@@ -143,3 +143,9 @@ def test_logits_and_thresholds_outside_are_refused() -> None:
         decision_curve([0, 1], [-2.0, 3.0])
     with pytest.raises(ValueError, match="Need thresholds between 0 and 1, got 0 to 1"):
         decision_curve([0, 1], [0.2, 0.3], thresholds=[0, 0.5, 1])
+
+
+def test_folds_of_one_class_each_have_neither_curve_nor_band() -> None:
+    labels, scores, folds = [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]
+    assert roc(labels, scores, folds) is None
+    assert roc_band(labels, scores, folds) is None

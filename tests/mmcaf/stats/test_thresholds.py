@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from mmcaf.stats.metrics import ConfusionMatrix
-from mmcaf.stats.thresholds import cross_fitted, youden
+from mmcaf.stats.thresholds import cross_fitted, ensemble_threshold, youden
 
 CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=30)
 
@@ -96,3 +96,24 @@ def test_chosen_on_the_same_cases_noise_would_flatter_itself() -> None:
 )
 def test_without_other_folds_there_is_no_threshold(labels: list[int], parts: list[int]) -> None:
     assert cross_fitted(labels, [0.1, 0.2, 0.3, 0.4][: len(labels)], parts) is None
+
+
+def test_the_ensembles_threshold_is_the_mean_of_the_networks_own() -> None:
+    labels, scores = np.tile([0, 0, 1, 1], 2), [0.1, 0.2, 0.6, 0.9, 0.5, 0.6, 0.8, 0.9]
+    folds = np.repeat([0, 1], 4)
+    assert ensemble_threshold(labels, scores, folds) == pytest.approx((0.4 + 0.7) / 2)
+
+
+def test_a_shift_between_networks_moves_the_ensembles_threshold_by_its_mean() -> None:
+    random = np.random.default_rng(0)
+    folds, labels = np.arange(60) % 3, (np.arange(60) // 3) % 2
+    scores = labels * 0.4 + random.normal(size=60) * 0.2
+    plain = ensemble_threshold(labels, scores, folds)
+    shifted = ensemble_threshold(labels, scores + np.array([0.0, 0.3, 0.6])[folds], folds)
+    assert plain is not None
+    assert shifted == pytest.approx(plain + 0.3)
+
+
+def test_a_network_without_a_threshold_leaves_the_ensemble_without_one() -> None:
+    assert ensemble_threshold([0, 1, 0, 0], [0.1, 0.9, 0.2, 0.3], [0, 0, 1, 1]) is None
+    assert ensemble_threshold([], [], []) is None

@@ -11,7 +11,14 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from mmcaf.stats.areas import auroc_interval
 from mmcaf.stats.metrics import Proportion
-from mmcaf.stats.unpaired import difference_interval, fisher, hanley_mcneil, z_test
+from mmcaf.stats.unpaired import (
+    area_higher,
+    difference_interval,
+    fisher,
+    hanley_mcneil,
+    rate_higher,
+    z_test,
+)
 
 SHARES = st.integers(1, 60).flatmap(
     lambda total: st.integers(0, total).map(lambda hits: Proportion(hits, total))
@@ -103,3 +110,45 @@ def test_two_equal_methods_on_different_patients_seldom_differ() -> None:
     ]
     rejected = np.mean([p is not None and p < 0.05 for p in found])
     assert 0.01 < rejected < 0.07
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [((12, 15), (18, 28)), ((0, 9), (3, 7)), ((40, 40), (27, 28))]
+)
+def test_a_rate_is_the_higher_one_as_often_as_in_draws(
+    ours: tuple[int, int], theirs: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(0)
+    a, b = (random.beta(h + 0.5, n - h + 0.5, 400_000) for h, n in (ours, theirs))
+    found = rate_higher(Proportion(*ours), Proportion(*theirs))
+    assert found == pytest.approx((a > b).mean(), abs=0.003)
+    assert rate_higher(Proportion(*theirs), Proportion(*ours)) == pytest.approx(
+        1 - (found or 0), abs=1e-4
+    )
+
+
+def test_a_probability_of_a_rate_means_what_it_says() -> None:
+    """Of rates drawn from what is assumed before, the higher one is named as often as promised."""
+    random = np.random.default_rng(1)
+    told, true = np.empty(1500), np.empty(1500, dtype=bool)
+    for i in range(1500):
+        first, second = random.beta(0.5, 0.5, 2)
+        ours = Proportion(int(random.binomial(20, first)), 20)
+        theirs = Proportion(int(random.binomial(43, second)), 43)
+        told[i], true[i] = rate_higher(ours, theirs) or 0.0, first > second
+    for part in (told > 0.9, np.abs(told - 0.5) < 0.3, told < 0.1):
+        error = np.sqrt(np.mean(told[part] * (1 - told[part])) / part.sum())
+        assert true[part].mean() == pytest.approx(told[part].mean(), abs=3 * error)
+
+
+def test_an_area_is_the_higher_one_with_the_chance_of_the_one_sided_test() -> None:
+    first, second = hanley_mcneil(0.9, 40, 60), hanley_mcneil(0.786, 15, 28)
+    p = z_test(first, second)
+    assert p is not None
+    assert area_higher(first, second) == pytest.approx(1 - p / 2)
+    assert area_higher(second, first) == pytest.approx(p / 2)
+    assert area_higher(first, (0.0, 1.0)) is None
+
+
+def test_no_case_no_probability() -> None:
+    assert rate_higher(Proportion(0, 0), Proportion(3, 4)) is None

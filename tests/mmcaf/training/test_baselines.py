@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mmcaf.data.splits import Fold, Protocol, Split, assign
-from mmcaf.stats.logistic import fit_logistic, out_of_fold
+from mmcaf.stats.regression.logistic import fit_logistic, out_of_fold
 from mmcaf.training.baselines import BASELINES, out_of_fold_baselines
 from support.small_cohort import small_cohort
 

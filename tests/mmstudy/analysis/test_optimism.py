@@ -11,7 +11,6 @@ import pytest
 
 from mmcaf.stats.areas import auroc
 from mmstudy.analysis.optimism import (
-    corrected,
     corrected_best,
     cross_fitted_choice,
     judged_on,
@@ -38,14 +37,6 @@ def study(folder: Path, given: np.ndarray) -> Study:
     return study_of_scores(folder / "s", given, LABELS, FOLDS)
 
 
-def rival_of(probability: np.ndarray) -> pl.DataFrame:
-    names = [f"c{index:03d}" for index in range(CASES)]
-    return pl.DataFrame(
-        {"case": names, "fold": FOLDS, "probability": probability},
-        schema_overrides={"fold": pl.Int16},
-    )
-
-
 @pytest.fixture
 def empty(tmp_path: Path) -> Study:
     return study(tmp_path, np.empty((0, CASES)))
@@ -63,7 +54,6 @@ def test_a_study_s_tables_become_scores_of_the_same_rows(tmp_path: Path) -> None
 
 def test_nothing_is_expected_of_a_study_without_trials(empty: Study) -> None:
     assert corrected_best(empty) is None
-    assert corrected(empty) is None
     assert cross_fitted_choice(empty) is None
 
 
@@ -73,45 +63,6 @@ def test_the_best_of_many_coins_is_expected_to_be_a_coin(tmp_path: Path) -> None
         for seed in range(3)
     ]
     assert np.mean([one.mean for one in found if one]) == pytest.approx(0.5, abs=0.06)
-
-
-def test_rivals_are_judged_on_the_cases_left_out(tmp_path: Path) -> None:
-    of = study(tmp_path, scores(4, signal=2))
-    perfect = rival_of(LABELS.astype(float))
-    coin = rival_of(np.full(CASES, 0.5)).reverse()
-    found = corrected(of, [perfect, coin], resamples=80)
-    assert found is not None
-    behind, ahead = found.ahead
-    assert behind.mean == pytest.approx(found.auroc.mean - 1)
-    assert ahead.mean == pytest.approx(found.auroc.mean - 0.5)
-
-
-def test_a_rival_s_order_of_cases_does_not_matter(tmp_path: Path) -> None:
-    of = study(tmp_path, scores(3, signal=1))
-    rival = rival_of(scores(1, signal=0)[0])
-    here, there = (
-        corrected(of, [one], resamples=40)
-        for one in (rival, rival.sample(fraction=1, shuffle=True))
-    )
-    assert here is not None
-    assert there is not None
-    assert here.ahead[0].mean == there.ahead[0].mean
-
-
-def test_several_rivals_widen_each_interval(tmp_path: Path) -> None:
-    of = study(tmp_path, scores(3, signal=1))
-    rival = rival_of(scores(1, signal=0)[0])
-    one, five = corrected(of, [rival], resamples=200), corrected(of, [rival] * 5, resamples=200)
-    assert one is not None
-    assert five is not None
-    assert five.ahead[0].low < one.ahead[0].low
-    assert five.ahead[0].mean == one.ahead[0].mean
-
-
-def test_a_rival_of_other_cases_is_refused(tmp_path: Path) -> None:
-    rival = rival_of(np.full(CASES, 0.5)).head(1)
-    with pytest.raises(MMStudyError, match="was not scored on its 48 cases"):
-        corrected(study(tmp_path, scores(2, signal=1)), [rival])
 
 
 def test_a_study_copied_in_part_is_told(tmp_path: Path) -> None:
@@ -127,13 +78,15 @@ class TestCrossFittedChoice:
         given = scores(5, signal=1, seed=3)
         found = cross_fitted_choice(study(tmp_path, given))
         assert found is not None
-        assert found["case"].to_list() == [f"c{i:03d}" for i in range(CASES)]
-        assert found["label"].to_list() == LABELS.tolist()
+        rows = found.rows
+        assert rows["case"].to_list() == [f"c{i:03d}" for i in range(CASES)]
+        assert rows["label"].to_list() == LABELS.tolist()
+        assert found.among == pytest.approx(given)
         parts = [np.flatnonzero(one == FOLDS) for one in range(3)]
         areas = np.array([[auroc(LABELS[part], one[part]) for part in parts] for one in given])
         for fold, part in enumerate(parts):
             best = np.delete(areas, fold, axis=1).mean(axis=1).argmax()
-            assert found["probability"].to_numpy()[part] == pytest.approx(given[best, part])
+            assert rows["probability"].to_numpy()[part] == pytest.approx(given[best, part])
 
     def test_a_trial_that_knows_its_own_fold_alone_is_not_chosen_for_it(
         self, tmp_path: Path
@@ -143,7 +96,7 @@ class TestCrossFittedChoice:
         steady = scores(1, signal=3, seed=1)[0]
         found = cross_fitted_choice(study(tmp_path, np.stack([lucky, steady])))
         assert found is not None
-        in_fold = found["probability"].to_numpy()[FOLDS == 0]
+        in_fold = found.rows["probability"].to_numpy()[FOLDS == 0]
         assert in_fold == pytest.approx(steady[FOLDS == 0])
 
     def test_one_fold_leaves_nothing_to_choose_on(self, tmp_path: Path) -> None:
@@ -156,7 +109,7 @@ class TestCrossFittedChoice:
         of = made_study(tmp_path, name="one")
         found = cross_fitted_choice(of)
         assert found is not None
-        assert found.select("case", "probability").equals(
+        assert found.rows.select("case", "probability").equals(
             of.out_of_fold(0).select("case", "probability")
         )
 
@@ -185,21 +138,16 @@ class TestPruning:
         assert pruned.mean < whole.mean - 0.1
         assert (whole.n, pruned.n) == (48, 32)
 
-    def test_a_rival_is_judged_on_the_same_cases(self, tmp_path: Path) -> None:
-        of = with_a_pruned_trial(study(tmp_path, scores(3, signal=1)))
-        rival = rival_of(np.where(FOLDS == 0, LABELS, 0.5))
-        found = corrected(of, [rival], resamples=60)
-        assert found is not None
-        assert found.ahead[0].mean == pytest.approx(found.auroc.mean - 0.5)
-        assert found.ahead[0].n == 32
-
     def test_the_cross_fitted_choice_has_no_row_there(self, tmp_path: Path) -> None:
         of = study(tmp_path, scores(4, signal=1))
         whole = cross_fitted_choice(of)
         assert whole is not None
         pruned = cross_fitted_choice(with_a_pruned_trial(of))
         assert pruned is not None
-        assert pruned.equals(whole.filter(pl.col("fold") != 0))
+        assert pruned.rows.equals(whole.rows.filter(pl.col("fold") != 0))
+        assert (
+            pruned.among.tolist() == whole.among[:, (whole.rows["fold"] != 0).to_numpy()].tolist()
+        )
 
     def test_it_is_said(self, tmp_path: Path) -> None:
         of = study(tmp_path, scores(2, signal=1))

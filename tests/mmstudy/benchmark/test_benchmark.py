@@ -136,15 +136,15 @@ def test_a_row_with_more_trials_follows_its_search_and_confirms_the_new_best(
     run(("kan",), cohort, tmp_path, replace(BUDGET, trials=1))
     run(("kan",), cohort, tmp_path, replace(BUDGET, trials=6))
     study, found = open_study(tmp_path / "bench-kan"), read_benchmark(tmp_path)
-    top = study.top()
+    (top,), best = study.highest(1), study.best_trial()
     assert found is not None
-    assert top is not None
-    assert top["value"] == study.trials()["value"].max()
-    assert top["number"] in study.confirmed()
+    assert best is not None
+    assert study.trial(top)["value"] == study.trials()["value"].max()
+    assert top in study.confirmed()
     (row,) = found.rows
     assert row.state == "complete"
     assert row.trials == 6
-    assert row.confirmed == study.confirmed()[int(top["number"])]
+    assert row.confirmed == study.confirmed()[int(best["number"])]
 
 
 def test_a_failed_trial_does_not_count_as_searched(
@@ -293,7 +293,7 @@ def test_a_cross_fitted_choice_is_made_without_the_fold_it_is_judged_on(tmp_path
         means = [
             np.mean([auroc(labels[folds == f], s[folds == f]) for f in others]) for s in scores
         ]
-        rows = found.filter(
+        rows = found.rows.filter(
             pl.col("case").is_in([f"c{i:03d}" for i in np.flatnonzero(folds == fold)])
         )
         assert (
@@ -310,7 +310,7 @@ def test_a_cross_fitted_choice_among_noise_is_worth_nothing(tmp_path: Path) -> N
         study = study_of_scores(tmp_path / str(i), rng.random((20, 48)), labels, folds)
         found = cross_fitted_choice(study)
         assert found is not None
-        parts = found.with_columns(fold=pl.col("case").str.slice(1).cast(pl.Int64) // 12)
+        parts = found.rows.with_columns(fold=pl.col("case").str.slice(1).cast(pl.Int64) // 12)
         fitted.append(
             np.mean([auroc(p["label"], p["probability"]) for p in parts.partition_by("fold")])
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import yaml
 
 from mmcaf.data.cohort import Cohort
 from mmstudy.cli.demo import steps
+from mmstudy.driver.drive import plan_study
 from mmstudy.spec.reading import json_schema
+from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.about import write_about
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -145,3 +149,22 @@ def test_the_demo_is_four_commands_and_makes_its_cohort_once(tmp_path: Path) -> 
     (tmp_path / "dicom").mkdir()
     assert steps(tmp_path) == first[1:]
     assert str(tmp_path / "cohort") in first[2]
+
+
+def test_a_setting_given_for_nothing_is_told_and_a_search_over_it_refused(run: Run) -> None:
+    code, _, err = run({"train": {"epochs": 2, "optimizer": "adamw", "momentum": 0.5}})
+    assert code == 0
+    assert "train.momentum has no effect here: adamw has no such setting" in err
+    code, _, err = run({"space": {"train.momentum": {"float": [0.0, 0.9]}}})
+    assert code == 2
+    assert "space.train.momentum: cannot have an effect" in err
+
+
+def test_a_study_begun_with_such_a_search_goes_on(run: Run, cohort: Cohort, tmp_path: Path) -> None:
+    space = {"train.momentum": {"float": [0.0, 0.9]}}
+    spec = parse_spec(deepcopy(TINY_SPEC) | {"space": space}, begun=True)
+    plan = plan_study(spec, cohort=cohort.folder, root=tmp_path / "root", name="my")
+    write_about(plan.folder, plan.spec, plan.cohort, plan.split)
+    code, out, err = run({"space": space}, "--trials", "9")
+    assert code == 0, err
+    assert json.loads(out)["trials"] == 9

@@ -11,19 +11,23 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
+from mmcaf.files.atomic import write_json
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
 from mmstudy.report.table import MACHINES, PEOPLE, Format
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.origin import Origin
+from mmstudy.storage.schema import Source
 from mmstudy.study import Study, open_study
 from support.keyed import keyed
+from support.made_probe import PROBE
 from support.made_study import MMCAF_SCORES, add_look, made_study
 from support.tiny_spec import TINY_SPEC
 
@@ -36,9 +40,9 @@ OF_A_MADE_STUDY = (
     ["best", "made"],
     ["show", "made", "best"],
     ["compare", "made"],
+    ["importance", "made"],  # of a probe: one trial says nothing
 )
 OF_A_TRAINED_STUDY = (
-    ["importance", "s"],
     ["rerun", "s", "0"],
     ["confirm", "s", "--top", "1", "--seeds", "1", "--inline"],
     ["evaluate", "s", "best"],
@@ -88,7 +92,8 @@ def origins(text: str, how: Format) -> list[str]:
 def test_rows_for_machines_carry_the_origin_of_a_study(
     tmp_path: Path, command: Command, arguments: list[str], origin: Origin
 ) -> None:
-    made_study(tmp_path, synthetic=origin.synthetic, oracle=origin.oracle)
+    of = made_study(tmp_path, synthetic=origin.synthetic, oracle=origin.oracle)
+    write_json(of.folder.probe, msgspec.to_builtins(PROBE))
     for how in MACHINES:
         code, out, err = command(*arguments, "--root", str(tmp_path), "-f", how)
         assert code == 0
@@ -110,7 +115,7 @@ def test_rows_of_what_is_trained_carry_it_too(
 
 
 @pytest.mark.parametrize("how", PEOPLE)
-@pytest.mark.parametrize("arguments", OF_A_MADE_STUDY[2:], ids=" ".join)
+@pytest.mark.parametrize("arguments", OF_A_MADE_STUDY[2:-1], ids=" ".join)
 def test_people_are_warned_above_the_table(
     tmp_path: Path, command: Command, arguments: list[str], how: Format
 ) -> None:
@@ -155,12 +160,13 @@ def test_a_terminal_is_told_nothing_by_what_a_study_is_called(
     tmp_path: Path, command: Command
 ) -> None:
     hostile = "a\x1b[2Jb\x9b\u202e\nQ"
-    made_study(tmp_path, name=hostile, synthetic=True)
+    source = Source(study=hostile, way="enqueue", trials=3, searched=("c000",))
+    made_study(tmp_path, name=hostile, synthetic=True, sources=[source])
     for how in (*PEOPLE, *MACHINES):
-        for arguments in (["ls"], ["compare", hostile]):
-            code, out, _ = command(*arguments, "--root", str(tmp_path), "-f", how)
+        for arguments in (["ls"], ["compare", hostile], ["best", hostile]):
+            code, out, err = command(*arguments, "--root", str(tmp_path), "-f", how)
             assert code == 0
-            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out + err)
             assert how in MACHINES or not re.search("\u202e|^Q", out, re.MULTILINE)
 
 

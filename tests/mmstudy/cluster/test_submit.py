@@ -88,7 +88,7 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def awaited(condition: Callable[[], object], seconds: float = 120) -> None:
+def awaited(condition: Callable[[], object], seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -175,7 +175,7 @@ def test_a_study_survives_what_clusters_do(
     first = cluster.submit(*arguments)  # leaves the terminal, the study goes on
     awaited(lambda: epochs_of(study) or first.poll() is not None)
     first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=120)
+    out, err = first.communicate(timeout=400)
     assert first.returncode == 130, err
     assert "Detached: s-1 goes on." in err
     assert out.startswith("ray job submit --address")
@@ -200,7 +200,7 @@ def test_a_study_survives_what_clusters_do(
             seen = epochs_of(study)
             awaited(lambda: epochs_of(study) > seen or again.poll() is not None)  # noqa: B023
             proxy.cut()
-        out, err = again.communicate(timeout=240)
+        out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
     assert "--submission-id s-2" in out
     assert "The connection to the head is lost; trying again." in err
@@ -240,7 +240,7 @@ def test_stop_over_the_cluster_ends_gracefully(
     awaited(lambda: epochs_of(root / "other") or running.poll() is not None)
     code, _, err = command("stop", "other", "--address", cluster.nodes.address)
     assert (code, err) == (0, "Asked other-1 to stop; `mmstudy submit` goes on with the study.\n")
-    _, err = running.communicate(timeout=120)
+    _, err = running.communicate(timeout=400)
     assert running.returncode == 130
     assert "the same command goes on from there" in err
     assert open_study(root / "other").counts()["fail"] == 0

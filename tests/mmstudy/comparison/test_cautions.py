@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from mmstudy.comparison.cautions import GAP, caution_of, choice_of, notes
+from mmstudy.analysis.selection import selection_of
+from mmstudy.comparison.cautions import GAP, caution_of, cross_fitted_because, notes
 from mmstudy.comparison.row import row_of
 from mmstudy.study import Study
 from support.made_study import MMCAF_LABELS, MMCAF_SCORES, add_look, made_study
 
-CHOSEN = "ours was chosen as the best of 12 trials"
 
-
-def caution(study: Study, *, tested: bool, chosen: str | None = CHOSEN) -> str | None:
-    return caution_of(study, 0, tested, chosen)
+def caution(study: Study, *, tested: bool) -> str | None:
+    return caution_of(study, selection_of(study), tested)
 
 
 def look(study: Study, *numbers: int) -> Study:
@@ -34,7 +34,7 @@ def look(study: Study, *numbers: int) -> Study:
 def test_what_is_no_patient_or_was_told_the_place_is_never_tested(
     tmp_path: Path, tested: bool, given: dict[str, Any], said: str
 ) -> None:
-    assert said in str(caution(made_study(tmp_path, **given), tested=tested, chosen=None))
+    assert said in str(caution(made_study(tmp_path, **given), tested=tested))
 
 
 def test_synthetic_outweighs_oracle(tmp_path: Path) -> None:
@@ -43,9 +43,10 @@ def test_synthetic_outweighs_oracle(tmp_path: Path) -> None:
 
 
 def test_validation_cases_that_chose_are_told_with_the_remedy(tmp_path: Path) -> None:
-    study = made_study(tmp_path)
-    assert caution(study, tested=False) == f"{CHOSEN}; `mmstudy evaluate` scores it on others"
-    assert caution(study, tested=False, chosen=None) is None
+    said = str(caution(made_study(tmp_path / "a", scores=[MMCAF_SCORES] * 3), tested=False))
+    assert "the best of 3 trials and 1 epoch on these very patients" in said
+    assert said.endswith("; `mmstudy evaluate` scores it on others")
+    assert caution(made_study(tmp_path / "b"), tested=False) is None  # one trial of one epoch
 
 
 def test_a_test_set_seen_with_this_trial_alone_is_one(tmp_path: Path) -> None:
@@ -64,12 +65,13 @@ def test_a_test_set_seen_with_others_is_one_of_validation(
     )
 
 
-def test_one_trial_of_one_epoch_was_not_chosen(tmp_path: Path) -> None:
-    study = made_study(tmp_path)
-    assert choice_of(study, 0, 1) is None
-    found = choice_of(study, 0, 2)
-    assert found is not None
-    assert "the best of 2 trials and 1 epoch on these very patients" in found
+def test_what_pruned_does_not_judge(tmp_path: Path) -> None:
+    study = made_study(tmp_path, scores=[MMCAF_SCORES] * 2)
+    assert cross_fitted_because(study).endswith("since ours was chosen here.")
+    trial = study.folder.trial(1)
+    row = pl.read_parquet(trial).with_columns(state=pl.lit("pruned"))
+    row.write_parquet(trial)
+    assert "of the first fold decided which trials were pruned" in cross_fitted_because(study)
 
 
 def smallest_gap() -> int:
@@ -85,7 +87,7 @@ class TestNotes:
     def of(self, study: Study, *, tested: bool = False) -> str:
         found = study.out_of_fold(0)
         ours = row_of(found, method="ours", cases="validation", origin=study.origin)
-        return "\n".join(notes(study, ours, tested=tested))
+        return "\n".join(notes(study, ours, selection_of(study), tested=tested))
 
     def test_the_frequent_class_is_counted_on_both_sets(self, tmp_path: Path) -> None:
         text = self.of(made_study(tmp_path))
@@ -98,9 +100,9 @@ class TestNotes:
         assert "has been looked at 3 times" in self.of(look(study, 0, 0))
 
     def test_trials_are_counted(self, tmp_path: Path) -> None:
-        assert "the best of 1 trial." in self.of(made_study(tmp_path / "a"))
+        assert "chosen among 1 trial." in self.of(made_study(tmp_path / "a"))
         study = made_study(tmp_path / "b", scores=[MMCAF_SCORES] * 4)
-        assert "the best of 4 trials" in self.of(study)
+        assert "chosen among 4 trials" in self.of(study)
 
     def test_only_the_paper_s_own_protocol_is_on_its_patients(self, tmp_path: Path) -> None:
         own, other = made_study(tmp_path / "a", protocol="paper43"), made_study(tmp_path / "b")

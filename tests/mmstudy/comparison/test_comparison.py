@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from mmstudy.errors import MMStudyError, UsageError
 from mmstudy.report.comparison import comparison_table
 from mmstudy.report.table import render
 from mmstudy.spec.study_spec import parse_spec
+from mmstudy.storage.folder import StudyFolder
 from mmstudy.study import Study, open_study, per_case
 from support.tiny_spec import TINY_SPEC
 
@@ -58,7 +60,7 @@ def test_repeated_folds_have_a_score_of_every_case_each(study: Study, cohort: Co
     each = each.filter(each["case"] == case)
     assert each.height == 2
     assert once["probability"][0] == pytest.approx(each["probability"].mean())
-    assert own.per_case.equals(once)
+    assert own.per_case.select(once.columns).equals(once)
     assert own.counts == ConfusionMatrix.from_scores(
         once["label"], once["probability"], threshold=0.5
     )
@@ -100,6 +102,19 @@ def test_baselines_are_tested_on_the_same_cases(study: Study, cohort: Cohort) ->
         assert verdict.tests[0].p == found.p
         assert {test.family for test in verdict.tests} == {4}
         assert verdict.outcome == "none"  # one trial of one epoch: nothing was chosen, 12 cases
+
+
+def test_what_another_search_chose_on_these_cases_cannot_be_resampled(
+    study: Study, tmp_path: Path
+) -> None:
+    begun = StudyFolder(shutil.copytree(study.folder.root, tmp_path / "s"))
+    cases = [*study.out_of_fold(0)["case"].unique()]
+    source = {"study": "other", "way": "warm_start", "trials": 20, "searched": cases}
+    told = json.loads(begun.study.read_text()) | {"sources": [source]}
+    begun.study.write_text(json.dumps(told))
+    verdicts = compare(open_study(begun.root)).against_baselines
+    assert {verdict.outcome for verdict in verdicts} == {"untested"}
+    assert all("after 20 trials of other" in str(verdict.reason) for verdict in verdicts)
 
 
 def test_where_the_windows_lay_is_written_on_the_result(study: Study) -> None:

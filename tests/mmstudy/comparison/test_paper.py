@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmcaf.stats.metrics import ConfusionMatrix, Proportion
-from mmcaf.stats.thresholds import youden
+from mmcaf.stats.thresholds import ensemble_threshold
 from mmstudy.analysis.optimism import corrected_best
 from mmstudy.comparison.comparison import compare
 from mmstudy.comparison.published import published
@@ -70,17 +70,34 @@ def test_a_study_with_mmcaf_nets_numbers_shows_no_difference(tmp_path: Path) -> 
     assert ours.auroc.value == pytest.approx(330 / 420)
     (verdict,) = (v for v in found.against_paper if v.against == "MMCAF-Net")
     assert verdict.outcome == "none"
-    assert verdict.sentence == (
+    assert verdict.sentence.startswith(
         "No difference can be shown between made trial 0 and MMCAF-Net. "
         "Sensitivity 10/15 against 10/15, specificity 24/28 against 24/28, "
         "accuracy 34/43 against 34/43, AUROC 0.786 against 0.786. "
-        "Corrected p (Holm, 39 tests): sensitivity 1.000, specificity 1.000, AUROC 1.000."
+        "Sensitivity: +0.000 [-0.31, +0.31]; excludes that ours is worse by more than 0.309; "
+        "corrected p 1.000; P(ours higher) 0.50; could show none in our favour. Specificity: "
     )
+    assert verdict.sentence.endswith("Holm, 36 tests.")
     assert [test.p_holm for test in verdict.tests] == [1.0] * 3
-    assert {test.family for v in found.against_paper for test in v.tests} == {3 * 13}
     assert found.summary == (
-        "No difference can be shown between made trial 0 and the 13 published rows tested."
+        "No difference can be shown between made trial 0 and the 12 published rows tested."
     )
+
+
+def test_a_row_printed_twice_counts_once(tmp_path: Path) -> None:
+    """Every figure of MSCA_Fusion (Table 3) is that of MMCAF-Net (Table 1): one row."""
+    figures: dict[tuple[object, ...], list[str]] = {}
+    for row in published():
+        figures.setdefault((row.counts, *row.printed.values()), []).append(row.method)
+    assert [names for names in figures.values() if len(names) > 1] == [["MMCAF-Net", "MSCA_Fusion"]]
+    assert {row.method: row.same_as for row in published() if row.same_as} == {
+        "MSCA_Fusion": "MMCAF-Net"
+    }
+    found = compare(made_study(tmp_path)).against_paper
+    first, second = (v for v in found if v.against in ("MMCAF-Net", "MSCA_Fusion"))
+    assert first.tests == second.tests
+    assert {test.family for v in found for test in v.tests} == {3 * 12}
+    assert second.sentence.endswith("The same published row as MMCAF-Net, counted once.")
 
 
 def test_flagged_rows_are_never_tested(tmp_path: Path) -> None:
@@ -95,18 +112,21 @@ def test_a_test_set_on_which_ours_is_clearly_better_lets_it_be_said(tmp_path: Pa
     add_look(study, 0, MANY, NEARLY_PERFECT)
     found = compare(study)
     (verdict,) = (v for v in found.against_paper if v.against == "PENet")
-    assert verdict.outcome == "mixed"  # its specificity of 27/28 is a little above ours
+    assert (verdict.outcome, verdict.areas, verdict.calls) == ("better", "better", "mixed")
+    assert verdict.sentence.startswith("made trial 0 outperforms PENet in AUROC. At their thresh")
     (verdict,) = (v for v in found.against_paper if v.against == "MMTM")
-    assert verdict.outcome == "better"
-    assert verdict.sentence.startswith("made trial 0 outperforms MMTM in ")
+    assert (verdict.outcome, verdict.areas, verdict.calls) == ("better", "none", "better")
+    assert verdict.sentence.startswith("At its threshold made trial 0 is better than MMTM in sens")
+    assert "outperforms SAM+E3D-MSCA (Table 2), PENet (Table 2) in AUROC" in found.summary
     assert "MMTM (Table 1)" in found.summary
+    assert "MSCA_Fusion" not in found.summary
     assert found.tested.cases == "test, look 1"
 
 
 def test_the_same_numbers_on_cases_it_was_chosen_on_say_nothing(tmp_path: Path) -> None:
     study = made_study(tmp_path, MANY, [NEARLY_PERFECT, NEARLY_PERFECT[::-1]])
     found = compare(study)
-    assert found.trials == 2
+    assert found.selection.trials == 2
     assert {v.outcome for v in found.against_paper} == {"untested"}
     (verdict,) = (v for v in found.against_paper if v.against == "MMTM")
     assert "best of 2 trials and 1 epoch on these very patients" in verdict.sentence
@@ -132,7 +152,7 @@ def test_a_test_set_seen_with_another_trial_is_a_validation_set(tmp_path: Path) 
     add_look(study, 0, MANY, NEARLY_PERFECT)
     add_look(study, 1, MANY, NEARLY_PERFECT)
     found = compare(study)
-    assert found.looks == 2
+    assert found.selection.looks.count == 2
     assert {v.outcome for v in found.against_paper} == {"untested"}
     assert "looked at with 1 other trial, which" in found.against_paper[0].sentence
     assert any("has been looked at 2 times" in note for note in found.notes)
@@ -143,9 +163,14 @@ def test_thresholds_are_named_and_never_of_the_cases_themselves(tmp_path: Path) 
     add_look(study, 0, MANY, NEARLY_PERFECT)
     rows = compare(study).sections[0].rows
     assert [row.cases for row in rows] == ["test, look 1"] * 2 + ["validation, out of fold"] * 2
-    chosen = youden(MMCAF_LABELS, MMCAF_SCORES)  # of the validation cases, for the test ones
+    folds = np.arange(len(MMCAF_LABELS)) % 2
+    chosen = ensemble_threshold(MMCAF_LABELS, MMCAF_SCORES, folds)  # of validation, for the test
     assert chosen is not None
-    assert [row.threshold for row in rows[:3]] == ["0.5", f"validation-Youden {chosen:.2f}", "0.5"]
+    assert [row.threshold for row in rows[:3]] == [
+        "0.5",
+        f"mean of 2 folds' Youden {chosen:.2f}",
+        "0.5",
+    ]
     assert rows[1].counts == ConfusionMatrix.from_scores(MANY, NEARLY_PERFECT, threshold=chosen)
     assert rows[3].threshold.startswith("Youden of the other folds")
 
@@ -161,7 +186,7 @@ def test_the_best_value_stands_beside_the_corrected_one(tmp_path: Path) -> None:
     found, corrected = compare(study), corrected_best(study)
     assert found.expected == corrected
     assert corrected is not None
-    assert found.best_value > corrected.mean + 0.05  # the best of 20 coins
+    assert found.selection.value > corrected.mean + 0.05  # the best of 20 coins
     assert compare(study, expected=False).expected is None
 
 
@@ -208,7 +233,7 @@ def test_one_class_alone_is_undefined_and_not_zero(tmp_path: Path) -> None:
     assert (ours.auroc.value, ours.f1.value, ours.auprc.value) == (None, None, None)
     assert ours.as_dict()["sensitivity"]["value"] is None
     assert {v.outcome for v in found.against_paper if not v.reason} == {"none"}
-    assert "sensitivity not testable" in found.against_paper[0].sentence
+    assert "Sensitivity: not testable." in found.against_paper[0].sentence
 
 
 def test_no_complete_trial_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,15 @@ from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
 from mmcaf.stats.metrics import ConfusionMatrix
-from mmstudy.comparison.row import RATE_NAMES, Figure, MethodRow, row_of, row_of_counts
+from mmstudy.comparison.published import published
+from mmstudy.comparison.row import (
+    RATE_NAMES,
+    Figure,
+    MethodRow,
+    limited_to,
+    row_of,
+    row_of_counts,
+)
 from mmstudy.storage.origin import Origin
 
 RANDOM = np.random.default_rng(2)
@@ -135,3 +145,23 @@ def test_an_undefined_value_has_no_interval_either() -> None:
     assert Figure.of(float("nan"), (0.1, 0.2)) == Figure()
     assert Figure.of(0.5, None) == Figure(0.5)
     assert Figure.of(0.5, (0.4, 0.6)) == Figure(0.5, 0.4, 0.6)
+
+
+def test_a_row_can_be_limited_to_some_patients() -> None:
+    case = ["a", "b", "c", "d", "a", "b", "c", "d"]
+    fold = [0, 0, 1, 1, 2, 3, 2, 3]
+    rows = pl.DataFrame({"case": case, "fold": fold, "label": [1, 0] * 4})
+    rows = rows.with_columns(probability=pl.Series(np.arange(8) / 10))
+    among = np.arange(16.0).reshape(2, 8)
+    whole = row_of(rows, method="x", cases="validation", origin=Origin())
+    whole = replace(whole, among=among)
+    left = limited_to(whole, pl.Series(["c", "d", "e"]))
+    assert left.predictions is not None
+    assert left.predictions["case"].to_list() == ["c", "c", "d", "d"]
+    assert left.predictions["fold"].to_list() == [1, 2, 1, 3]
+    assert left.among is not None
+    assert left.among.tolist() == among[:, 4:].tolist()
+    assert (left.n, left.networks, left.cases) == (2, 2, "validation, 2 of them")
+    assert limited_to(whole, pl.Series(case)) is whole
+    with pytest.raises(ValueError, match="known by its counts alone"):
+        limited_to(published()[0], pl.Series(case))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcaf.stats.areas import delong
-from mmcaf.stats.estimates import Estimate
 from mmcaf.stats.metrics import ConfusionMatrix
 from mmcaf.stats.paired import mcnemar
+from mmcaf.stats.power import detectable_area, detectable_calls, detectable_gap, detectable_rate
+from mmcaf.stats.unpaired import hanley_mcneil
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import MethodRow, row_of, row_of_counts
-from mmstudy.comparison.verdict import against_published, against_same_cases
+from mmstudy.comparison.verdict import against_published, against_same_cases, summary_of
 from mmstudy.storage.origin import Origin
 
 COUNTS = st.builds(ConfusionMatrix, *[st.integers(0, 80)] * 4)
@@ -32,21 +35,23 @@ def of_counts(counts: ConfusionMatrix) -> MethodRow:
 @given(COUNTS)
 @settings(max_examples=25, deadline=None)
 def test_no_sentence_says_outperforms_unless_a_test_says_so(counts: ConfusionMatrix) -> None:
-    for verdict in against_published(of_counts(counts), published(), caution=None):
-        clear = [test for test in verdict.tests if test.significant]
+    verdicts = against_published(of_counts(counts), published(), caution=None)
+    for verdict in verdicts:
+        area = [test for test in verdict.tests if test.measure == "AUROC" and test.significant]
         said = "outperforms" in verdict.sentence
-        assert said == (verdict.outcome in ("better", "worse"))
+        assert said == (verdict.areas in ("better", "worse")) == bool(area)
         if said:
-            better = verdict.outcome == "better"
-            assert clear
-            assert all((t.difference or 0) * (1 if better else -1) >= 0 for t in verdict.tests)
-            winner = "ours" if better else verdict.against
-            assert verdict.sentence.startswith(f"{winner} outperforms")
-        elif not clear:
-            assert verdict.sentence.startswith("No difference can be shown")
+            winner = "ours" if (area[0].difference or 0) > 0 else verdict.against
+            assert f"{winner} outperforms" in verdict.sentence
+        denied = verdict.sentence.startswith("No difference can be shown")
+        assert denied == (not any(test.significant for test in verdict.tests))
         for name in ("sensitivity", "specificity", "accuracy"):
             a = counts.rates()[name]
             assert f"{a.hits}/{a.total} against" in verdict.sentence
+    summary = summary_of("ours", verdicts, "published row")
+    shown = [v for v in verdicts if any(t.significant for t in v.tests) and not v.same_as]
+    assert ("No difference" in summary) == (not shown)
+    assert all(v.against in summary for v in shown)
 
 
 @given(COUNTS)
@@ -70,7 +75,10 @@ def test_a_gap_below_six_cases_shows_nothing_whatever_the_p() -> None:
 def test_higher_in_one_and_lower_in_the_other_is_no_victory() -> None:
     ours = of_counts(ConfusionMatrix(tp=100, fn=0, fp=80, tn=20))
     (verdict,) = against_published(ours, [published()[0]], caution=None)
-    assert verdict.outcome == "mixed"
+    assert (verdict.outcome, verdict.areas, verdict.calls) == ("mixed", "none", "mixed")
+    assert summary_of("ours", [verdict], "published row") == (
+        "ours is mixed against PECon (Table 1). 1 published row tested."
+    )
     assert "not all in one direction" in verdict.sentence
 
 
@@ -78,7 +86,53 @@ def test_who_is_worse_is_said_to_be_outperformed() -> None:
     ours = of_counts(ConfusionMatrix(tp=20, fn=80, fp=80, tn=20))
     (verdict,) = against_published(ours, [published()[0]], caution=None)
     assert verdict.outcome == "worse"
-    assert verdict.sentence.startswith("PECon outperforms ours in sensitivity and specificity")
+    assert verdict.sentence.startswith(
+        "PECon outperforms ours in AUROC. "
+        "At its threshold PECon is better than ours in sensitivity and specificity."
+    )
+
+
+def test_an_area_is_not_vetoed_by_the_sign_of_a_rate() -> None:
+    """AUROC 0.95 against PENet's 0.560; its specificity of 27/28 is a little higher than ours."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [46, 223])
+    scores = 1 / (1 + np.exp(-(random.normal(size=269) + 2.33 * labels - 1.2)))
+    ours = row_of(frame(labels, scores), origin=Origin(), method="ours", cases="test")
+    (verdict,) = against_published(
+        ours, [row for row in published() if row.method == "PENet"], caution=None
+    )
+    sensitivity, specificity, area = verdict.tests
+    assert (specificity.difference or 0) < 0
+    assert not specificity.significant
+    assert sensitivity.significant
+    assert area.p_holm is not None
+    assert area.p_holm < 0.001
+    assert verdict.outcome == verdict.areas == "better"
+    assert verdict.sentence.startswith("ours outperforms PENet in AUROC.")
+
+
+def test_a_row_that_repeats_an_absent_one_is_tested_by_itself() -> None:
+    ours = of_counts(ConfusionMatrix(tp=20, fn=80, fp=80, tn=20))
+    (twice,) = (row for row in published() if row.same_as)
+    (verdict,) = against_published(ours, [twice], caution=None)
+    assert {test.family for test in verdict.tests} == {3}
+
+
+def test_each_test_says_what_it_excludes_who_is_higher_and_what_it_could_show() -> None:
+    ours = of_counts(ConfusionMatrix(tp=40, fn=60, fp=10, tn=90))
+    (verdict,) = against_published(ours, [published()[0]], caution=None)
+    for test in verdict.tests:
+        assert test.low is not None
+        assert test.worse_by == max(0, -test.low)
+        assert test.higher is not None
+        assert (test.higher > 0.5) == ((test.difference or 0) > 0)
+    sensitivity, specificity, area = verdict.tests
+    theirs = published()[0]
+    assert specificity.detectable == detectable_rate(100, theirs.rates["specificity"], 0.05 / 3)
+    assert sensitivity.detectable == detectable_rate(100, theirs.rates["sensitivity"], 0.05 / 3)
+    assert area.detectable == detectable_area(
+        0.786, hanley_mcneil(0.786, 15, 28), positives=100, negatives=100, alpha=0.05 / 3
+    )
 
 
 def pair(seed: int, signal: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,11 +150,18 @@ def test_the_same_cases_are_tested_in_pairs() -> None:
     )
     (verdict,) = against_same_cases(ours, [other])
     assert verdict.outcome == "better"
-    assert verdict.sentence.startswith("ours outperforms coin in AUROC and accuracy.")
+    assert verdict.sentence.startswith(
+        "ours outperforms coin in AUROC. At its threshold ours is better than coin in accuracy."
+    )
     area, calls = verdict.tests
     assert area.p == delong(labels, good, poor).p
     assert calls.p == mcnemar(labels, good >= 0.5, poor >= 0.5).p
     assert area.family == calls.family == 2
+    found = mcnemar(labels, good >= 0.5, poor >= 0.5)
+    assert (calls.low, calls.high, calls.higher) == (*(found.interval() or ()), found.higher)
+    assert area.detectable == detectable_gap(delong(labels, good, poor), 0.025)
+    accuracy = float(np.mean((poor >= 0.5) == labels))
+    assert calls.detectable == detectable_calls(found, accuracy, 0.025)
 
 
 def test_a_caution_keeps_the_p_values_and_decides_nothing() -> None:
@@ -113,26 +174,41 @@ def test_a_caution_keeps_the_p_values_and_decides_nothing() -> None:
     assert len(verdict.tests) == 2
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "outcome", "start"),
-    [
-        (0.02, 0.3, "better", "What the search picks outperforms coin"),
-        (-0.3, -0.02, "worse", "coin outperforms what the search picks"),
-        (-0.02, 0.3, "none", "No difference can be shown between what the search picks and coin"),
-        (np.nan, np.nan, "none", "No difference can be shown"),
-    ],
-)
-def test_what_was_chosen_is_judged_on_cases_left_out_of_the_choice(
-    low: float, high: float, outcome: str, start: str
-) -> None:
+def test_what_was_chosen_is_judged_with_its_choice_and_says_why() -> None:
     labels, good, poor = pair(0, 4.0)
-    ours = row_of(frame(labels, good), origin=Origin(), method="ours", cases="validation")
-    other = row_of(frame(labels, poor), origin=Origin(), method="coin", cases="validation")
-    ahead = Estimate((low + high) / 2, low, high, 180)
-    (verdict,) = against_same_cases(ours, [other], caution="chosen here", ahead=[ahead])
-    assert verdict.outcome == outcome
-    assert verdict.sentence.startswith(start)
-    assert "p values of ours itself do not count, since chosen here" in verdict.sentence
+    folds = np.arange(180) % 3
+    told = frame(labels, good).with_columns(fold=pl.Series(folds))
+    ours = row_of(told, origin=Origin(), method="what is picked", cases="validation")
+    rows = np.lexsort((folds, np.arange(180)))  # by case
+    among = np.stack([good, poor])[:, rows]
+    coin = frame(labels, poor).with_columns(fold=pl.Series(folds))
+    other = row_of(coin, origin=Origin(), method="coin", cases="validation")
+    chosen = replace(ours, among=among)
+    (verdict,) = against_same_cases(chosen, [other], remark="Chosen here.")
+    (plain,) = against_same_cases(ours, [other])
+    assert verdict.outcome == "better"
+    assert verdict.sentence.startswith("What is picked outperforms coin in AUROC.")
+    assert verdict.sentence.endswith("Holm, 2 tests. Chosen here.")
+    assert verdict.tests[0].how.startswith("choice made anew")
+    assert plain.tests[0].how.startswith("DeLong")
+    assert verdict.tests[0].p != plain.tests[0].p
+    assert verdict.tests[1] == plain.tests[1]
+
+
+def test_the_summary_names_what_differs_and_counts_the_rest() -> None:
+    better = of_counts(ConfusionMatrix(tp=100, fn=0, fp=0, tn=100))
+    verdicts = against_published(better, published(), caution=None)
+    same = against_published(published()[6], published(), caution=None)
+    assert summary_of("x", same, "published row") == (
+        "No difference can be shown between x and the 12 published rows tested."
+    )
+    untested = against_published(better, published(), caution="it was chosen")
+    assert summary_of("x", untested, "published row") == (
+        "No difference can be shown between x and any published row; none is tested: it was chosen."
+    )
+    assert summary_of("x", [*same[:5], verdicts[7]], "published row").endswith(
+        "5 published rows tested; 4 of them left undecided."
+    )
 
 
 def test_rows_of_other_cases_cannot_be_paired() -> None:

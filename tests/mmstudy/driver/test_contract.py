@@ -360,12 +360,12 @@ def test_a_space_without_feasible_points_gives_up(runner: Runner) -> None:
 
 
 def test_a_grid_ends_when_every_point_was_visited(runner: Runner, ledger: Ledger) -> None:
-    space = {"train.momentum": {"float": [0.0, 0.9], "step": 0.3}}
+    space = {"train.weight_decay": {"float": [0.0, 0.9], "step": 0.3}}
     conducted = conductor(
         ledger, space=space, search={"sampler": "grid", "trials": 4}, limits={"epoch_minutes": 0.02}
     )
     runner.run(conducted, objective, ResourceSpec())
-    found = [json.loads(row.params)["train.momentum"] for row in ledger.trials()]
+    found = [json.loads(row.params)["train.weight_decay"] for row in ledger.trials()]
     assert sorted(found) == pytest.approx([0.0, 0.3, 0.6, 0.9])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import yaml
 from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.errors import CohortError
+from mmstudy.analysis.selection import selection_of
 from mmstudy.cli.main import main
 from mmstudy.driver.drive import plan_study, run_study, weights_of
 from mmstudy.driver.inline import InlineRunner
@@ -29,10 +31,11 @@ from mmstudy.followup.rerun import rerun
 from mmstudy.search.optuna_study import Proposal, Search, Told
 from mmstudy.spec.study_spec import parse_spec
 from mmstudy.storage.parquet import read_rows, write_rows
-from mmstudy.storage.schema import METRICS, TRIALS, State
+from mmstudy.storage.schema import METRICS, TRIALS, EpochRow, State
 from mmstudy.study import Study, open_study
 from mmstudy.trial.run import run_trial
 from mmstudy.trial.task import TrialTask
+from support.cheap_trial import run_cheap
 from support.damaged_cohort import damage
 from support.tiny_spec import TINY_SPEC
 
@@ -275,7 +278,7 @@ def test_wrong_usage_is_a_sentence_and_an_exit_code(
 
 @pytest.mark.parametrize(
     ("limit", "what"),
-    [(300, "study.json"), (4_000, r"00000\.parquet"), (30_000, "last.safetensors")],
+    [(300, "study.json"), (5_500, r"00000\.parquet"), (30_000, "last.safetensors")],
 )
 def test_a_full_disk_stops_the_study_which_goes_on_when_there_is_room(
     cohort: Cohort, tmp_path: Path, limit: int, what: str
@@ -473,3 +476,61 @@ def test_only_weights_that_the_users_own_spec_names_are_read(
     model = {"name": "sam_msca"} | ({"weights": own} if own else {})
     spec = parse_spec(TINY_SPEC | {"model": model, "space": space, "search": {"trials": 1}})
     assert weights_of(spec, Proposal(0, proposed)) == read
+
+
+def cheap(cohort: Cohort, root: Path, name: str = "s", **search: Any) -> Study:
+    """A study of trials that take no time."""
+    spec = parse_spec(deepcopy(TINY_SPEC) | {"search": {"trials": 2, **search}})
+    plan = plan_study(spec, cohort=cohort.folder, root=root, name=name)
+    run_study(plan, InlineRunner(), objective=in_no_time)
+    return open_study(root / name)
+
+
+def in_no_time(task: TrialTask) -> Iterator[EpochRow]:
+    given = json.loads(task.params) | {"train.epochs": 2, "seconds": 0}
+    return run_cheap(replace(task, params=json.dumps(given)))
+
+
+def rates_of(study: Study) -> list[float]:
+    return study.trials().sort("number")["param:train.lr"].to_list()
+
+
+def test_the_best_of_another_study_are_tried_first_and_stay_so(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    source = cheap(cohort, tmp_path, "before", trials=3)
+    enqueue = {"from": str(source.folder.root), "top": 2}
+    study = cheap(cohort, tmp_path, trials=2, enqueue=enqueue)
+    wanted = source.trials()["param:train.lr"].to_list()[:2]
+    assert rates_of(study) == wanted
+    (record,) = study.about.sources
+    assert (record.study, record.trials, record.taken) == ("before", 3, 2)
+    # The source may be gone, and the journal lost: the record says what was tried.
+    shutil.rmtree(source.folder.root)
+    study.folder.journal.unlink()
+    longer = cheap(cohort, tmp_path, trials=4, enqueue=enqueue)
+    assert rates_of(longer)[:2] == wanted
+    assert not {*wanted} & {*rates_of(longer)[2:]}
+    assert longer.about.sources == (record,)
+
+
+def test_a_warm_start_is_recorded(cohort: Cohort, tmp_path: Path) -> None:
+    source = cheap(cohort, tmp_path, "before", trials=3)
+    study = cheap(cohort, tmp_path, trials=1, warm_start=str(source.folder.root))
+    (record,) = study.about.sources
+    assert (record.way, record.study, record.trials, record.taken) == ("warm_start", "before", 3, 3)
+    assert {*record.searched} == {*cohort.patients["case"]}
+    found = selection_of(study)
+    assert (found.trials, found.before) == (1, "3 trials of before")
+    assert study.trials()["number"].min() == 3  # the adopted ones are none of its own
+
+
+def test_a_source_that_saw_the_test_patients_begins_nothing(cohort: Cohort, tmp_path: Path) -> None:
+    source = cheap(cohort, tmp_path, "before", trials=1)
+    protocol = {"kind": "kfold", "folds": 2, "test": {"fraction": 0.25}}
+    search = {"trials": 1, "enqueue": {"from": str(source.folder.root)}}
+    spec = parse_spec(deepcopy(TINY_SPEC) | {"protocol": protocol, "search": search})
+    plan = plan_study(spec, cohort=cohort.folder, root=tmp_path, name="s")
+    with pytest.raises(UsageError, match=r"test patients of this study served in the search of"):
+        run_study(plan, InlineRunner(), objective=in_no_time)
+    assert not plan.folder.study.exists()

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from mmcaf.data.cohort import Cohort
 from mmcaf.data.ingest.run import ingest
 from mmcaf.data.synthetic.write import SyntheticSpec, write
 from mmcaf.errors import CohortError
+from mmcaf.files.look_notes import noted_looks
 from mmcaf.stats.areas import auroc
 from mmcaf.stats.estimates import corrected_interval
+from mmcaf.stats.metrics import ConfusionMatrix
+from mmcaf.stats.predictive import predictive
+from mmcaf.stats.priors import corrected
 from mmstudy.analysis.optimism import outcomes_of
 from mmstudy.driver.drive import plan_study, run_study
 from mmstudy.driver.inline import InlineRunner
@@ -41,6 +46,7 @@ from mmstudy.trial.folds import split_cohort
 from support.damaged_cohort import damaged_copy
 from support.keyed import keyed
 from support.opened_files import opened
+from support.renamed_cohort import renamed
 from support.tiny_spec import TINY_SPEC
 
 Command = Callable[..., tuple[int, str, str]]
@@ -184,7 +190,8 @@ def test_the_best_is_the_best_confirmed(study: Study, confirmed: list[dict[str, 
 def test_a_confirmation_that_was_stopped_runs_only_what_is_missing(
     study: Study, larger: Cohort, confirmed: list[dict[str, Any]]
 ) -> None:
-    before = study.confirmations()
+    before, cases = study.confirmations(), study.confirmed_cases(confirmed[0]["number"])
+    assert cases.height == 3 * 15
     gone = study.folder.confirmation(confirmed[0]["number"], 1)
     whole = pl.read_parquet(gone)
     whole.head(1).write_parquet(gone)  # its second fold was never reached
@@ -193,6 +200,7 @@ def test_a_confirmation_that_was_stopped_runs_only_what_is_missing(
     )
     drop = ["seconds", "written"]
     assert study.confirmations().drop(drop).equals(before.drop(drop))
+    assert study.confirmed_cases(confirmed[0]["number"]).equals(cases)
     assert [row["confirmed"] for row in again] == [row["confirmed"] for row in confirmed]
 
 
@@ -201,20 +209,96 @@ def test_the_test_set_is_looked_at_once_per_look_and_logged(
 ) -> None:
     root = str(study.folder.root.parent)
     arguments = ["evaluate", "s", "best", "--root", root, "--cohort", str(larger.folder)]
-    for times in ("once", "2 times"):
+    for times in ("1 time", "2 times"):
         code, stdout, stderr = command(*arguments, "-f", "json")
         assert code == 0
-        assert f"has now been looked at {times}." in stderr
-    row = json.loads(stdout)[0]
+        assert f"has been looked at {times}." in stderr
+    row, other = json.loads(stdout)
     assert (row["look"], row["n"]) == (2, 5)
+    assert row["threshold"] == "0.5"
+    assert other["threshold"].startswith("mean of 2 folds' Youden")
+    assert "Corrected ones are shifted on the logit scale" in stderr
     log = study.evaluations()
     assert log["look"].to_list() == [1, 2]
     assert log["auroc"][0] == log["auroc"][1]
     cases = pl.read_parquet(study.folder.test_predictions(1))
     assert sorted(cases["case"]) == sorted(study.about.split.test)
-    assert row["auroc"] == auroc(cases["label"].to_numpy(), cases["probability"].to_numpy())
+    labels, scores = cases["label"].to_numpy(), cases["probability"].to_numpy()
+    assert row["auroc"]["value"] == log["auroc"][0] == auroc(labels, scores)
+    assert row["brier_raw"]["value"] == log["brier"][0]
+    called = scores >= 0.5
+    rate = row["sensitivity"]
+    assert (rate["hits"], rate["total"]) == (int((called & (labels == 1)).sum()), labels.sum())
+    assert rate["low"] <= rate["value"] <= rate["high"]
+    noted = [look for look in noted_looks(larger.folder)[0] if look.study == "s"]
+    assert [datetime.fromisoformat(look.written) for look in noted] == log["written"].to_list()
+    assert {look.cases for look in noted} == {study.about.split.test}
     code, stdout, _ = command("status", "s", "--root", root, "-f", "json")
     assert json.loads(stdout)[0]["test_looks"] == 2
+
+
+def test_a_prevalence_that_is_none_costs_no_look(study: Study, command: Command) -> None:
+    looks, root = study.evaluations().height, str(study.folder.root.parent)
+    code, _, stderr = command("evaluate", "s", "best", "--root", root, "--prevalence", "20")
+    assert (code, study.evaluations().height) == (2, looks)
+    assert "between 0 and 1, got 20; for 20 % write 0.2" in stderr
+
+
+def test_other_patients_have_counts_both_probabilities_and_a_prevalence_of_their_own(
+    study: Study, larger: Cohort, cohort: Cohort, command: Command
+) -> None:
+    where = ["--root", str(study.folder.root.parent), "--cohort", str(larger.folder)]
+    asked = ["predict", "s", "best", str(cohort.folder), *where]
+    code, stdout, stderr = command(*asked, "--cases", "-f", "json")
+    cases = pl.DataFrame(json.loads(stdout))
+    assert code == 0
+    assert "Corrected ones are shifted" in stderr
+    best = study.best_trial()
+    assert best is not None
+    share = study.world(best["number"]).ensemble
+    assert share is not None
+    assert share.own < share.learnt == 0.5
+    expected = corrected(cases["probability"].to_numpy(), share)
+    assert cases["corrected"].to_numpy() == pytest.approx(expected)
+    code, stdout, _ = command(*asked, "--prevalence", "0.2")
+    assert code == 0
+    for words in ("PPV at 20.0%", "The ensemble of the 2 folds' networks", "Calibration of"):
+        assert words in stdout
+    code, stdout, _ = command(*asked, "--prevalence", "0.2", "-f", "json")
+    row = json.loads(stdout)[0]
+    counts = ConfusionMatrix.from_scores(
+        cases["label"].to_numpy(), cases["probability"].to_numpy(), threshold=0.5
+    )
+    rates, at = counts.rates(), predictive(counts, 0.2)
+    assert (row["accuracy"]["hits"], row["n"]) == (rates["accuracy"].hits, 12)
+    assert (row["npv_at"]["value"], row["npv_at"]["low"]) == (at.npv.value, at.npv.low)
+
+
+@pytest.mark.parametrize("series", [False, True])
+def test_the_studys_own_patients_are_refused_under_other_names(
+    study: Study, larger: Cohort, tmp_path: Path, series: bool
+) -> None:
+    other = renamed(larger, tmp_path / "renamed", series=series)
+    assert not set(other.patients["patient_id"]) & set(larger.patients["patient_id"])
+    by = "20 by pixels" if series else "20 by series, 20 by pixels"
+    with pytest.raises(MMStudyError, match=rf"20 of the 20 patients are of .* \({by}\)"):
+        predict(study, 0, other.folder, cohort=larger.folder)
+
+
+def test_confirming_says_whose_luck_it_takes_out(
+    study: Study, larger: Cohort, confirmed: list[dict[str, Any]], command: Command
+) -> None:
+    where = ["--root", str(study.folder.root.parent), "--cohort", str(larger.folder)]
+    code, stdout, stderr = command(
+        *("confirm", "s", "--top", "2", "--seeds", "3", "--inline", "-f", "json"), *where
+    )
+    assert code == 0
+    assert "does not take out luck of patients" in " ".join(stderr.split())
+    rows = study.confirmations()
+    for row in json.loads(stdout):
+        values = rows.filter(number=row["number"]).group_by("run").agg(pl.mean("auroc"))["auroc"]
+        assert row["training_error"] == pytest.approx(values.std() / 3**0.5)
+        assert 0 <= row["patients_share"] <= 1
 
 
 def test_no_trial_ever_sees_a_test_patient(study: Study) -> None:
@@ -262,7 +346,7 @@ def test_the_choice_is_resampled_over_every_trial_and_epoch(study: Study) -> Non
     assert max(means) == pytest.approx(study.trials()["value"].max())
 
 
-@pytest.mark.parametrize("name", ["trials", "best", "show", "importance"])
+@pytest.mark.parametrize("name", ["trials", "best", "show"])
 def test_what_a_machine_reads_says_that_it_is_synthetic(
     study: Study, command: Command, name: str
 ) -> None:
@@ -285,21 +369,16 @@ def test_a_root_without_studies_says_so(command: Command, tmp_path: Path) -> Non
     assert "typo" in stderr
 
 
-def test_importance_says_how_many_trials_it_rests_on(study: Study, command: Command) -> None:
-    where = ["--root", str(study.folder.root.parent), "-f", "json"]
-    code, stdout, _ = command("importance", "s", *where)
-    rows = json.loads(stdout)
-    assert code == 0
-    assert {row["setting"] for row in rows} == {"train.lr", "model.pyramid_scales"}
-    assert {row["n"] for row in rows} == {5}
-    assert {row["origin"] for row in rows} == {"SYNTHETIC"}
-    assert sum(row["fanova"] for row in rows) == pytest.approx(1)
+def test_importance_of_few_trials_says_that_they_are_few(study: Study, command: Command) -> None:
+    code, stdout, stderr = command("importance", "s", "--root", str(study.folder.root.parent))
+    assert (code, stdout) == (1, "")
+    assert "5 complete trials: too few to say; importance takes 30." in stderr
 
 
 def test_importance_of_too_few_trials_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     from mmstudy.search.importance import importance
 
-    with pytest.raises(MMStudyError, match="has 1 complete trials with 1 different values"):
+    with pytest.raises(MMStudyError, match="1 complete trials: too few to say"):
         importance(run(cohort, tmp_path, search={"trials": 1}))
 
 
@@ -318,7 +397,7 @@ def test_a_warm_start_adopts_what_fits_exactly(
     ]
     assert adopted
     assert warm.trials()["number"].min() == len(adopted)
-    with pytest.raises(UsageError, match="another cohort or other folds"):
+    with pytest.raises(UsageError, match="of the 3 test patients of this study served in the"):
         run(cohort, tmp_path, "x", search=source)
 
 

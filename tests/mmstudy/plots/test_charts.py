@@ -29,6 +29,7 @@ CHARTS: dict[str, Callable[[Study], Plot]] = {
     "folds-auroc": plots.folds,
     "roc": plots.roc,
     "calibration": plots.calibration,
+    "net-benefit": plots.net_benefit,
     "confirmed": plots.confirmed,
     "forest-auroc": plots.forest,
     "attribute-age": lambda study: plots.attribute(study, "Age"),
@@ -153,9 +154,11 @@ def test_the_confirmed_mean_stands_beside_the_value_of_the_search(study: Study) 
 
 
 def test_importance_is_the_drivers_or_what_is_given(study: Study) -> None:
-    assert plots.importance(study).rows == ("train.lr (n=9)", "train.momentum (n=9)")
+    assert plots.importance(study).rows == ("train.lr (n=40)", "train.momentum (n=40)")
     rows = [{"setting": "train.lr", "fanova": 1.0, "ped_anova": 1.0, "n": 12}]
     assert plots.importance(study, rows).rows == ("train.lr (n=12)",)
+    said = [{**rows[0], "says": "no dependence shown"}]
+    assert plots.importance(study, said).rows == ("train.lr (n=12, no dependence shown)",)
 
 
 def test_the_strongest_clinical_value_stands_first(study: Study) -> None:

@@ -17,7 +17,7 @@ from mmcaf.stats.metrics import Proportion
 from mmstudy.comparison.comparison import Comparison, compare
 from mmstudy.comparison.published import published
 from mmstudy.comparison.row import Figure
-from mmstudy.report.comparison import comparison_table, measure
+from mmstudy.report.comparison import comparison_table, marked, measure, verdict_lines
 from mmstudy.report.table import MACHINES, PEOPLE, Format, render
 from support.made_study import add_look, made_study
 
@@ -79,6 +79,45 @@ def test_flagged_rows_carry_a_mark_and_their_reason(found: Comparison) -> None:
     for row in published():
         assert (f"{row.method} !" in text) == (row.flag is not None)
         assert row.flag is None or row.flag in text
+
+
+def test_a_row_that_repeats_another_carries_a_mark_and_is_said_to_count_once(
+    found: Comparison,
+) -> None:
+    text = shown(found, "table")
+    for row in published():
+        assert (f"{row.method} =" in text) == (row.same_as is not None)
+    assert "MSCA_Fusion (=) repeats the row of MMCAF-Net; the two are one and count once." in text
+
+
+def test_each_test_is_a_line_and_what_was_not_tested_is_none(found: Comparison) -> None:
+    lines = verdict_lines(found.against_paper)
+    ranked = [row for row in published() if not row.flag]
+    assert [line["against"] for line in lines[::3]] == [marked(row) for row in ranked]
+    assert [line["measure"] for line in lines[:3]] == ["sensitivity", "specificity", "AUROC"]
+    assert {line["shown"] for line in lines} == {"undecided"}
+    assert {line["patients"] for line in lines} == {"43 against 43"}
+    first = found.against_paper[0].tests[0]
+    assert lines[0]["P(ours higher)"] == f"{first.higher:.2f}"
+
+
+def test_no_text_denies_a_row_that_shows_a_difference(tmp_path: Path) -> None:
+    """Neither the summary nor a caption says so where a row shows one, and such rows are named."""
+    study = made_study(tmp_path)
+    labels = np.repeat([1, 0], 100)
+    add_look(study, 0, labels, np.where(labels, 0.8, 0.2) + np.linspace(-0.1, 0.1, 200))
+    found = compare(study)
+    shows = [v for v in found.against_paper if any(test.significant for test in v.tests)]
+    assert shows
+    for how in PEOPLE:
+        text = shown(found, how).replace("\\", "")
+        assert f"No difference can be shown between {found.tested.method} and the" not in text
+        for verdict in shows:
+            denial = f"No difference can be shown between {verdict.ours} and {verdict.against}"
+            assert f"{denial}." not in text
+    table = verdict_lines(found.against_paper)
+    clear = sum(test.significant for v in shows for test in v.tests)
+    assert sum(line["shown"] == "ours higher" for line in table) == clear
 
 
 def test_json_is_one_document_without_nan(found: Comparison) -> None:

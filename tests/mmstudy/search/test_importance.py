@@ -12,7 +12,7 @@ import pytest
 
 from mmcaf.files.atomic import write_json
 from mmstudy.errors import MMStudyError
-from mmstudy.search.importance import importance, keep_importance
+from mmstudy.search.importance import importance, keep_importance, p_values
 from mmstudy.storage.parquet import write_rows
 from mmstudy.storage.paths import StudyPaths
 from mmstudy.storage.schema import SCHEMA_VERSION, TRIALS, State, TrialRow
@@ -64,7 +64,9 @@ def test_the_setting_that_decides_comes_first_with_its_number_of_trials(tmp_path
     rows = importance(made(tmp_path, drawn(40)))
     assert rows[0]["setting"] == "train.lr"
     assert rows[0]["fanova"] > 0.6
-    assert [row["fanova"] for row in rows] == sorted((r["fanova"] for r in rows), reverse=True)
+    assert rows[0]["fanova_low"] <= rows[0]["fanova"] <= rows[0]["fanova_high"]
+    assert rows[0]["fanova_low"] > rows[0]["by_chance"]
+    assert rows[0]["p"] == 0.001
     n = {row["setting"]: row["n"] for row in rows}
     assert n == {
         "train.lr": 40,
@@ -72,46 +74,79 @@ def test_the_setting_that_decides_comes_first_with_its_number_of_trials(tmp_path
         "train.optimizer": 40,
         "train.momentum": 20,  # those that have it
     }
+    says = {row["setting"]: row["says"] for row in rows}
+    assert says == {
+        "train.lr": "the value depends on it",
+        "train.weight_decay": "no dependence shown",
+        "train.optimizer": "no dependence shown",
+        "train.momentum": "20 complete trials: too few to say; importance takes 30.",
+    }
+    assert sum(row["fanova"] or 0 for row in rows) == pytest.approx(1)
 
 
 def test_a_pruned_trial_says_nothing(tmp_path: Path) -> None:
-    trials = drawn(12) + [(params, 0.1, State.PRUNED) for params, _, _ in drawn(20)]
-    assert {row["n"] for row in importance(made(tmp_path, trials))} == {12, 6}
-
-
-def test_a_setting_that_three_trials_have_is_left_out(tmp_path: Path) -> None:
-    rows = importance(made(tmp_path, drawn(7)))
-    assert "train.momentum" not in {row["setting"] for row in rows}
-
-
-@pytest.mark.parametrize(
-    ("trials", "told"),
-    [
-        (drawn(3), "has 3 complete trials with 3 different values"),
-        ([(p, 0.5, s) for p, _, s in drawn(9)], "has 9 complete trials with 1 different values"),
-        ([], "has 0 complete trials"),
-    ],
-)
-def test_too_few_or_equal_trials_are_told(tmp_path: Path, trials: Any, told: str) -> None:
-    with pytest.raises(MMStudyError, match=f"{told}.*at least 4 and 2"):
+    trials = drawn(29) + [(params, 0.1, State.PRUNED) for params, _, _ in drawn(20)]
+    with pytest.raises(MMStudyError, match="29 complete trials: too few to say"):
         importance(made(tmp_path, trials))
 
 
+@pytest.mark.parametrize("count", [0, 3, 29])
+def test_few_trials_are_told_to_be_few(tmp_path: Path, count: int) -> None:
+    with pytest.raises(MMStudyError, match=f"^{count} complete trials: too few to say"):
+        importance(made(tmp_path, drawn(count)))
+
+
+@pytest.mark.parametrize("space", [{}, SPACE])
+def test_trials_without_a_searched_setting_are_told(tmp_path: Path, space: dict[str, Any]) -> None:
+    study = made(tmp_path, [({}, value, state) for _, value, state in drawn(31)])
+    about = json.loads(study.folder.study.read_text())
+    about["spec"]["space"] = space
+    write_json(study.folder.study, about)
+    with pytest.raises(MMStudyError, match="s searches no setting that all its trials have"):
+        importance(open_study(study.folder.root))
+
+
+def test_trials_of_one_value_are_told(tmp_path: Path) -> None:
+    with pytest.raises(MMStudyError, match="All 31 complete trials of s have one value"):
+        importance(made(tmp_path, [(p, 0.5, s) for p, _, s in drawn(31)]))
+
+
+def test_noise_is_not_claimed(tmp_path: Path) -> None:
+    spec = made(tmp_path, []).about.spec
+    random = np.random.default_rng(3)
+    least = []
+    for seed in range(100):
+        trials = [
+            ({p: v for p, v in params.items() if p != "train.momentum"}, float(random.normal()))
+            for params, _, _ in drawn(30)
+        ]
+        least.append(min(p_values(spec, trials, seed=seed).values()))
+    assert min(least) > 0.001
+    assert np.mean(np.array(least) <= 0.05) <= 0.1
+
+
 def test_what_is_kept_is_what_is_said_now_or_why_nothing_is(tmp_path: Path) -> None:
-    many, few = made(tmp_path / "a", drawn(10)), made(tmp_path / "b", drawn(2))
+    many, few = made(tmp_path / "a", drawn(31)), made(tmp_path / "b", drawn(2))
     for study in (many, few):
         assert study.importances() is None
         keep_importance(study)
     kept = many.importances()
     assert kept is not None
-    assert kept["complete"] == 10
-    assert [row["setting"] for row in kept["rows"]] == [row["setting"] for row in importance(many)]
+    assert (kept["complete"], kept["pruned"]) == (31, 0)
+    assert kept["rows"][0]["setting"] == "train.lr"
+    assert kept["rows"][0]["says"] == "the value depends on it"
     assert few.importances() == {
         "complete": 2,
-        "fault": "s has 2 complete trials with 2 different values; importance needs at least 4 "
-        "and 2.",
+        "pruned": 0,
+        "fault": "2 complete trials: too few to say; importance takes 30.",
     }
 
 
-def test_four_trials_are_enough_to_say_something(tmp_path: Path) -> None:
-    assert {row["n"] for row in importance(made(tmp_path, drawn(4)))} == {4}
+def test_what_an_earlier_version_kept_of_few_trials_is_not_shown(tmp_path: Path) -> None:
+    study = made(tmp_path, drawn(4))
+    rows = [{"setting": "train.lr", "fanova": 0.9, "ped_anova": 1.0, "n": 4}]
+    write_json(study.folder.importance, {"complete": 4, "rows": rows})
+    assert study.importances() == {
+        "complete": 4,
+        "fault": "4 complete trials: too few to say; importance takes 30.",
+    }

@@ -23,7 +23,8 @@ SMOOTH = {
 
 
 def spec(**changes: Any) -> StudySpec:
-    return parse_spec(deepcopy(TINY_SPEC) | changes)
+    sgd = {"epochs": 2, "optimizer": "sgd"}  # which has a momentum to search
+    return parse_spec(deepcopy(TINY_SPEC) | {"train": sgd} | changes)
 
 
 def smooth(sampler: str, **search: Any) -> StudySpec:

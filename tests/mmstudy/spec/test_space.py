@@ -153,7 +153,8 @@ def test_a_range_of_very_many_values_is_refused_at_once(
 
 def test_ten_thousand_values_are_allowed_and_counted() -> None:
     for written in ({"int": [1, 10_000]}, {"float": [0.0, 0.9999], "step": 0.0001}):
-        dimension = spec(space={"train.epochs" if "int" in written else "train.momentum": written})
+        path = "train.epochs" if "int" in written else "train.momentum"
+        dimension = spec(space={path: written}, train={"optimizer": "sgd"})
         (of,) = dimension.space.values()
         assert of.count() == len(of.grid()) == 10_000
 

@@ -46,6 +46,23 @@ def test_what_is_written_is_read(tmp_path: Path, cohort: Cohort) -> None:
     assert (found.asked, found.network, found.epochs) == (2, "mmcaf_net", 2)
     assert set(found.space) == {"train.lr", "model.pyramid_scales"}
     assert cohort_place(found, folder) == cohort.folder.resolve()
+    labels = dict(cohort.patients.select("case", "label").iter_rows())
+    assert found.train_positive == (sum(labels[case] for case in cases[:8]),)
+
+
+def test_an_earlier_version_did_not_count_who_trained(tmp_path: Path) -> None:
+    assert read_about(written(tmp_path)).train_positive is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [([1], "has 1 numbers, the split 2 folds"), ([1, 3], "has 3 of 2 training cases of fold 1")],
+)
+def test_counts_that_are_not_of_the_folds_are_damage(
+    tmp_path: Path, counts: list[int], told: str
+) -> None:
+    with pytest.raises(MMStudyError, match=rf"is damaged: train_positive {told}"):
+        read_about(written(tmp_path, train_positive=counts))
 
 
 def test_a_second_run_keeps_when_the_study_was_begun(tmp_path: Path, cohort: Cohort) -> None:

@@ -21,6 +21,7 @@ PATHS = StudyPaths(Path("root/heads"))
         (PATHS.lock, "driver.lock"),
         (PATHS.stop, "driver.stop"),
         (PATHS.importance, "importance.json"),
+        (PATHS.probe, "probe.json"),
         (PATHS.manifest, "segments/manifest.json"),
         (PATHS.evaluations, "evaluations.parquet"),
         (PATHS.shared, "artifacts/shared"),

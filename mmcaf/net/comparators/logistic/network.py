@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmcaf.net.comparators.base import Comparator, Inputs, Output, Reads, Step
 from mmcaf.net.comparators.lesion_box import LesionBoxConfig
 from mmcaf.net.comparators.logistic import LogisticConfig
-from mmcaf.stats.logistic import fit_logistic
+from mmcaf.stats.regression.logistic import fit_logistic
 
 __all__ = ["Logistic"]
 

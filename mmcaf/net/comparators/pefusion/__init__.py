@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mmcaf.config import TrainConfig
 from mmcaf.config.settings import settings
 from mmcaf.net.comparators.base_config import Dropout, NetworkConfig
-from mmcaf.net.entry import Network, PaperRow
+from mmcaf.net.entry import Learnt, Network, PaperRow
 
 __all__ = ["NETWORK", "PefusionConfig"]
 
@@ -51,11 +52,27 @@ class PefusionConfig(NetworkConfig):
         return found
 
 
+def _learns_at(config: PefusionConfig, train: TrainConfig) -> Learnt:
+    """Late fusion averages two models: PENet as its stage trained it, and that of the table."""
+    of_table: Learnt = "even" if train.oversample else "own"
+    if not config.fusion.startswith("late"):
+        return of_table
+    if config.fusion == "late_elastic":
+        if config.class_weight is None:
+            return "unknown"
+        of_table = "even" if config.class_weight == "balanced" else "own"
+    of_image: Learnt = "even" if train.of(train.stages[0]).oversample else "own"
+    if config.image_weight in (0, 1):
+        return of_image if config.image_weight else of_table
+    return of_table if of_table == of_image else "unknown"
+
+
 NETWORK = Network(
     config=PefusionConfig,
     built_by=".network:pefusion",
     reads=lambda config: "deepest" if config.fusion.startswith("late") else "pooled",
     solved=lambda config: config.fusion == "late_elastic",
+    learns_at=_learns_at,
     rows=(
         PaperRow(
             key="pefusion", title="PEfusion, late elastic", table="1", place=5, published="PEfusion"

@@ -24,7 +24,7 @@ from mmcaf.net.comparators.combining import available, mean_probability, stream_
 from mmcaf.net.comparators.pefusion import PefusionConfig
 from mmcaf.net.losses import Loss
 from mmcaf.net.penet import PENetHead, PENetTrunk
-from mmcaf.stats.elastic_net import choose_penalty, fit_elastic_net, penalties
+from mmcaf.stats.regression.elastic_net import choose_penalty, fit_elastic_net, penalties
 
 __all__ = ["PEfusionEarly", "PEfusionJoint", "PEfusionLate", "pefusion"]
 

@@ -20,7 +20,7 @@ from mmcaf.data.ingest.run import ingest
 from mmcaf.data.splits import Protocol, assign
 from mmcaf.data.synthetic.write import SyntheticSpec, Variant, write
 from mmcaf.stats.areas import auroc
-from mmcaf.stats.logistic import out_of_fold
+from mmcaf.stats.regression.logistic import out_of_fold
 
 MEASURED = ("max_diam_mm", "lateral_mm", "lesion_hu", "lesion_n_slices", "z_first_lesion")
 CLINICAL = ("sex", "age_years", "weight_kg", "smoker")

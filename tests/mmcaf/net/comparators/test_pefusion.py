@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcaf.net.penet import PENetHead, PENetTrunk
-from mmcaf.stats.elastic_net import Penalty, fit_elastic_net
+from mmcaf.stats.regression.elastic_net import Penalty, fit_elastic_net
 from support.all_networks import CASES, samples
 
 

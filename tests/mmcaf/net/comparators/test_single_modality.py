@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmcaf.net.mmcaf_net import MMCAFNet
 from mmcaf.net.penet import PENetTrunk
 from mmcaf.net.stage_views import ImageStage, TrunkStage
-from mmcaf.stats.logistic import fit_logistic
+from mmcaf.stats.regression.logistic import fit_logistic
 from support.all_networks import CASES, samples
 
 

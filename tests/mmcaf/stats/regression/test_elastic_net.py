@@ -10,8 +10,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mmcaf.stats.areas import auroc
-from mmcaf.stats.elastic_net import Penalty, choose_penalty, fit_elastic_net, penalties
-from mmcaf.stats.logistic import fit_logistic
+from mmcaf.stats.regression.elastic_net import Penalty, choose_penalty, fit_elastic_net, penalties
+from mmcaf.stats.regression.logistic import fit_logistic
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Data = tuple[Array, Array]

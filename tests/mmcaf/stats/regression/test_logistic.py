@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression as Theirs
 from sklearn.preprocessing import StandardScaler
 
-from mmcaf.stats.logistic import fit_logistic, out_of_fold
+from mmcaf.stats.regression.logistic import fit_logistic, out_of_fold
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
