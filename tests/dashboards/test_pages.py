@@ -179,7 +179,10 @@ def test_the_paper_says_that_no_difference_can_be_shown(page: AppTest) -> None:
     assert "MMCAF-Net" in names
 
 
-def test_always_wrong_patients_come_first(page: AppTest) -> None:
+def test_always_wrong_patients_come_first(
+    page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMCAF_CACHE", str(tmp_path))  # where no other test noted a cohort
     opened(page, "cases", "twelve")
     table = page.dataframe[0].value
     share = (table["wrong"] / table["trials"]).to_list()
