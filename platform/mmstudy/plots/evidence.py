@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from math import ceil
 
 import polars as pl
 
@@ -67,7 +68,7 @@ def net_benefit(curve: DecisionCurve, n: int) -> Plot:
         x="threshold: probability of squamous from which on to act",
         y="net benefit per patient",
         x_range=UNIT,
-        y_range=(-0.25 * top, 1.15 * top),
+        y_range=(-ceil(5 * top) / 20, ceil(23 * top) / 20),  # ends are labels: of two decimals
         layers=tuple(layers),
         alt=f"Net benefit by threshold, of {n} cases, beside treating everybody and nobody.",
     )

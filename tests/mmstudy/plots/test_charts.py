@@ -57,6 +57,14 @@ def test_every_chart_is_a_picture_that_says_whose_data_it_shows(study: Study, na
     assert any(len(layer.x) for layer in plot.layers)
 
 
+@pytest.mark.parametrize("name", CHARTS)
+def test_an_axis_ends_in_a_number_that_can_be_read(study: Study, name: str) -> None:
+    """The page writes both ends beside the axis, as they are."""
+    plot = CHARTS[name](study)
+    ends = [end for span in (plot.x_range, plot.y_range) if span is not None for end in span]
+    assert [end for end in ends if round(end, 3) != end] == []
+
+
 def test_every_public_chart_is_tested_here() -> None:
     public = {name for name in plots.__all__ if name.islower()}
     measured = {"folds-auroc", "forest-auroc", "attribute-age"}  # named by what they show as well
